@@ -1,0 +1,68 @@
+#include "common/contracts/agent.h"
+
+#define FIELDS static const struct json_field
+#define SCHEMA(name, table)                                                                        \
+    const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], false}
+/* Every message has these two; the envelope's scan has bounded them already. */
+#define ENVELOPE(type_) JSON_STRING(type_, id, "id"), JSON_STRING(type_, type, "type")
+
+static const char *const encodings[] = {"utf8", "base64", NULL};
+
+FIELDS hello_fields[] = {
+    JSON_STRING(struct agent_hello, type, "type", .required = true),
+    JSON_INT(struct agent_hello, protocol, "protocol", .required = true, .min = 1, .max = 1000),
+    JSON_STRING(struct agent_hello, version, "version", .required = true, .max_len = 64),
+};
+SCHEMA(agent_hello_schema, hello_fields);
+
+FIELDS configure_fields[] = {
+    ENVELOPE(struct agent_configure),
+    JSON_STRING(struct agent_configure, token, "token", .required = true,
+                .max_len = AGENT_TOKEN_MAX),
+    JSON_PAIRS(struct agent_configure, env, "env"),
+    JSON_STRING(struct agent_configure, profile, "profile", .required = true),
+    JSON_STRING(struct agent_configure, work_dir, "workDir"),
+    JSON_STRING(struct agent_configure, user, "user"),
+};
+SCHEMA(agent_configure_schema, configure_fields);
+
+FIELDS exec_fields[] = {
+    ENVELOPE(struct agent_exec),
+    JSON_STRING(struct agent_exec, cmd, "cmd", .required = true, .not_empty = true,
+                .max_len = PATH_BYTES_MAX),
+    JSON_STRINGS(struct agent_exec, args, "args", .max_len = EXEC_ARGS_MAX,
+                 .item_max = EXEC_ARG_MAX - 1),
+    JSON_BOOL(struct agent_exec, background, "background"),
+    JSON_STRING(struct agent_exec, cwd, "cwd", .max_len = PATH_BYTES_MAX),
+    JSON_PAIRS(struct agent_exec, env, "env", .max_len = ENV_PAIRS_MAX, .item_max = ENV_BYTES_MAX,
+               .check = env_name_check),
+    JSON_STRING(struct agent_exec, user, "user", .max_len = USER_NAME_MAX),
+    JSON_INT(struct agent_exec, timeout_ms, "timeoutMs",
+             JSON_PRESENT(struct agent_exec, has_timeout), .min = 0, .max = EXEC_TIMEOUT_MS_MAX),
+    JSON_STRING(struct agent_exec, stdin_text, "stdin", .allow_nul = true,
+                JSON_PRESENT(struct agent_exec, has_stdin)),
+    JSON_INT(struct agent_exec, max_output_bytes, "maxOutputBytes", .min = 1,
+             .max = EXEC_OUTPUT_MAX, .fallback = EXEC_OUTPUT_DEFAULT),
+    JSON_BOOL(struct agent_exec, strict_eof, "strictEof"),
+    JSON_STRING(struct agent_exec, output_encoding, "outputEncoding", .one_of = encodings),
+};
+SCHEMA(agent_exec_schema, exec_fields);
+
+FIELDS write_fields[] = {
+    ENVELOPE(struct agent_write),
+    JSON_STRING(struct agent_write, path, "path", .required = true, .not_empty = true,
+                .max_len = PATH_BYTES_MAX),
+    JSON_STRING(struct agent_write, content, "content", .required = true, .allow_nul = true),
+    JSON_STRING(struct agent_write, encoding, "encoding", .one_of = encodings),
+    JSON_STRING(struct agent_write, user, "user", .max_len = USER_NAME_MAX),
+};
+SCHEMA(agent_write_schema, write_fields);
+
+FIELDS read_fields[] = {
+    ENVELOPE(struct agent_read),
+    JSON_STRING(struct agent_read, path, "path", .required = true, .not_empty = true,
+                .max_len = PATH_BYTES_MAX),
+    JSON_STRING(struct agent_read, encoding, "encoding", .one_of = encodings),
+    JSON_STRING(struct agent_read, user, "user", .max_len = USER_NAME_MAX),
+};
+SCHEMA(agent_read_schema, read_fields);

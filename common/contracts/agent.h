@@ -1,0 +1,92 @@
+/* common/contracts/agent.h: the agent protocol, version 1: what gateway and agent agree on.
+ *
+ * A WebSocket at /agent/{sandboxId}. Text frames are JSON: requests {"id","type",...}, answers
+ * {"id","type":"<x>Response",...} or {"id","type":"error","error","code"}. The agent speaks first:
+ * {"type":"hello","protocol":1,"version":"..."}; the gateway answers with configure. */
+#ifndef COMMON_CONTRACTS_AGENT_H
+#define COMMON_CONTRACTS_AGENT_H
+
+#include "common/contracts/sandbox.h"
+#include "common/json/read.h"
+
+enum {
+    AGENT_PROTOCOL_VERSION = 1,
+    AGENT_MESSAGE_MAX = 16 * 1024 * 1024,
+    AGENT_FILE_MAX = 10 * 1024 * 1024, /* one write or read message */
+    EXEC_TIMEOUT_MS_DEFAULT = 60000,
+    EXEC_TIMEOUT_MS_MAX = 24 * 3600 * 1000,
+    EXEC_OUTPUT_DEFAULT = 1024 * 1024, /* a stream */
+    EXEC_OUTPUT_MAX = 4 * 1024 * 1024,
+    EXEC_ARGS_MAX = 1024,
+    EXEC_ARG_MAX = 128 * 1024, /* bytes of one argument: the kernel's MAX_ARG_STRLEN */
+    PATH_BYTES_MAX = 4096,
+    USER_NAME_MAX = 32,
+};
+
+/* Where things lie inside every container. */
+#define AGENT_DIR "/.insien"
+#define AGENT_PROGRAM AGENT_DIR "/agent"
+#define AGENT_RUN_DIR AGENT_DIR "/run" /* the sandbox's own directory of the host, read-only */
+#define AGENT_SOCKET_NAME "agent.sock"
+#define AGENT_TOKEN_NAME "token"
+/* Environment of the agent itself, set at create. */
+#define AGENT_ENV_SANDBOX_ID "INSIEN_SANDBOX_ID"
+
+struct agent_hello {
+    int64_t protocol;
+    struct view version;
+    struct view type;
+};
+extern const struct json_schema agent_hello_schema; /* unknown members are ignored: newer agents */
+
+struct agent_configure {
+    struct view id;
+    struct view type;
+    struct view token;
+    struct json_pairs env;
+    struct view profile;
+    struct view work_dir;
+    struct view user;
+};
+extern const struct json_schema agent_configure_schema;
+
+/* exec, as clients send it too (REST bodies have no id and type). */
+struct agent_exec {
+    struct view id;
+    struct view type;
+    struct view cmd;
+    struct json_strings args;
+    bool background;
+    struct view cwd;
+    struct json_pairs env;
+    struct view user;
+    int64_t timeout_ms; /* 0: none */
+    bool has_timeout;   /* absent: EXEC_TIMEOUT_MS_DEFAULT */
+    struct view stdin_text;
+    bool has_stdin;
+    int64_t max_output_bytes;
+    bool strict_eof;
+    struct view output_encoding; /* "utf8" (default), "base64" */
+};
+extern const struct json_schema agent_exec_schema;
+
+struct agent_write {
+    struct view id;
+    struct view type;
+    struct view path;
+    struct view content;
+    struct view encoding; /* "utf8" (default), "base64" */
+    struct view user;
+};
+extern const struct json_schema agent_write_schema;
+
+struct agent_read {
+    struct view id;
+    struct view type;
+    struct view path;
+    struct view encoding; /* of the answer: "utf8" (default), "base64" */
+    struct view user;
+};
+extern const struct json_schema agent_read_schema;
+
+#endif

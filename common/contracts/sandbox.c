@@ -1,0 +1,160 @@
+#include "common/contracts/sandbox.h"
+
+bool sandbox_status_is_live(struct view status)
+{
+    return view_equal(status, VIEW("creating")) || view_equal(status, VIEW("running"));
+}
+
+static bool is_name_char(char c, bool first)
+{
+    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (!first && c >= '0' && c <= '9');
+}
+
+bool env_name_check(struct view name, const char **problem)
+{
+    *problem = "must be a name of letters, digits and _ of at most 128 characters";
+    if (name.len == 0 || name.len > ENV_NAME_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_name_char(name.ptr[i], i == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sandbox_env_name_check(struct view name, const char **problem)
+{
+    static const struct view reserved_prefixes[] = {VIEW("AGENT_"), VIEW("SANDBOX_"),
+                                                    VIEW("INSIEN_"), VIEW("LD_")};
+    static const struct view reserved_names[] = {VIEW("PATH"), VIEW("NODE_OPTIONS")};
+    if (!env_name_check(name, problem)) {
+        return false;
+    }
+    *problem = "is reserved for the sandbox itself";
+    for (size_t i = 0; i < sizeof reserved_prefixes / sizeof reserved_prefixes[0]; i++) {
+        if (view_starts_with(name, reserved_prefixes[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < sizeof reserved_names / sizeof reserved_names[0]; i++) {
+        if (view_equal(name, reserved_names[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool env_size_check(const struct json_pairs *env, struct err *err)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < env->count; i++) {
+        bytes += env->items[i].name.len + env->items[i].value.len + 2;
+    }
+    return bytes <= ENV_BYTES_MAX ||
+           err_set_reason(err, ERR_INVALID, "validation_failed",
+                          "env must not exceed %d bytes in all", ENV_BYTES_MAX);
+}
+
+#define FIELDS static const struct json_field
+#define SCHEMA(name, table)                                                                        \
+    const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
+
+FIELDS create_fields[] = {
+    JSON_ID(struct sandbox_create, sandbox_id, "sandboxId", .required = true),
+    JSON_ID(struct sandbox_create, user_id, "userId", .required = true),
+    JSON_ID(struct sandbox_create, api_key_id, "apiKeyId", .required = true),
+    JSON_STRING(struct sandbox_create, template_name, "template", .required = true,
+                .max_len = TEMPLATE_NAME_MAX),
+    JSON_INT(struct sandbox_create, timeout_ms, "timeoutMs", .min = 0,
+             .max = SANDBOX_TIMEOUT_MS_MAX),
+    JSON_PAIRS(struct sandbox_create, env, "env", .max_len = ENV_PAIRS_MAX,
+               .item_max = ENV_BYTES_MAX, .check = sandbox_env_name_check),
+    JSON_OBJECT(struct sandbox_create, metadata, "metadata", .max_len = METADATA_BYTES_MAX),
+    JSON_STRING(struct sandbox_create, network, "network"),
+};
+SCHEMA(sandbox_create_schema, create_fields);
+
+FIELDS get_fields[] = {
+    JSON_ID(struct sandbox_get, sandbox_id, "sandboxId", .required = true),
+};
+SCHEMA(sandbox_get_schema, get_fields);
+
+FIELDS container_fields[] = {
+    JSON_BOOL(struct container_state, running, "running", .required = true),
+    JSON_STRING(struct container_state, status, "status", .required = true),
+    JSON_INT(struct container_state, exit_code, "exitCode"),
+    JSON_STRING(struct container_state, error, "error"),
+};
+FIELDS info_fields[] = {
+    JSON_ID(struct sandbox_info, sandbox_id, "sandboxId", .required = true),
+    JSON_ID(struct sandbox_info, user_id, "userId", .required = true),
+    JSON_ID(struct sandbox_info, api_key_id, "apiKeyId"),
+    JSON_STRING(struct sandbox_info, template_name, "template", .required = true),
+    JSON_STRING(struct sandbox_info, tier, "tier", .required = true),
+    JSON_STRING(struct sandbox_info, network, "network", .required = true),
+    JSON_STRING(struct sandbox_info, status, "status", .required = true),
+    JSON_STRING(struct sandbox_info, end_reason, "endReason"),
+    JSON_STRING(struct sandbox_info, created_at, "createdAt", .required = true),
+    JSON_STRING(struct sandbox_info, expires_at, "expiresAt", .required = true),
+    JSON_STRING(struct sandbox_info, ended_at, "endedAt"),
+    JSON_OBJECT(struct sandbox_info, metadata, "metadata"),
+    JSON_INT(struct sandbox_info, memory_mb, "memoryMB"),
+    JSON_INT(struct sandbox_info, cpu_milli, "cpuMilli"),
+    JSON_INT(struct sandbox_info, lifetime_hours, "lifetimeHours"),
+    JSON_STRUCT(struct sandbox_info, container, "container", container_fields, .required = true),
+};
+SCHEMA(sandbox_info_schema, info_fields);
+
+FIELDS list_fields[] = {
+    JSON_ID(struct sandbox_list, user_id, "userId", .required = true),
+    JSON_INT(struct sandbox_list, limit, "limit", .required = true, .min = 1,
+             .max = SANDBOX_LIST_MAX),
+    JSON_STRING(struct sandbox_list, cursor, "cursor"),
+};
+SCHEMA(sandbox_list_schema, list_fields);
+
+FIELDS page_fields[] = {
+    JSON_ARRAY(struct sandbox_page, sandboxes, "sandboxes", .required = true),
+    JSON_STRING(struct sandbox_page, next_cursor, "nextCursor"),
+};
+SCHEMA(sandbox_page_schema, page_fields);
+
+FIELDS destroy_fields[] = {
+    JSON_ID(struct sandbox_destroy, sandbox_id, "sandboxId", .required = true),
+    JSON_ID(struct sandbox_destroy, user_id, "userId", .required = true),
+};
+SCHEMA(sandbox_destroy_schema, destroy_fields);
+
+FIELDS agent_connect_fields[] = {
+    JSON_ID(struct sandbox_agent_connect, sandbox_id, "sandboxId", .required = true),
+    JSON_ID(struct sandbox_agent_connect, gateway_id, "gatewayId", .required = true),
+    JSON_STRING(struct sandbox_agent_connect, token, "token", .required = true,
+                .max_len = AGENT_TOKEN_MAX),
+};
+SCHEMA(sandbox_agent_connect_schema, agent_connect_fields);
+
+FIELDS agent_welcome_fields[] = {
+    JSON_STRING(struct sandbox_agent_welcome, token, "token", .required = true),
+    JSON_PAIRS(struct sandbox_agent_welcome, env, "env"),
+    JSON_STRING(struct sandbox_agent_welcome, profile, "profile", .required = true),
+    JSON_STRING(struct sandbox_agent_welcome, work_dir, "workDir"),
+    JSON_STRING(struct sandbox_agent_welcome, user, "user"),
+};
+SCHEMA(sandbox_agent_welcome_schema, agent_welcome_fields);
+
+FIELDS report_fields[] = {
+    JSON_ID(struct sandbox_report, gateway_id, "gatewayId", .required = true),
+    JSON_STRINGS(struct sandbox_report, connected, "connected", .required = true,
+                 .max_len = REPORT_IDS_MAX, .item_max = ID_SIZE - 1),
+};
+SCHEMA(sandbox_report_schema, report_fields);
+
+FIELDS health_fields[] = {
+    JSON_BOOL(struct sandbox_health, postgres, "postgres", .required = true),
+    JSON_BOOL(struct sandbox_health, redis, "redis", .required = true),
+    JSON_BOOL(struct sandbox_health, docker, "docker", .required = true),
+};
+SCHEMA(sandbox_health_schema, health_fields);

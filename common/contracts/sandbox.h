@@ -1,0 +1,141 @@
+/* common/contracts/sandbox.h: what gateways ask the sandbox-service. Each message is a struct and
+ * the schema that reads and writes it; strings point into the document they were read from. */
+#ifndef COMMON_CONTRACTS_SANDBOX_H
+#define COMMON_CONTRACTS_SANDBOX_H
+
+#include "common/base/id.h"
+#include "common/json/read.h"
+
+enum {
+    TEMPLATE_NAME_MAX = 63,
+    ENV_NAME_MAX = 128,
+    ENV_PAIRS_MAX = 256,
+    ENV_BYTES_MAX = 64 * 1024, /* names and values of one environment together */
+    METADATA_BYTES_MAX = 16 * 1024,
+    SANDBOX_TIMEOUT_MS_MAX = 168 * 3600 * 1000, /* what a request may ask; the tier caps it */
+    SANDBOX_LIST_MAX = 100,
+    REPORT_IDS_MAX = 4096,
+    AGENT_TOKEN_MAX = 1024,
+};
+
+/* "creating", "running", "stopping", "destroyed", "failed". */
+bool sandbox_status_is_live(struct view status);
+
+/* Rules for environment names, for .check. Of one command: ^[A-Za-z_][A-Za-z0-9_]{0,127}$. Of a
+ * sandbox also none of the names that steer the sandbox itself (AGENT_*, SANDBOX_*, INSIEN_*, LD_*,
+ * PATH, NODE_OPTIONS). */
+bool env_name_check(struct view name, const char **problem);
+bool sandbox_env_name_check(struct view name, const char **problem);
+/* At most ENV_BYTES_MAX in all. */
+bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
+
+/* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
+ * sandbox_id is the caller's choice and makes the call idempotent. ERR_NOT_FOUND
+ * "template_not_found", ERR_LIMIT "quota_exceeded", ERR_UNAVAILABLE "docker_unavailable" or
+ * "network_unavailable", ERR_TIMEOUT. */
+#define SANDBOX_CREATE "sandbox.create"
+struct sandbox_create {
+    char sandbox_id[ID_SIZE];
+    char user_id[ID_SIZE];
+    char api_key_id[ID_SIZE];
+    struct view template_name;
+    int64_t timeout_ms;    /* life of the sandbox; 0: the tier's */
+    struct json_pairs env; /* for every process started through the API */
+    struct view metadata;  /* a JSON object; empty: {} */
+    struct view network;   /* "none", "open"; empty: the default */
+};
+extern const struct json_schema sandbox_create_schema;
+
+/* sandbox.get {sandboxId} -> sandbox_info; ERR_NOT_FOUND "sandbox_not_found". The caller compares
+ * user_id. */
+#define SANDBOX_GET "sandbox.get"
+struct sandbox_get {
+    char sandbox_id[ID_SIZE];
+};
+extern const struct json_schema sandbox_get_schema;
+
+struct container_state {
+    bool running;
+    struct view status; /* created, running, paused, exited, removed */
+    int64_t exit_code;
+    struct view error;
+};
+struct sandbox_info {
+    char sandbox_id[ID_SIZE];
+    char user_id[ID_SIZE];
+    char api_key_id[ID_SIZE]; /* empty when the key's row is gone */
+    struct view template_name;
+    struct view tier;
+    struct view network;
+    struct view status;
+    struct view end_reason; /* empty while it lives */
+    struct view created_at; /* RFC 3339 */
+    struct view expires_at;
+    struct view ended_at;
+    struct view metadata;
+    int64_t memory_mb;
+    int64_t cpu_milli;
+    int64_t lifetime_hours;
+    struct container_state container;
+};
+extern const struct json_schema sandbox_info_schema;
+
+/* sandbox.list -> the user's sandboxes, newest first. ERR_INVALID "invalid_cursor". */
+#define SANDBOX_LIST "sandbox.list"
+struct sandbox_list {
+    char user_id[ID_SIZE];
+    int64_t limit; /* 1..SANDBOX_LIST_MAX */
+    struct view cursor;
+};
+extern const struct json_schema sandbox_list_schema;
+struct sandbox_page {
+    struct view sandboxes;   /* a JSON array, as the API shows it */
+    struct view next_cursor; /* empty: no more */
+};
+extern const struct json_schema sandbox_page_schema;
+
+/* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. Again: the same.
+ * ERR_NOT_FOUND "sandbox_not_found" for unknown ids and ids of others. */
+#define SANDBOX_DESTROY "sandbox.destroy"
+struct sandbox_destroy {
+    char sandbox_id[ID_SIZE];
+    char user_id[ID_SIZE];
+};
+extern const struct json_schema sandbox_destroy_schema;
+
+/* sandbox.agent_connect: an agent came with a token. -> its next token and what it must know.
+ * ERR_UNAUTHENTICATED "invalid_agent_token", ERR_CONFLICT "sandbox_ended". */
+#define SANDBOX_AGENT_CONNECT "sandbox.agent_connect"
+struct sandbox_agent_connect {
+    char sandbox_id[ID_SIZE];
+    char gateway_id[ID_SIZE]; /* a new one each time a gateway starts: its epoch */
+    struct view token;
+};
+extern const struct json_schema sandbox_agent_connect_schema;
+struct sandbox_agent_welcome {
+    struct view token;
+    struct json_pairs env;
+    struct view profile;  /* "sudo", "locked" */
+    struct view work_dir; /* of the image; may be empty */
+    struct view user;     /* of the image; may be empty */
+};
+extern const struct json_schema sandbox_agent_welcome_schema;
+
+/* sandbox.report -> {}: the agents connected to a gateway, every few seconds. When there are more
+ * than REPORT_IDS_MAX, several reports; together they say all. */
+#define SANDBOX_REPORT "sandbox.report"
+struct sandbox_report {
+    char gateway_id[ID_SIZE];
+    struct json_strings connected; /* sandbox ids */
+};
+extern const struct json_schema sandbox_report_schema;
+
+#define SANDBOX_HEALTH "sandbox.health"
+struct sandbox_health {
+    bool postgres;
+    bool redis;
+    bool docker;
+};
+extern const struct json_schema sandbox_health_schema;
+
+#endif

@@ -1,0 +1,179 @@
+#include "common/http/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HTTP_CONNECT_TIMEOUT_MS = 5000,
+    HTTP_HEADER_MAX = 16 * 1024, /* bytes of one header line that we send */
+};
+
+static bool add_header(struct http_call *call, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(call->headers, line);
+    if (longer == NULL) {
+        return false;
+    }
+    call->headers = longer;
+    return true;
+}
+
+/* An empty value leaves a header of curl's own out: without "Expect:" a body of over 1 MB would
+ * wait for 100 Continue, and an empty body has no type. */
+static bool set_headers(struct http_call *call, const struct http_call_options *options)
+{
+    char content_type[128];
+    const char *type = options->content_type == NULL ? "application/json" : options->content_type;
+    int length = snprintf(content_type, sizeof content_type, "Content-Type: %s",
+                          options->body.len == 0 ? "" : type);
+    bool ok = length > 0 && (size_t)length < sizeof content_type && add_header(call, "Expect:") &&
+              add_header(call, content_type);
+    for (const char *const *line = options->headers; ok && line != NULL && *line != NULL; line++) {
+        ok = strlen(*line) < HTTP_HEADER_MAX && add_header(call, *line);
+    }
+    return ok && curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;
+}
+
+static bool set_body(struct http_call *call, const struct http_call_options *options)
+{
+    const char *bytes = options->body.len == 0 ? "" : options->body.ptr;
+    if (options->body.len > 0 && !options->body_is_borrowed) {
+        call->request_body = malloc(options->body.len);
+        if (call->request_body == NULL) {
+            return false;
+        }
+        memcpy(call->request_body, options->body.ptr, options->body.len);
+        bytes = call->request_body;
+    }
+    return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, bytes) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)options->body.len) == CURLE_OK;
+}
+
+static bool set_method(struct http_call *call, const struct http_call_options *options)
+{
+    bool has_body = options->body.len > 0 || strcmp(options->method, "POST") == 0 ||
+                    strcmp(options->method, "PUT") == 0;
+    if (has_body && !set_body(call, options)) {
+        return false;
+    }
+    if (strcmp(options->method, "HEAD") == 0) {
+        return curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+    }
+    return curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, options->method) == CURLE_OK;
+}
+
+static bool set_connection(struct http_call *call, const struct http_call_options *options,
+                           const char *path)
+{
+    CURL *easy = call->easy;
+    /* A proxy of the environment is for the network, not for a local socket. */
+    if (path != NULL && (curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, path) != CURLE_OK ||
+                         curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK)) {
+        return false;
+    }
+    return curl_easy_setopt(easy, CURLOPT_URL, options->url) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_USERAGENT, "insien/" INSIEN_VERSION) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_TIMEOUT_MS) ==
+               CURLE_OK;
+}
+
+static bool set_callbacks(struct http_call *call, call_write_fn *on_write)
+{
+    return curl_easy_setopt(call->easy, CURLOPT_PRIVATE, (char *)call) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->curl_error) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_write) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call) == CURLE_OK;
+}
+
+struct http_call *call_new(const struct http_call_options *options, const char *unix_socket_path,
+                           call_write_fn *on_write, struct err *err)
+{
+    struct http_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        err_set(err, ERR_INTERNAL, "http: out of memory");
+        return NULL;
+    }
+    call->body = STR_INIT(options->response_max);
+    call->on_data = options->on_data;
+    call->easy = curl_easy_init();
+    if (call->easy == NULL || !set_connection(call, options, unix_socket_path) ||
+        !set_headers(call, options) || !set_method(call, options) ||
+        !set_callbacks(call, on_write)) {
+        call_free(call);
+        err_set(err, ERR_INTERNAL, "http: the call can't be made: out of memory or bad options");
+        return NULL;
+    }
+    return call;
+}
+
+void call_free(struct http_call *call)
+{
+    list_remove(&call->node);
+    timer_close(&call->deadline);
+    curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    free(call->request_body);
+    str_free(&call->body);
+    free(call);
+}
+
+static int64_t max_age_in(struct view header)
+{
+    static const struct view directive = VIEW("max-age=");
+    for (size_t i = 0; i < header.len; i++) {
+        struct view rest = view_from(header, i);
+        bool starts = i == 0 || header.ptr[i - 1] == ' ' || header.ptr[i - 1] == ',';
+        if (starts && rest.len > directive.len &&
+            view_equal_nocase((struct view){rest.ptr, directive.len}, directive)) {
+            return strtoll(rest.ptr + directive.len, NULL, 10);
+        }
+        if (starts && rest.len >= strlen("no-store") &&
+            strncasecmp(rest.ptr, "no-store", strlen("no-store")) == 0) {
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int64_t max_age_of(CURL *easy)
+{
+    struct curl_header *header;
+    if (curl_easy_header(easy, "Cache-Control", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+        return -1;
+    }
+    return max_age_in(view_of(header->value));
+}
+
+void call_describe_failure(const struct http_call *call, struct err *err)
+{
+    const char *why =
+        call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(call->result);
+    if (call->too_large) {
+        err_set_reason(err, ERR_LIMIT, "response_too_large", "http: the answer is over %zu bytes",
+                       call->body.ceiling);
+    } else if (call->result == CURLE_OPERATION_TIMEDOUT) {
+        err_set(err, ERR_TIMEOUT, "http: %s", why);
+    } else {
+        err_set(err, ERR_UNAVAILABLE, "http: %s", why);
+    }
+}
+
+struct http_reply call_reply(const struct http_call *call)
+{
+    long status = 0;
+    const char *content_type = NULL;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
+    return (struct http_reply){
+        .status = (int)status,
+        .body = str_view(&call->body),
+        .content_type = view_of(content_type == NULL ? "" : content_type),
+        .max_age_s = max_age_of(call->easy),
+    };
+}

@@ -1,0 +1,24 @@
+/* tests/support/postgres.h: a PostgreSQL of the test's own, on a unix socket in a temporary
+ * folder. */
+#ifndef TESTS_SUPPORT_POSTGRES_H
+#define TESTS_SUPPORT_POSTGRES_H
+
+#include <sys/types.h>
+
+struct postgres;
+
+/* Fails the test when there is none. */
+struct postgres *postgres_start(void);
+void postgres_remove(struct postgres *postgres);
+
+const char *postgres_url(const struct postgres *postgres);
+const char *postgres_folder(const struct postgres *postgres);
+
+/* SIGINT ends it at once but cleanly, SIGQUIT without a word to its clients. */
+void postgres_stop(struct postgres *postgres, int signal_number);
+void postgres_start_again(struct postgres *postgres);
+
+/* Runs SQL on a connection of its own and checks that it succeeds. */
+void postgres_run(const struct postgres *postgres, const char *sql);
+
+#endif

@@ -1,0 +1,261 @@
+/* common/ipc/client.c with peers that die: this program runs itself again as the peer. */
+#include "common/base/clock.h"
+#include "common/ipc/client.h"
+#include "common/ipc/server.h"
+#include "tests/support/folder.h"
+#include "tests/support/process.h"
+#include "tests/support/turn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SELF "/proc/self/exe"
+
+enum {
+    TOLD_MS = 1000,       /* a death is noticed by the socket, not by a deadline */
+    GIVEN_UP_MS = 4000,   /* a peer that does not come back */
+    STILL_AWAY_MS = 1000, /* one that is known to be away */
+};
+
+struct fixture {
+    char folder[FOLDER_PATH_SIZE];
+    char url[FOLDER_PATH_SIZE + 32];
+    char log[FOLDER_PATH_SIZE + 16];
+    struct loop *loop;
+    struct ipc_client *client;
+    pid_t peer;
+};
+
+struct answer {
+    bool done;
+    int calls;
+    char body[64];
+    struct err err;
+};
+
+/* What the peer does with a call: "hang" keeps it, "answer" counts and answers it. */
+static void on_work(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    static int asked;
+    (void)request;
+    if (strcmp(arg, "answer") == 0) {
+        char body[32];
+        (void)snprintf(body, sizeof body, "{\"asked\":%d}", ++asked);
+        ipc_reply_ok(exchange, view_of(body));
+    }
+}
+
+static int serve(const char *url, char *behaviour)
+{
+    static const struct ipc_method methods[] = {{"work", on_work}};
+    struct err err = {0};
+    struct loop *loop = loop_new(&err);
+    struct ipc_server *server =
+        loop == NULL ? NULL : ipc_server_open(loop, url, (uid_t)-1, methods, 1, behaviour, &err);
+    if (server == NULL) {
+        (void)fprintf(stderr, "%s\n", err.message);
+        return EXIT_FAILURE;
+    }
+    loop_run(loop); /* until SIGKILL */
+    return EXIT_SUCCESS;
+}
+
+static bool is_connected(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return ipc_client_is_connected(fixture->client);
+}
+
+static bool is_alone(void *arg)
+{
+    return !is_connected(arg);
+}
+
+static void start_peer(struct fixture *fixture, const char *behaviour)
+{
+    const char *const argv[] = {SELF, fixture->url, behaviour, NULL};
+    fixture->peer = process_start(argv, NULL, fixture->log);
+}
+
+static void kill_peer(struct fixture *fixture)
+{
+    process_end(fixture->peer, SIGKILL);
+    fixture->peer = 0;
+}
+
+static void on_reply(const struct view *body, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    answer->calls++;
+    if (err != NULL) {
+        answer->err = *err;
+    } else {
+        (void)snprintf(answer->body, sizeof answer->body, "%.*s", (int)body->len, body->ptr);
+    }
+}
+
+static void begin(struct fixture *fixture, bool repeatable, int64_t timeout_ms,
+                  struct answer *answer)
+{
+    const struct ipc_call_options options = {
+        .method = "work", .request_id = "", .timeout_ms = timeout_ms, .repeatable = repeatable};
+    struct err err = {0};
+    *answer = (struct answer){0};
+    assert_non_null(ipc_call_begin(fixture->client, &options, VIEW("{}"), on_reply, answer, &err));
+}
+
+static void call_in_hand_of_a_peer_that_dies_is_told_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    start_peer(fixture, "hang");
+    turn_until_true(fixture->loop, is_connected, fixture);
+    begin(fixture, false, 30000, &answer);
+    turn_for(fixture->loop, 50);
+    kill_peer(fixture);
+    int64_t start_ms = clock_monotonic_ms();
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_in_range(clock_monotonic_ms() - start_ms, 0, TOLD_MS);
+}
+
+/* A "create" must not run twice. */
+static void call_is_not_sent_again_by_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer lost;
+    struct answer next;
+    start_peer(fixture, "hang");
+    turn_until_true(fixture->loop, is_connected, fixture);
+    begin(fixture, false, 30000, &lost);
+    turn_for(fixture->loop, 50);
+    kill_peer(fixture);
+    start_peer(fixture, "answer");
+    turn_until(fixture->loop, &lost.done);
+    assert_int_equal(lost.err.code, ERR_UNAVAILABLE);
+    turn_until_true(fixture->loop, is_connected, fixture);
+    turn_for(fixture->loop, 100);
+    begin(fixture, false, 5000, &next);
+    turn_until(fixture->loop, &next.done);
+    assert_string_equal(next.body, "{\"asked\":1}");
+    assert_int_equal(lost.calls, 1);
+}
+
+static void repeatable_call_is_asked_again_of_the_peer_that_comes_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    start_peer(fixture, "hang");
+    turn_until_true(fixture->loop, is_connected, fixture);
+    begin(fixture, true, 8000, &answer);
+    turn_for(fixture->loop, 50);
+    kill_peer(fixture);
+    turn_for(fixture->loop, 100);
+    start_peer(fixture, "answer");
+    turn_until(fixture->loop, &answer.done);
+    assert_string_equal(answer.body, "{\"asked\":1}");
+    assert_int_equal(answer.calls, 1);
+}
+
+static void peer_that_stays_away_is_given_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    start_peer(fixture, "hang");
+    turn_until_true(fixture->loop, is_connected, fixture);
+    begin(fixture, true, 30000, &answer);
+    turn_for(fixture->loop, 50);
+    kill_peer(fixture);
+    int64_t start_ms = clock_monotonic_ms();
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_in_range(clock_monotonic_ms() - start_ms, 0, GIVEN_UP_MS);
+    /* From now on callers hear soon. */
+    start_ms = clock_monotonic_ms();
+    begin(fixture, true, 30000, &answer);
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_in_range(clock_monotonic_ms() - start_ms, 0, STILL_AWAY_MS);
+}
+
+static void deadline_is_kept_without_a_peer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    begin(fixture, false, 100, &answer);
+    int64_t start_ms = clock_monotonic_ms();
+    turn_until(fixture->loop, &answer.done);
+    assert_in_range(clock_monotonic_ms() - start_ms, 50, TOLD_MS);
+    assert_int_not_equal(answer.err.code, ERR_NONE);
+}
+
+static void returning_peer_is_found_quickly(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    start_peer(fixture, "answer");
+    turn_until_true(fixture->loop, is_connected, fixture);
+    kill_peer(fixture);
+    turn_until_true(fixture->loop, is_alone, fixture);
+    turn_for(fixture->loop, 1500);
+    start_peer(fixture, "answer");
+    begin(fixture, false, 5000, &answer);
+    turn_until(fixture->loop, &answer.done);
+    assert_string_equal(answer.body, "{\"asked\":1}");
+}
+
+static int open_fixture(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct err err = {0};
+    assert_non_null(fixture);
+    folder_make(fixture->folder);
+    (void)snprintf(fixture->url, sizeof fixture->url, "ipc://%s/s.sock", fixture->folder);
+    (void)snprintf(fixture->log, sizeof fixture->log, "%s/log", fixture->folder);
+    fixture->loop = loop_new(&err);
+    assert_non_null(fixture->loop);
+    fixture->client = ipc_client_open(fixture->loop, fixture->url, "peer", &err);
+    assert_non_null(fixture->client);
+    *state = fixture;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *fixture = *state;
+    if (fixture->peer != 0) {
+        kill_peer(fixture);
+    }
+    ipc_client_close(fixture->client);
+    loop_free(fixture->loop);
+    folder_remove(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+
+int main(int argc, char **argv)
+{
+    if (argc == 3) {
+        return serve(argv[1], argv[2]);
+    }
+    const struct CMUnitTest tests[] = {
+        TEST(call_in_hand_of_a_peer_that_dies_is_told_at_once),
+        TEST(call_is_not_sent_again_by_itself),
+        TEST(repeatable_call_is_asked_again_of_the_peer_that_comes_back),
+        TEST(peer_that_stays_away_is_given_up),
+        TEST(deadline_is_kept_without_a_peer),
+        TEST(returning_peer_is_found_quickly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

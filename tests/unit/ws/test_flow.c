@@ -1,0 +1,280 @@
+/* Sending, back-pressure, and the timers of a quiet connection. */
+#include "tests/unit/ws/peer.h"
+
+#include "common/base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MEBIBYTE = 1 << 20 };
+
+static const struct ws_limits brisk = {
+    .message_max = 4 * MEBIBYTE,
+    .fragments_max = 16,
+    .backlog_max = MEBIBYTE,
+    .backlog_hard_max = 4 * MEBIBYTE,
+    .stall_max_ms = 1500,
+    .ping_every_ms = 100,
+    .silence_max_ms = 350,
+    .pings_per_s_max = 20,
+};
+static const struct ws_limits pressing = {
+    .message_max = 4 * MEBIBYTE,
+    .fragments_max = 16,
+    .backlog_max = MEBIBYTE,
+    .backlog_hard_max = 64 * MEBIBYTE,
+    .stall_max_ms = 60000,
+    .back_pressure = true,
+    .pings_per_s_max = 20,
+};
+
+static bool send_bytes(struct peer *peer, size_t len, struct err *err)
+{
+    char *bytes = malloc(len);
+    assert_non_null(bytes);
+    memset(bytes, 'b', len);
+    const struct view part = {bytes, len};
+    bool sent = ws_send(peer->socket, WS_BINARY, &part, 1, err);
+    free(bytes);
+    return sent;
+}
+
+static void parts_make_one_message(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    const struct view parts[] = {VIEW("one, "), {NULL, 0}, VIEW("two, "), VIEW("three")};
+    peer_open(&peer, WS_SERVER, &ws_default_limits);
+    assert_true(ws_send(peer.socket, WS_TEXT, parts, 4, &err));
+    assert_true(ws_send(peer.socket, WS_BINARY, NULL, 0, &err));
+    peer_expect(&peer, FIN | OP_TEXT, VIEW("one, two, three"));
+    peer_expect(&peer, FIN | OP_BINARY, VIEW(""));
+    peer_close(&peer);
+}
+
+static void a_client_masks_with_keys_that_differ(void **state)
+{
+    (void)state;
+    enum { SENT = 100, FRAME = 2 + 4 + 4 };
+    struct peer peer;
+    struct err err;
+    const struct view zeros = {"\0\0\0\0", 4}; /* masked, they show the key */
+    peer_open(&peer, WS_CLIENT, &ws_default_limits);
+    for (int i = 0; i < SENT; i++) {
+        assert_true(ws_send(peer.socket, WS_BINARY, &zeros, 1, &err));
+    }
+    peer_run_for(&peer, 50);
+    char bytes[SENT * FRAME];
+    assert_int_equal(read(peer.fd, bytes, sizeof bytes), sizeof bytes);
+    int repeated = 0;
+    for (size_t i = FRAME; i < sizeof bytes; i += FRAME) {
+        assert_memory_equal(bytes + i + 2, bytes + i + 6, 4);
+        repeated += memcmp(bytes + i + 2, bytes + i + 2 - FRAME, 4) == 0 ? 1 : 0;
+    }
+    assert_in_range(repeated, 0, 1);
+    peer_close(&peer);
+}
+
+static void sizes_around_the_length_codings_arrive(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, 3 * MEBIBYTE};
+    for (size_t role = 0; role < 2; role++) {
+        struct peer peer;
+        struct err err;
+        peer_open(&peer, role == 0 ? WS_SERVER : WS_CLIENT, &ws_default_limits);
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            assert_true(send_bytes(&peer, sizes[i], &err));
+            struct peer_frame frame = peer_next(&peer);
+            assert_int_equal(frame.first, FIN | OP_BINARY);
+            assert_int_equal(frame.payload.len, sizes[i]);
+            for (size_t at = 0; at < sizes[i]; at += 1000) {
+                assert_int_equal(frame.payload.ptr[at], 'b');
+            }
+        }
+        peer_close(&peer);
+    }
+}
+
+static void the_owner_hears_that_the_backlog_shrank(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &brisk);
+    assert_true(send_bytes(&peer, 1000, &err));
+    assert_int_equal(peer_next(&peer).payload.len, 1000);
+    assert_int_equal(peer.drained, 0);
+    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    peer_run_for(&peer, 50);
+    assert_int_equal(peer.drained, 0);
+    assert_int_equal(peer_next(&peer).payload.len, 3 * MEBIBYTE);
+    assert_int_equal(peer.drained, 1);
+    peer_close(&peer);
+}
+
+static void a_message_over_the_hard_limit_closes(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err = {0};
+    peer_open(&peer, WS_SERVER, &brisk);
+    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    assert_in_range(ws_backlog(peer.socket), 3 * MEBIBYTE, 3 * MEBIBYTE + 100);
+    assert_false(send_bytes(&peer, 2 * MEBIBYTE, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_int_equal(peer.closed, 0);
+    PEER_RUN_UNTIL(&peer, peer.closed > 0);
+    assert_int_equal(peer.closed_code, WS_CLOSE_POLICY);
+    peer_close(&peer);
+}
+
+static void a_peer_that_takes_nothing_is_closed(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &brisk);
+    int64_t began_ms = clock_monotonic_ms();
+    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    while (peer.closed == 0) { /* it talks, but does not read */
+        peer_send(&peer, FIN | OP_PONG, VIEW(""));
+        peer_run_for(&peer, 100);
+    }
+    assert_int_equal(peer.closed_code, WS_CLOSE_POLICY);
+    assert_in_range(clock_monotonic_ms() - began_ms, 1500, 5000);
+    peer_close(&peer);
+}
+
+static void a_peer_that_takes_slowly_is_not_closed(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &brisk);
+    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    int64_t began_ms = clock_monotonic_ms();
+    char bytes[32768];
+    while (clock_monotonic_ms() - began_ms < 3000) {
+        peer_send(&peer, FIN | OP_PONG, VIEW(""));
+        peer_run_for(&peer, 50);
+        (void)read(peer.fd, bytes, sizeof bytes);
+    }
+    assert_int_equal(peer.closed, 0);
+    peer_close(&peer);
+}
+
+static void answer_with_two_mebibytes(struct peer *peer)
+{
+    struct err err;
+    assert_true(send_bytes(peer, 2 * MEBIBYTE, &err));
+}
+
+static void a_peer_that_does_not_take_answers_is_not_read(void **state)
+{
+    (void)state;
+    enum { ASKED = 20 };
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &pressing);
+    peer.on_message = answer_with_two_mebibytes;
+    for (int i = 0; i < ASKED; i++) {
+        peer_send(&peer, FIN | OP_TEXT, VIEW("more"));
+    }
+    peer_run_for(&peer, 200);
+    assert_int_equal(peer.messages, 1);
+    for (int i = 0; i < ASKED; i++) {
+        struct peer_frame frame = peer_next(&peer);
+        assert_int_equal(frame.payload.len, 2 * MEBIBYTE);
+        assert_in_range(ws_backlog(peer.socket), 0, 3 * MEBIBYTE + 100);
+    }
+    assert_int_equal(peer.messages, ASKED);
+    peer_close(&peer);
+}
+
+static void a_close_ends_back_pressure(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &pressing);
+    peer.on_message = answer_with_two_mebibytes;
+    peer_send(&peer, FIN | OP_TEXT, VIEW("more"));
+    peer_send(&peer, FIN | OP_TEXT, VIEW("more"));
+    peer_run_for(&peer, 100);
+    assert_int_equal(peer.messages, 1);
+    peer_send(&peer, FIN | OP_CLOSE, VIEW("\x03\xe8"));
+    ws_close(peer.socket, WS_CLOSE_RESTART, NULL);
+    assert_int_equal(peer_next(&peer).payload.len, 2 * MEBIBYTE);
+    peer_expect_close(&peer, WS_CLOSE_RESTART);
+    PEER_RUN_UNTIL(&peer, peer.closed > 0);
+    assert_int_equal(peer.messages, 1);
+    peer_close(&peer);
+}
+
+static void pings_keep_a_quiet_connection(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &brisk);
+    int64_t began_ms = clock_monotonic_ms();
+    for (int i = 0; i < 8; i++) {
+        peer_expect(&peer, FIN | OP_PING, VIEW(""));
+        peer_send(&peer, FIN | OP_PONG, VIEW(""));
+    }
+    assert_in_range(clock_monotonic_ms() - began_ms, 600, 2500);
+    assert_int_equal(peer.closed, 0);
+    peer_close(&peer);
+}
+
+static void silence_ends_a_connection(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &brisk);
+    int64_t began_ms = clock_monotonic_ms();
+    struct peer_frame frame = peer_next(&peer);
+    while (frame.first == (FIN | OP_PING)) {
+        frame = peer_next(&peer);
+    }
+    assert_int_equal(frame.first, FIN | OP_CLOSE);
+    assert_in_range(clock_monotonic_ms() - began_ms, 340, 1000);
+    PEER_RUN_UNTIL(&peer, peer.closed > 0);
+    assert_int_equal(peer.closed_code, WS_CLOSE_IDLE);
+    peer_close(&peer);
+}
+
+static void a_frozen_peer_is_left_alone(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &brisk);
+    ws_set_liveness(peer.socket, false);
+    peer_run_for(&peer, 800);
+    assert_int_equal(peer.closed, 0);
+    char byte;
+    assert_int_equal(read(peer.fd, &byte, 1), -1);
+    ws_set_liveness(peer.socket, true);
+    peer_expect(&peer, FIN | OP_PING, VIEW(""));
+    PEER_RUN_UNTIL(&peer, peer.closed > 0);
+    assert_int_equal(peer.closed_code, WS_CLOSE_IDLE);
+    peer_close(&peer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_make_one_message),
+        cmocka_unit_test(a_client_masks_with_keys_that_differ),
+        cmocka_unit_test(sizes_around_the_length_codings_arrive),
+        cmocka_unit_test(the_owner_hears_that_the_backlog_shrank),
+        cmocka_unit_test(a_message_over_the_hard_limit_closes),
+        cmocka_unit_test(a_peer_that_takes_nothing_is_closed),
+        cmocka_unit_test(a_peer_that_takes_slowly_is_not_closed),
+        cmocka_unit_test(a_peer_that_does_not_take_answers_is_not_read),
+        cmocka_unit_test(a_close_ends_back_pressure),
+        cmocka_unit_test(pings_keep_a_quiet_connection),
+        cmocka_unit_test(silence_ends_a_connection),
+        cmocka_unit_test(a_frozen_peer_is_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
