@@ -85,7 +85,7 @@ size_t utf8_prefix(struct view text, bool *is_cut)
     size_t whole = whole_characters(text);
     if (is_cut != NULL) {
         size_t skip = 0;
-        struct view rest = {text.ptr + whole, text.len - whole};
+        struct view rest = whole == text.len ? (struct view){0} : view_from(text, whole);
         *is_cut = rest.len > 0 && utf8_length(rest, &skip) == 0 && skip == rest.len &&
                   find_shape((uint8_t)rest.ptr[0]) != NULL;
     }

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/event/mailbox.h"
+#include "common/ipc/closing.h"
 #include "common/ipc/wire.h"
 
 #include <assert.h>
@@ -20,6 +21,12 @@ enum {
     IPC_URL_SIZE = 160,
 };
 
+/* What nng's threads know about; it outlives the client by as long as they may call. */
+struct presence {
+    _Atomic int connected;   /* peers */
+    _Atomic int64_t lost_ms; /* monotonic: when the last peer went, or the client began */
+};
+
 struct ipc_client {
     struct loop *loop;       /* borrowed */
     struct mailbox *mailbox; /* owned */
@@ -29,8 +36,7 @@ struct ipc_client {
     struct list calls;
     size_t call_count;
     char peer[IPC_PEER_SIZE];
-    _Atomic int connected;   /* peers; changed by nng's threads */
-    _Atomic int64_t lost_ms; /* monotonic: when the last peer went, or the client began */
+    struct presence *presence; /* owned */
     struct loop_corpse corpse;
 };
 
@@ -59,13 +65,19 @@ static void on_nng_thread(void *arg)
     mailbox_post(call->client->mailbox, &call->letter);
 }
 
+static void close_ctx(struct ipc_call *call)
+{
+    if (call->has_ctx) {
+        (void)nng_ctx_close(call->ctx);
+        call->has_ctx = false;
+    }
+}
+
 static void call_free(struct ipc_call *call)
 {
     list_remove(&call->node);
     call->client->call_count--;
-    if (call->has_ctx) {
-        (void)nng_ctx_close(call->ctx);
-    }
+    close_ctx(call);
     nng_aio_free(call->aio);
     free(call);
 }
@@ -83,7 +95,7 @@ static void finish(struct ipc_call *call, const struct view *body, const struct 
 
 bool ipc_client_is_connected(const struct ipc_client *client)
 {
-    return atomic_load(&client->connected) > 0;
+    return atomic_load(&client->presence->connected) > 0;
 }
 
 /* A peer that has been away for long is not waited for. */
@@ -91,7 +103,7 @@ static int64_t send_wait_ms(const struct ipc_call *call, int64_t now_ms)
 {
     int64_t wait_ms = IPC_RETURN_WAIT_MS;
     if (!ipc_client_is_connected(call->client)) {
-        wait_ms -= now_ms - atomic_load(&call->client->lost_ms);
+        wait_ms -= now_ms - atomic_load(&call->client->presence->lost_ms);
         wait_ms = wait_ms > IPC_SEND_WAIT_MIN_MS ? wait_ms : IPC_SEND_WAIT_MIN_MS;
     }
     int64_t left_ms = call->deadline_ms - now_ms;
@@ -199,11 +211,11 @@ static void on_delivered(struct letter *letter)
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     (void)pipe;
-    struct ipc_client *client = arg;
-    if (event == NNG_PIPE_EV_ADD_POST) {
-        (void)atomic_fetch_add(&client->connected, 1);
-    } else if (atomic_fetch_sub(&client->connected, 1) == 1) {
-        atomic_store(&client->lost_ms, clock_monotonic_ms());
+    struct presence *presence = arg;
+    if (event == NNG_PIPE_EV_ADD_PRE) {
+        (void)atomic_fetch_add(&presence->connected, 1);
+    } else if (atomic_fetch_sub(&presence->connected, 1) == 1) {
+        atomic_store(&presence->lost_ms, clock_monotonic_ms());
     }
 }
 
@@ -244,8 +256,10 @@ static bool open_socket(struct ipc_client *client, struct err *err)
         (failure = nng_socket_set_size(*socket, NNG_OPT_RECVMAXSZ, IPC_MESSAGE_MAX)) != 0 ||
         (failure = nng_socket_set_ms(*socket, NNG_OPT_RECONNMINT, IPC_RECONNECT_MIN_MS)) != 0 ||
         (failure = nng_socket_set_ms(*socket, NNG_OPT_RECONNMAXT, IPC_RECONNECT_MAX_MS)) != 0 ||
-        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_ADD_POST, on_pipe, client)) != 0 ||
-        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_REM_POST, on_pipe, client)) != 0) {
+        /* REM_POST comes for each ADD_PRE; ADD_POST may be left out. */
+        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client->presence)) != 0 ||
+        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_REM_POST, on_pipe, client->presence)) !=
+            0) {
         return err_set(err, ERR_INTERNAL, "%s: nng: %s", client->peer, nng_strerror(failure));
     }
     return true;
@@ -262,7 +276,13 @@ struct ipc_client *ipc_client_open(struct loop *loop, const char *urls, const ch
     client->loop = loop;
     list_init(&client->calls);
     (void)snprintf(client->peer, sizeof client->peer, "%s", peer);
-    atomic_store(&client->lost_ms, clock_monotonic_ms());
+    client->presence = calloc(1, sizeof *client->presence);
+    if (client->presence == NULL) {
+        free(client);
+        err_set(err, ERR_INTERNAL, "%s: out of memory", peer);
+        return NULL;
+    }
+    atomic_store(&client->presence->lost_ms, clock_monotonic_ms());
     client->mailbox = mailbox_new(loop, err);
     if (client->mailbox == NULL || !open_socket(client, err) || !dial_all(client, urls, err)) {
         ipc_client_close(client);
@@ -277,6 +297,7 @@ static void client_free(void *object)
     struct ipc_client *client = object;
     mailbox_free(client->mailbox); /* delivers: the calls free themselves */
     assert(list_is_empty(&client->calls));
+    free(client->presence);
     free(client);
 }
 
@@ -286,13 +307,14 @@ void ipc_client_close(struct ipc_client *client)
         return;
     }
     client->closing = true;
-    if (client->has_socket) {
-        (void)nng_close(client->socket);
-    }
     for (LIST_EACH(node, &client->calls)) {
         struct ipc_call *call = LIST_ENTRY(node, struct ipc_call, node);
         call->done = NULL;
         nng_aio_stop(call->aio); /* from here on its letter is in the mailbox */
+        close_ctx(call);
+    }
+    if (client->has_socket) {
+        ipc_close_behind(client->socket, TAKE(client->presence));
     }
     loop_free_later(client->loop, &client->corpse, client_free, client);
 }

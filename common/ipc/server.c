@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/event/mailbox.h"
+#include "common/ipc/closing.h"
 #include "common/ipc/wire.h"
 
 #include <assert.h>
@@ -58,15 +59,21 @@ static void on_nng_thread(void *arg)
     mailbox_post(exchange->server->mailbox, &exchange->letter);
 }
 
+static void close_ctx(struct ipc_exchange *exchange)
+{
+    if (exchange->has_ctx) {
+        (void)nng_ctx_close(exchange->ctx);
+        exchange->has_ctx = false;
+    }
+}
+
 static void exchange_free(struct ipc_exchange *exchange)
 {
     if (exchange->server != NULL) {
         list_remove(&exchange->node);
         exchange->server->exchange_count--;
     }
-    if (exchange->has_ctx) {
-        (void)nng_ctx_close(exchange->ctx);
-    }
+    close_ctx(exchange);
     nng_aio_free(exchange->aio);
     json_doc_free(exchange->doc);
     free(exchange);
@@ -329,16 +336,16 @@ void ipc_server_close(struct ipc_server *server)
         return;
     }
     server->closing = true;
-    if (server->has_socket) {
-        (void)nng_close(server->socket);
-    }
     for (LIST_EACH(node, &server->exchanges)) {
         struct ipc_exchange *exchange = LIST_ENTRY(node, struct ipc_exchange, node);
+        nng_aio_stop(exchange->aio); /* from here on its letter, if any, is in the mailbox */
+        close_ctx(exchange);
         if (exchange->state == EXCHANGE_SERVING) {
             forget(exchange);
-        } else {
-            nng_aio_stop(exchange->aio); /* from here on its letter is in the mailbox */
         }
+    }
+    if (server->has_socket) {
+        ipc_close_behind(server->socket, NULL);
     }
     loop_free_later(server->loop, &server->corpse, server_free, server);
 }

@@ -27,7 +27,8 @@ struct ipc_method {
 struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t owner,
                                    const struct ipc_method *methods, size_t method_count, void *arg,
                                    struct err *err) MUST_CHECK;
-/* Exchanges that are still open are forgotten: replying to them does nothing but free them. */
+/* Exchanges that are still open are forgotten: replying to them does nothing but free them. The
+ * socket's file goes soon after. */
 void ipc_server_close(struct ipc_server *server);
 
 /* What is left of the request's deadline; 0 when it has passed. */

@@ -109,16 +109,18 @@ static struct view restore_nuls(char *string)
     }
     size_t to = (size_t)(stand_in - string);
     for (size_t from = to; from < len; from++, to++) {
-        bool is_stand_in = string[from] == nul_stand_in[0];
-        string[to] = is_stand_in ? '\0' : string[from];
-        from += is_stand_in ? 1 : 0;
+        string[to] = string[from];
+        if (string[from] == nul_stand_in[0]) {
+            string[to] = '\0';
+            from++;
+        }
     }
     return (struct view){string, to};
 }
 
 static cJSON *parse(struct json_doc *doc, struct view text)
 {
-    AUTO(free_string) char *copy = NULL;
+    char *copy = NULL;
     if (memmem(text.ptr, text.len, NUL_ESCAPE, NUL_ESCAPE_LEN) != NULL) {
         copy = malloc(text.len);
         if (copy == NULL) {
@@ -127,6 +129,7 @@ static cJSON *parse(struct json_doc *doc, struct view text)
         text = (struct view){copy, replace_nuls(text, copy)};
     }
     cJSON *value = cJSON_ParseWithLength(text.ptr, text.len);
+    free(copy);
     if (value != NULL) {
         (void)cJSON_AddItemToArray(doc->values, value);
     }

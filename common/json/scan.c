@@ -39,7 +39,10 @@ static struct view text_from(const struct scanner *scanner, const char *begin)
 /* The byte to be read next; NUL, which is valid nowhere, at the end. */
 static char peek(const struct scanner *scanner)
 {
-    return scanner->at < scanner->end ? *scanner->at : '\0';
+    if (scanner->at == scanner->end) {
+        return '\0';
+    }
+    return *scanner->at;
 }
 
 static bool skip_char(struct scanner *scanner, char c)

@@ -79,21 +79,33 @@ static void append_escape(struct str *out, char c)
     str_append_string(out, escape);
 }
 
-/* Appends the first character of text and returns how many bytes it had. */
-static size_t append_character(struct str *out, struct view text)
+/* How many bytes text begins with that can stand in a string as they are. */
+static size_t unescaped_run(struct view text)
+{
+    size_t run = json_plain_run(text);
+    while (run < text.len && (unsigned char)text.ptr[run] >= 0x80) {
+        size_t length = utf8_length(view_from(text, run), NULL);
+        if (length == 0) {
+            break;
+        }
+        run += length;
+        run += json_plain_run(view_from(text, run));
+    }
+    return run;
+}
+
+/* Appends what stands for the beginning of text, which has to be escaped or replaced; returns how
+ * many bytes that was. */
+static size_t append_special(struct str *out, struct view text)
 {
     if ((unsigned char)text.ptr[0] < 0x80) {
         append_escape(out, text.ptr[0]);
         return 1;
     }
     size_t skip;
-    size_t length = utf8_length(text, &skip);
-    if (length == 0) {
-        str_append_view(out, VIEW("\xef\xbf\xbd"));
-        return skip;
-    }
-    str_append(out, text.ptr, length);
-    return length;
+    (void)utf8_length(text, &skip);
+    str_append_view(out, VIEW("\xef\xbf\xbd"));
+    return skip;
 }
 
 static void append_string(struct str *out, struct view value)
@@ -102,11 +114,11 @@ static void append_string(struct str *out, struct view value)
     /* Room for all of it at once; escapes make it grow. */
     (void)str_reserve(out, value.len + 1);
     while (value.len > 0 && !out->failed) {
-        size_t run = json_plain_run(value);
+        size_t run = unescaped_run(value);
         str_append(out, value.ptr, run);
         value = view_from(value, run);
         if (value.len > 0) {
-            value = view_from(value, append_character(out, value));
+            value = view_from(value, append_special(out, value));
         }
     }
     str_append_char(out, '"');

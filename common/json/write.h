@@ -31,7 +31,7 @@ void json_view_or_null(struct json_writer *writer, const char *name, struct view
 void json_int(struct json_writer *writer, const char *name, int64_t value);
 void json_bool(struct json_writer *writer, const char *name, bool value);
 void json_null(struct json_writer *writer, const char *name);
-/* text is JSON already. */
+/* text is JSON already; empty text makes null. */
 void json_raw(struct json_writer *writer, const char *name, struct view text);
 void json_base64(struct json_writer *writer, const char *name, struct view bytes);
 /* A member whose name comes from outside. */

@@ -79,8 +79,9 @@ static bool send_part(struct ws_frames *frames, struct wslay_frame_iocb *frame)
 bool ws_frames_send(struct ws_frames *frames, struct evbuffer *to, uint8_t opcode,
                     const struct view *parts, size_t part_count)
 {
+    static const uint8_t nothing[1];
     struct wslay_frame_iocb frame = {
-        .fin = 1, .opcode = opcode, .mask = frames->role == WS_CLIENT ? 1 : 0};
+        .fin = 1, .opcode = opcode, .mask = frames->role == WS_CLIENT ? 1 : 0, .data = nothing};
     for (size_t i = 0; i < part_count; i++) {
         frame.payload_length += parts[i].len;
     }

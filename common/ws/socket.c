@@ -10,26 +10,27 @@
 #include <sys/socket.h>
 
 enum {
+    MEBIBYTE = 1024 * 1024,
     CLOSE_ANSWER_MS = 5000,      /* the peer's answer to our close frame */
     LINGER_MS = 1000,            /* the peer's end of the TCP connection, after the last frame */
     WRITE_ONCE_MAX = 256 * 1024, /* bytes handed to the kernel in one turn of the loop */
 };
 
 const struct ws_limits ws_default_limits = {
-    .message_max = 16U * 1024 * 1024,
+    .message_max = 16UL * MEBIBYTE,
     .fragments_max = 16384,
-    .backlog_max = 4U * 1024 * 1024,
-    .backlog_hard_max = 64U * 1024 * 1024,
+    .backlog_max = 4UL * MEBIBYTE,
+    .backlog_hard_max = 64UL * MEBIBYTE,
     .stall_max_ms = 10000,
     .ping_every_ms = 20000,
     .silence_max_ms = 60000,
     .pings_per_s_max = 20,
 };
 const struct ws_limits ws_answering_limits = {
-    .message_max = 16U * 1024 * 1024,
+    .message_max = 16UL * MEBIBYTE,
     .fragments_max = 16384,
-    .backlog_max = 4U * 1024 * 1024,
-    .backlog_hard_max = 64U * 1024 * 1024,
+    .backlog_max = 4UL * MEBIBYTE,
+    .backlog_hard_max = 64UL * MEBIBYTE,
     .stall_max_ms = 10000,
     .back_pressure = true,
     .ping_every_ms = 20000,
@@ -59,7 +60,8 @@ struct ws_socket {
     struct loop_corpse corpse;
     struct ws_watch watch;
     bool reading_paused;   /* by back-pressure */
-    bool peer_ended;       /* its side of the TCP connection */
+    bool output_shut;      /* our side of the TCP connection */
+    bool peer_ended;       /* the other one */
     uint64_t queued_bytes; /* all that ever was */
 };
 
@@ -94,6 +96,10 @@ static void finish(struct ws_socket *socket)
 static void shut_output(struct ws_socket *socket)
 {
     evutil_socket_t fd = bufferevent_getfd(socket->bev);
+    if (socket->output_shut) {
+        return;
+    }
+    socket->output_shut = true;
     if (fd >= 0) {
         (void)shutdown((int)fd, SHUT_WR);
     } else {

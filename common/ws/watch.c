@@ -77,12 +77,11 @@ void ws_watch_arm(const struct ws_watch *watch, struct timer *timer, int64_t now
         delay_ms = BEHIND_LOOK_MS;
     }
     int64_t left_ms = watch->heard_ms + limits->silence_max_ms - now_ms;
-    if (!watch->liveness) {
-        timer_disarm(timer);
-    } else if (limits->silence_max_ms > 0 && (delay_ms == 0 || left_ms < delay_ms)) {
+    bool silence_is_next = limits->silence_max_ms > 0 && (delay_ms == 0 || left_ms < delay_ms);
+    if (watch->liveness && silence_is_next) {
         /* The only delay that is not the same for every socket. */
         timer_arm(timer, left_ms > 0 ? left_ms : 0);
-    } else if (delay_ms > 0) {
+    } else if (watch->liveness && delay_ms > 0) {
         timer_arm_common(timer, delay_ms);
     } else {
         timer_disarm(timer);

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-enum { TURN_MS = 20, RECEIVED_MAX = 128 << 20 };
+enum { TURN_US = 20000, RECEIVED_MAX = 128 << 20 };
 
 static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
@@ -138,7 +138,7 @@ static void receive(struct peer *peer)
 
 static void turn(struct peer *peer)
 {
-    const struct timeval wait = {.tv_usec = TURN_MS * 1000};
+    const struct timeval wait = {.tv_usec = TURN_US};
     (void)event_base_loopexit(loop_base(peer->loop), &wait);
     (void)event_base_loop(loop_base(peer->loop), EVLOOP_ONCE);
 }

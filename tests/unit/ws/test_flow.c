@@ -6,23 +6,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MEBIBYTE = 1 << 20 };
+enum {
+    MEBIBYTE = 1 << 20,
+    TWO_MEBIBYTES = 2 << 20,
+    THREE_MEBIBYTES = 3 << 20,
+    FOUR_MEBIBYTES = 4 << 20,
+    MANY_MEBIBYTES = 64 << 20,
+};
 
 static const struct ws_limits brisk = {
-    .message_max = 4 * MEBIBYTE,
+    .message_max = FOUR_MEBIBYTES,
     .fragments_max = 16,
     .backlog_max = MEBIBYTE,
-    .backlog_hard_max = 4 * MEBIBYTE,
+    .backlog_hard_max = FOUR_MEBIBYTES,
     .stall_max_ms = 1500,
-    .ping_every_ms = 100,
-    .silence_max_ms = 350,
+    .ping_every_ms = 200,
+    .silence_max_ms = 1000,
     .pings_per_s_max = 20,
 };
 static const struct ws_limits pressing = {
-    .message_max = 4 * MEBIBYTE,
+    .message_max = FOUR_MEBIBYTES,
     .fragments_max = 16,
     .backlog_max = MEBIBYTE,
-    .backlog_hard_max = 64 * MEBIBYTE,
+    .backlog_hard_max = MANY_MEBIBYTES,
     .stall_max_ms = 60000,
     .back_pressure = true,
     .pings_per_s_max = 20,
@@ -30,7 +36,7 @@ static const struct ws_limits pressing = {
 
 static bool send_bytes(struct peer *peer, size_t len, struct err *err)
 {
-    char *bytes = malloc(len);
+    char *bytes = malloc(len + 1);
     assert_non_null(bytes);
     memset(bytes, 'b', len);
     const struct view part = {bytes, len};
@@ -79,7 +85,7 @@ static void a_client_masks_with_keys_that_differ(void **state)
 static void sizes_around_the_length_codings_arrive(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, 3 * MEBIBYTE};
+    static const size_t sizes[] = {0, 1, 125, 126, 127, 65535, 65536, THREE_MEBIBYTES};
     for (size_t role = 0; role < 2; role++) {
         struct peer peer;
         struct err err;
@@ -106,10 +112,10 @@ static void the_owner_hears_that_the_backlog_shrank(void **state)
     assert_true(send_bytes(&peer, 1000, &err));
     assert_int_equal(peer_next(&peer).payload.len, 1000);
     assert_int_equal(peer.drained, 0);
-    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
     peer_run_for(&peer, 50);
     assert_int_equal(peer.drained, 0);
-    assert_int_equal(peer_next(&peer).payload.len, 3 * MEBIBYTE);
+    assert_int_equal(peer_next(&peer).payload.len, THREE_MEBIBYTES);
     assert_int_equal(peer.drained, 1);
     peer_close(&peer);
 }
@@ -120,9 +126,9 @@ static void a_message_over_the_hard_limit_closes(void **state)
     struct peer peer;
     struct err err = {0};
     peer_open(&peer, WS_SERVER, &brisk);
-    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
-    assert_in_range(ws_backlog(peer.socket), 3 * MEBIBYTE, 3 * MEBIBYTE + 100);
-    assert_false(send_bytes(&peer, 2 * MEBIBYTE, &err));
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
+    assert_in_range(ws_backlog(peer.socket), THREE_MEBIBYTES, THREE_MEBIBYTES + 100);
+    assert_false(send_bytes(&peer, TWO_MEBIBYTES, &err));
     assert_int_equal(err.code, ERR_LIMIT);
     assert_int_equal(peer.closed, 0);
     PEER_RUN_UNTIL(&peer, peer.closed > 0);
@@ -137,7 +143,7 @@ static void a_peer_that_takes_nothing_is_closed(void **state)
     struct err err;
     peer_open(&peer, WS_SERVER, &brisk);
     int64_t began_ms = clock_monotonic_ms();
-    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
     while (peer.closed == 0) { /* it talks, but does not read */
         peer_send(&peer, FIN | OP_PONG, VIEW(""));
         peer_run_for(&peer, 100);
@@ -153,7 +159,7 @@ static void a_peer_that_takes_slowly_is_not_closed(void **state)
     struct peer peer;
     struct err err;
     peer_open(&peer, WS_SERVER, &brisk);
-    assert_true(send_bytes(&peer, 3 * MEBIBYTE, &err));
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
     int64_t began_ms = clock_monotonic_ms();
     char bytes[32768];
     while (clock_monotonic_ms() - began_ms < 3000) {
@@ -168,7 +174,7 @@ static void a_peer_that_takes_slowly_is_not_closed(void **state)
 static void answer_with_two_mebibytes(struct peer *peer)
 {
     struct err err;
-    assert_true(send_bytes(peer, 2 * MEBIBYTE, &err));
+    assert_true(send_bytes(peer, TWO_MEBIBYTES, &err));
 }
 
 static void a_peer_that_does_not_take_answers_is_not_read(void **state)
@@ -185,8 +191,8 @@ static void a_peer_that_does_not_take_answers_is_not_read(void **state)
     assert_int_equal(peer.messages, 1);
     for (int i = 0; i < ASKED; i++) {
         struct peer_frame frame = peer_next(&peer);
-        assert_int_equal(frame.payload.len, 2 * MEBIBYTE);
-        assert_in_range(ws_backlog(peer.socket), 0, 3 * MEBIBYTE + 100);
+        assert_int_equal(frame.payload.len, TWO_MEBIBYTES);
+        assert_in_range(ws_backlog(peer.socket), 0, THREE_MEBIBYTES + 100);
     }
     assert_int_equal(peer.messages, ASKED);
     peer_close(&peer);
@@ -204,7 +210,7 @@ static void a_close_ends_back_pressure(void **state)
     assert_int_equal(peer.messages, 1);
     peer_send(&peer, FIN | OP_CLOSE, VIEW("\x03\xe8"));
     ws_close(peer.socket, WS_CLOSE_RESTART, NULL);
-    assert_int_equal(peer_next(&peer).payload.len, 2 * MEBIBYTE);
+    assert_int_equal(peer_next(&peer).payload.len, TWO_MEBIBYTES);
     peer_expect_close(&peer, WS_CLOSE_RESTART);
     PEER_RUN_UNTIL(&peer, peer.closed > 0);
     assert_int_equal(peer.messages, 1);
@@ -221,7 +227,7 @@ static void pings_keep_a_quiet_connection(void **state)
         peer_expect(&peer, FIN | OP_PING, VIEW(""));
         peer_send(&peer, FIN | OP_PONG, VIEW(""));
     }
-    assert_in_range(clock_monotonic_ms() - began_ms, 600, 2500);
+    assert_in_range(clock_monotonic_ms() - began_ms, 1200, 5000);
     assert_int_equal(peer.closed, 0);
     peer_close(&peer);
 }
@@ -237,7 +243,7 @@ static void silence_ends_a_connection(void **state)
         frame = peer_next(&peer);
     }
     assert_int_equal(frame.first, FIN | OP_CLOSE);
-    assert_in_range(clock_monotonic_ms() - began_ms, 340, 1000);
+    assert_in_range(clock_monotonic_ms() - began_ms, 950, 3000);
     PEER_RUN_UNTIL(&peer, peer.closed > 0);
     assert_int_equal(peer.closed_code, WS_CLOSE_IDLE);
     peer_close(&peer);
@@ -249,7 +255,7 @@ static void a_frozen_peer_is_left_alone(void **state)
     struct peer peer;
     peer_open(&peer, WS_SERVER, &brisk);
     ws_set_liveness(peer.socket, false);
-    peer_run_for(&peer, 800);
+    peer_run_for(&peer, 1500);
     assert_int_equal(peer.closed, 0);
     char byte;
     assert_int_equal(read(peer.fd, &byte, 1), -1);

@@ -1,0 +1,1 @@
+insien_fuzz_target(json SOURCES ${CMAKE_CURRENT_LIST_DIR}/json.c LIBS insien_base)

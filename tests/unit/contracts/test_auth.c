@@ -1,0 +1,97 @@
+#include "common/contracts/auth.h"
+#include "tests/unit/contracts/round_trip.h"
+
+#define ID_A "11111111-1111-4111-8111-111111111111"
+#define ID_B "22222222-2222-4222-8222-222222222222"
+#define DIGITS "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void both_prefixes_are_one_key(void **state)
+{
+    (void)state;
+    char key[API_KEY_SIZE];
+    assert_true(api_key_normalise(VIEW("isk_" DIGITS), key));
+    assert_string_equal(key, "isk_" DIGITS);
+    assert_true(api_key_normalise(VIEW("e2b_" DIGITS), key));
+    assert_string_equal(key, "isk_" DIGITS);
+}
+
+static void other_shapes_are_no_keys(void **state)
+{
+    (void)state;
+    static const struct view texts[] = {
+        VIEW(""),
+        VIEW("isk_"),
+        VIEW(DIGITS),
+        VIEW("isk_" DIGITS "0"),
+        VIEW("isk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"),
+        VIEW("isk_0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"),
+        VIEW("isk_0123456789abcdeg0123456789abcdef0123456789abcdef0123456789abcdef"),
+        VIEW("ISK_" DIGITS),
+        VIEW("sk__" DIGITS),
+        VIEW("isk_\0"
+             "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char key[API_KEY_SIZE];
+        assert_false(api_key_normalise(texts[i], key));
+    }
+}
+
+static void messages_survive(void **state)
+{
+    (void)state;
+    union {
+        struct auth_check_key check;
+        struct auth_identity identity;
+        struct auth_create_key create;
+        struct auth_new_key new_key;
+        struct auth_list_keys list;
+        struct auth_key_list keys;
+        struct auth_revoke_key revoke;
+        struct auth_health health;
+    } any;
+    static const struct {
+        const struct json_schema *schema;
+        const char *text;
+    } messages[] = {
+        {&auth_check_key_schema, "{\"key\":\"isk_" DIGITS "\"}"},
+        {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"apiKeyId\":\"" ID_B
+                                "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000}"},
+        {&auth_create_key_schema, "{\"token\":\"t\",\"name\":\"n\",\"expiresInDays\":30}"},
+        {&auth_create_key_schema, "{\"token\":\"t\",\"expiresInDays\":0}"},
+        {&auth_new_key_schema,
+         "{\"id\":\"" ID_A "\",\"key\":\"isk_" DIGITS "\",\"prefix\":\"isk_01234567\","
+         "\"name\":\"n\",\"createdAt\":\"2026-01-31T23:59:59Z\","
+         "\"expiresAt\":\"2027-01-31T23:59:59Z\"}"},
+        {&auth_list_keys_schema, "{\"token\":\"t\"}"},
+        {&auth_key_list_schema, "{\"apiKeys\":[{\"id\":\"x\"}]}"},
+        {&auth_revoke_key_schema, "{\"token\":\"t\",\"id\":\"" ID_A "\"}"},
+        {&auth_health_schema, "{\"postgres\":true,\"redis\":false}"},
+        {&empty_schema, "{}"},
+    };
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        expect_round_trip(messages[i].schema, &any, messages[i].text);
+    }
+}
+
+static void unknown_members_are_refused_between_processes(void **state)
+{
+    (void)state;
+    struct auth_check_key check;
+    struct err err;
+    assert_string_equal(
+        refusal(&auth_check_key_schema, &check, "{\"key\":\"k\",\"tier\":\"pro\"}", &err),
+        "tier is not known here");
+    assert_string_equal(refusal(&empty_schema, &check, "{\"a\":1}", &err), "a is not known here");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_prefixes_are_one_key),
+        cmocka_unit_test(other_shapes_are_no_keys),
+        cmocka_unit_test(messages_survive),
+        cmocka_unit_test(unknown_members_are_refused_between_processes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
