@@ -1,0 +1,236 @@
+/* The SQL function sandbox_begin of 0002_sandboxes.sql, called as the sandbox-service does. */
+#include "common/db/pg.h"
+#include "tests/support/folder.h"
+#include "tests/support/postgres.h"
+#include "tests/support/process.h"
+#include "tests/support/turn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define USER "11111111-1111-4111-8111-111111111111"
+#define SUSPENDED "22222222-2222-4222-8222-222222222222"
+#define NOBODY "33333333-3333-4333-8333-333333333333"
+enum { CONNECTIONS = 4, ATTEMPTS = 12, LIMIT = 2 };
+
+static const char limits[] = "{\"free\": {\"sandboxes\": 2, \"memoryMB\": 512, \"cpuMilli\": 1000,"
+                             " \"pids\": 256, \"lifetimeHours\": 2}}";
+
+static const struct pg_statement statements[] = {
+    {"begin",
+     "SELECT b.status, b.image, b.profile, b.tier, b.memory_mb, b.expires_at - b.created_at"
+     " FROM sandbox_begin($1, $2, NULL, $3, $4, 'none', 'test', 'node-1', '{}', '{}', $5)"
+     " AS b"},
+    {"end", "UPDATE sandboxes SET status = 'stopping', end_reason = 'user' WHERE id = $1"},
+    {"clear", "DELETE FROM sandboxes"},
+};
+
+struct fixture {
+    struct postgres *postgres;
+    struct loop *loop;
+    struct pg_pool *pool;
+};
+
+struct answer {
+    bool done;
+    char columns[6][32];
+    struct err err;
+};
+
+static void on_result(const PGresult *result, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    if (err != NULL) {
+        answer->err = *err;
+        return;
+    }
+    for (int i = 0; i < 6 && pg_rows(result) == 1 && i < PQnfields(result); i++) {
+        (void)snprintf(answer->columns[i], sizeof answer->columns[i], "%s", pg_text(result, 0, i));
+    }
+}
+
+static void query(struct fixture *fixture, const char *statement,
+                  const struct pg_parameters *parameters, struct answer *answer)
+{
+    struct err err;
+    *answer = (struct answer){0};
+    assert_non_null(
+        pg_query_begin(fixture->pool, statement, parameters, 5000, on_result, answer, &err));
+}
+
+/* number tells the sandboxes of a test apart. */
+static void sandbox_id(int number, char out[37])
+{
+    (void)snprintf(out, 37, "aaaaaaaa-aaaa-4aaa-8aaa-%012d", number);
+}
+
+static void start(struct fixture *fixture, int number, const char *user, const char *template_name,
+                  const char *timeout_ms, struct answer *answer)
+{
+    char id[37];
+    sandbox_id(number, id);
+    const struct pg_parameters parameters = {
+        .values = {id, user, template_name, timeout_ms, limits}, .count = 5};
+    query(fixture, "begin", &parameters, answer);
+}
+
+static struct answer begin(struct fixture *fixture, int number, const char *user,
+                           const char *template_name, const char *timeout_ms)
+{
+    struct answer answer;
+    start(fixture, number, user, template_name, timeout_ms, &answer);
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static void assert_refused(const struct answer *answer, enum err_code code, const char *reason)
+{
+    assert_int_equal(answer->err.code, code);
+    assert_string_equal(answer->err.reason, reason);
+}
+
+static void row_has_what_template_and_tier_say(void **state)
+{
+    struct answer answer = begin(*state, 1, USER, "base-locked", "0");
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_string_equal(answer.columns[0], "creating");
+    assert_string_equal(answer.columns[1], "insien/base:latest");
+    assert_string_equal(answer.columns[2], "locked");
+    assert_string_equal(answer.columns[3], "free");
+    assert_string_equal(answer.columns[4], "512");
+    assert_string_equal(answer.columns[5], "02:00:00");
+}
+
+static void shorter_life_is_granted_and_a_longer_one_is_not(void **state)
+{
+    assert_string_equal(begin(*state, 1, USER, "base", "1500").columns[5], "00:00:01.5");
+    assert_string_equal(begin(*state, 2, USER, "base", "604800000").columns[5], "02:00:00");
+}
+
+static void third_sandbox_of_two_is_refused_until_one_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[37];
+    sandbox_id(1, id);
+    const struct pg_parameters parameters = {.values = {id}, .count = 1};
+    struct answer answer = begin(fixture, 1, USER, "tiny", "0");
+    answer = begin(fixture, 2, USER, "tiny", "0");
+    assert_int_equal(answer.err.code, ERR_NONE);
+    answer = begin(fixture, 3, USER, "tiny", "0");
+    assert_refused(&answer, ERR_LIMIT, "quota_exceeded");
+    query(fixture, "end", &parameters, &answer);
+    turn_until(fixture->loop, &answer.done);
+    answer = begin(fixture, 3, USER, "tiny", "0");
+    assert_int_equal(answer.err.code, ERR_NONE);
+}
+
+static void creates_at_once_do_not_slip_past_the_quota(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answers[ATTEMPTS];
+    int granted = 0;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        start(fixture, i, USER, "base", "0", &answers[i]);
+    }
+    for (int i = 0; i < ATTEMPTS; i++) {
+        turn_until(fixture->loop, &answers[i].done);
+        granted += answers[i].err.code == ERR_NONE ? 1 : 0;
+    }
+    assert_int_equal(granted, LIMIT);
+}
+
+static void repeated_create_finds_its_sandbox(void **state)
+{
+    struct answer answer = begin(*state, 1, USER, "base", "0");
+    answer = begin(*state, 2, USER, "base", "0");
+    answer = begin(*state, 1, USER, "base", "0");
+    assert_refused(&answer, ERR_CONFLICT, "sandbox_exists"); /* not the quota */
+}
+
+static void unknown_template_is_refused(void **state)
+{
+    struct answer answer = begin(*state, 1, USER, "nothing", "0");
+    assert_refused(&answer, ERR_NOT_FOUND, "template_not_found");
+}
+
+static void suspended_and_unknown_users_are_refused(void **state)
+{
+    struct answer answer = begin(*state, 1, SUSPENDED, "base", "0");
+    assert_refused(&answer, ERR_DENIED, "user_suspended");
+    answer = begin(*state, 1, NOBODY, "base", "0");
+    assert_refused(&answer, ERR_NOT_FOUND, "user_not_found");
+}
+
+static int clear(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    query(fixture, "clear", NULL, &answer);
+    turn_until(fixture->loop, &answer.done);
+    return 0;
+}
+
+static void migrate(const struct fixture *fixture)
+{
+    char folder[FOLDER_PATH_SIZE];
+    char log[FOLDER_PATH_SIZE + 8];
+    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
+    folder_make(folder);
+    (void)snprintf(log, sizeof log, "%s/log", folder);
+    assert_int_equal(setenv("DATABASE_URL", postgres_url(fixture->postgres), 1), 0);
+    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
+    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
+    folder_remove(folder);
+}
+
+static int open_all(void **state)
+{
+    static struct fixture fixture;
+    struct err err = {0};
+    fixture.postgres = postgres_start();
+    migrate(&fixture);
+    postgres_run(fixture.postgres, "INSERT INTO users (id, suspended_at) VALUES ('" USER
+                                   "', NULL), ('" SUSPENDED "', now())");
+    const struct pg_options options = {.url = postgres_url(fixture.postgres),
+                                       .connections = CONNECTIONS,
+                                       .statements = statements,
+                                       .statement_count = 3,
+                                       .statement_timeout_ms = 5000};
+    fixture.loop = loop_new(&err);
+    fixture.pool = pg_pool_open(fixture.loop, &options, &err);
+    assert_non_null(fixture.pool);
+    *state = &fixture;
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    struct fixture *fixture = *state;
+    pg_pool_close(fixture->pool);
+    loop_free(fixture->loop);
+    postgres_remove(fixture->postgres);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, clear)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(row_has_what_template_and_tier_say),
+        TEST(shorter_life_is_granted_and_a_longer_one_is_not),
+        TEST(third_sandbox_of_two_is_refused_until_one_ends),
+        TEST(creates_at_once_do_not_slip_past_the_quota),
+        TEST(repeated_create_finds_its_sandbox),
+        TEST(unknown_template_is_refused),
+        TEST(suspended_and_unknown_users_are_refused),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
