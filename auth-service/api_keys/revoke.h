@@ -1,0 +1,24 @@
+/* auth-service/api_keys/revoke.h: ends a key, in the row first and then everywhere. */
+#ifndef AUTH_SERVICE_API_KEYS_REVOKE_H
+#define AUTH_SERVICE_API_KEYS_REVOKE_H
+
+#include "auth-service/api_keys/announce.h"
+#include "auth-service/api_keys/store.h"
+
+/* Borrowed for as long as revocations are under way. */
+struct revoker {
+    struct pg_pool *pg;
+    struct announcer *announcer;
+};
+
+/* err is NULL when the key is revoked (or was). */
+typedef void key_revoked_fn(const struct err *err, void *arg);
+
+/* done comes exactly once, later, when the row says so and Redis was told, or could not be. */
+bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE], const char user_id[ID_SIZE],
+                int64_t timeout_ms, key_revoked_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* For the start of a process: announces again what one before it may have died too early for. */
+void keys_announce_revoked_lately(const struct revoker *revoker);
+
+#endif

@@ -1,0 +1,179 @@
+#include "auth-service/command.h"
+
+#include "auth-service/api_keys/issue.h"
+#include "auth-service/database.h"
+#include "auth-service/users/store.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+enum {
+    STEP_TIMEOUT_MS = 10 * 1000,
+    ISSUE_QUEUE = 1,
+};
+
+static const char usage[] =
+    "usage: insien-auth issue-key EMAIL [--tier free|pro|enterprise] [--name NAME]";
+static const char *const tiers[] = {"free", "pro", "enterprise"};
+
+/* USER, then TIER when one was given, then ISSUE. */
+struct run {
+    const struct command *command; /* borrowed */
+    struct loop *loop;             /* owned, as the next two */
+    struct pg_pool *pg;
+    struct worker_pool *workers;
+    struct user user;
+    struct err err; /* the first failure */
+};
+
+static bool read_email(const char *text, char email[COMMAND_EMAIL_SIZE], struct err *err)
+{
+    const char *at = strchr(text, '@');
+    size_t len = strlen(text);
+    if (at == NULL || at == text || at[1] == '\0' || len >= COMMAND_EMAIL_SIZE) {
+        return err_set(err, ERR_INVALID, "\"%.80s\" is not an e-mail address", text);
+    }
+    for (size_t i = 0; i <= len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (i < len && (c <= ' ' || c == 0x7f)) {
+            return err_set(err, ERR_INVALID, "the e-mail address has a blank in it");
+        }
+        email[i] = (char)tolower(c);
+    }
+    return true;
+}
+
+static bool is_tier(const char *text)
+{
+    for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
+        if (strcmp(text, tiers[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_option(const char *name, const char *value, struct command *out, struct err *err)
+{
+    if (strcmp(name, "--name") == 0 && value != NULL && strlen(value) <= API_KEY_NAME_MAX) {
+        out->name = value;
+        return true;
+    }
+    if (strcmp(name, "--tier") == 0 && value != NULL && is_tier(value)) {
+        out->tier = value;
+        return true;
+    }
+    return err_set(err, ERR_INVALID, "%s", usage);
+}
+
+bool command_parse(char **arguments, int count, struct command *out, struct err *err)
+{
+    *out = (struct command){.name = ""};
+    if (count < 1 || arguments[0][0] == '-') {
+        return err_set(err, ERR_INVALID, "%s", usage);
+    }
+    for (int i = 1; i < count; i += 2) {
+        if (!read_option(arguments[i], i + 1 < count ? arguments[i + 1] : NULL, out, err)) {
+            return false;
+        }
+    }
+    return read_email(arguments[0], out->email, err);
+}
+
+static void stop(struct run *run)
+{
+    loop_stop(run->loop);
+}
+
+static void on_issued(const struct issued_key *issued, const struct err *err, void *arg)
+{
+    struct run *run = arg;
+    if (err != NULL) {
+        run->err = *err;
+    } else if (printf("%s\n", issued->key) < 0 || fflush(stdout) != 0) {
+        err_set(&run->err, ERR_INTERNAL, "the key was made but could not be printed");
+    }
+    stop(run);
+}
+
+static bool issue(struct run *run)
+{
+    const struct key_order order = {.pg = run->pg,
+                                    .workers = run->workers,
+                                    .user_id = run->user.id,
+                                    .name = view_of(run->command->name),
+                                    .timeout_ms = STEP_TIMEOUT_MS};
+    return key_issue(&order, on_issued, run, &run->err);
+}
+
+static void on_tier_set(const PGresult *result, const struct err *err, void *arg)
+{
+    struct run *run = arg;
+    (void)result;
+    if (err != NULL) {
+        run->err = *err;
+        stop(run);
+    } else if (!issue(run)) {
+        stop(run);
+    }
+}
+
+static void on_user(const struct user *user, const struct err *err, void *arg)
+{
+    struct run *run = arg;
+    if (err != NULL) {
+        run->err = *err;
+        stop(run);
+        return;
+    }
+    run->user = *user;
+    const char *tier = run->command->tier;
+    if (user->suspended) {
+        err_set(&run->err, ERR_DENIED, "%s is suspended", run->command->email);
+        stop(run);
+    } else if (!(tier == NULL ? issue(run)
+                              : user_set_tier(run->pg, user->id, tier, STEP_TIMEOUT_MS, on_tier_set,
+                                              run, &run->err))) {
+        stop(run);
+    }
+}
+
+static bool open_parts(struct run *run, const struct settings *settings)
+{
+    run->loop = loop_new(&run->err);
+    if (run->loop == NULL) {
+        return false;
+    }
+    run->workers = worker_pool_new(run->loop, 1, ISSUE_QUEUE, &run->err);
+    if (run->workers == NULL) {
+        return false;
+    }
+    run->pg = database_open(run->loop, settings->database_url, 1, &run->err);
+    return run->pg != NULL;
+}
+
+static void close_parts(struct run *run)
+{
+    worker_pool_free(run->workers);
+    pg_pool_close(run->pg);
+    loop_free(run->loop);
+}
+
+bool command_run(const struct command *command, const struct settings *settings, struct err *err)
+{
+    struct run run = {.command = command};
+    const struct user_identity identity = {
+        .issuer = "local", .subject = command->email, .email = command->email};
+    if (open_parts(&run, settings) &&
+        user_find_or_make(run.pg, &identity, STEP_TIMEOUT_MS, on_user, &run, &run.err)) {
+        loop_run(run.loop);
+    }
+    close_parts(&run);
+    if (run.err.code == ERR_NONE) {
+        return true;
+    }
+    *err = run.err;
+    return err->code == ERR_UNAVAILABLE
+               ? err_wrap(err, "PostgreSQL does not answer; check that it runs and DATABASE_URL")
+               : false;
+}

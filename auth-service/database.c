@@ -1,0 +1,34 @@
+#include "auth-service/database.h"
+
+#include "auth-service/api_keys/store.h"
+#include "auth-service/users/store.h"
+
+enum {
+    STATEMENT_TIMEOUT_MS = 10 * 1000,
+    STATEMENT_COUNT = 1 + USER_STATEMENT_COUNT + API_KEY_STATEMENT_COUNT,
+};
+
+#define PING "ping"
+
+/* Filled once, by the first database_open. */
+static struct pg_statement statements[STATEMENT_COUNT] = {{PING, "SELECT 1"}};
+
+struct pg_pool *database_open(struct loop *loop, const char *url, size_t connections,
+                              struct err *err)
+{
+    memcpy(&statements[1], user_statements, sizeof user_statements);
+    memcpy(&statements[1 + USER_STATEMENT_COUNT], api_key_statements, sizeof api_key_statements);
+    const struct pg_options options = {.url = url,
+                                       .connections = connections,
+                                       .statements = statements,
+                                       .statement_count = STATEMENT_COUNT,
+                                       .statement_timeout_ms = STATEMENT_TIMEOUT_MS};
+    return pg_pool_open(loop, &options, err);
+}
+
+bool database_ping(struct pg_pool *pg, int64_t timeout_ms, pg_result_fn *done, void *arg,
+                   struct err *err)
+{
+    const struct pg_parameters none = {.count = 0};
+    return pg_query_begin(pg, PING, &none, timeout_ms, done, arg, err) != NULL;
+}

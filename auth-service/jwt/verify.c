@@ -1,0 +1,188 @@
+#include "auth-service/jwt/verify.h"
+
+#include "common/base/encode.h"
+
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+
+enum { TOKEN_PARTS = 3 };
+
+/* What "cat" says of a session token, and of one that a machine got. */
+static const struct view category_session = VIEW("cl_B7d4PD111AAA");
+static const struct view category_machine = VIEW("cl_B7d4PD333AAA");
+
+struct token_parts {
+    struct view header; /* base64url, as the next two */
+    struct view payload;
+    struct view signature;
+    struct view signed_text; /* header and payload with the dot */
+};
+
+struct header {
+    struct view algorithm;
+    struct view type;
+    bool critical;
+    struct view category;
+    struct view kid;
+    bool has_type, has_critical, has_category;
+};
+/* "crit" is refused whatever it holds: as a wrong type or as present. */
+static const struct json_field header_fields[] = {
+    JSON_STRING(struct header, algorithm, "alg", .required = true),
+    JSON_STRING(struct header, type, "typ", JSON_PRESENT(struct header, has_type)),
+    JSON_BOOL(struct header, critical, "crit", JSON_PRESENT(struct header, has_critical)),
+    JSON_STRING(struct header, category, "cat", JSON_PRESENT(struct header, has_category)),
+    JSON_STRING(struct header, kid, "kid"),
+};
+static const struct token_member_reason header_reasons[] = {
+    {"alg", "token-invalid-algorithm"}, {"typ", "token-invalid"},    {"crit", "token-invalid"},
+    {"cat", "token-invalid"},           {"kid", "jwk-kid-mismatch"},
+};
+
+static bool refuse(struct err *err, const char *reason)
+{
+    (void)err_set_reason(err, ERR_UNAUTHENTICATED, reason, "session token refused: %s", reason);
+    return false;
+}
+
+static bool is_base64url(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
+
+/* An empty signature is told apart later, so that a token without one is refused for its algorithm
+ * when that is what it lacks. */
+static bool split(struct view token, struct token_parts *parts, struct err *err)
+{
+    size_t dots[TOKEN_PARTS - 1];
+    size_t dot_count = 0;
+    if (token.len == 0 || token.len > TOKEN_MAX) {
+        return refuse(err, "token-invalid");
+    }
+    for (size_t i = 0; i < token.len; i++) {
+        if (token.ptr[i] == '.' && dot_count < TOKEN_PARTS - 1) {
+            dots[dot_count++] = i;
+        } else if (!is_base64url(token.ptr[i])) {
+            return refuse(err, "token-invalid");
+        }
+    }
+    if (dot_count != TOKEN_PARTS - 1 || dots[0] == 0 || dots[1] == dots[0] + 1) {
+        return refuse(err, "token-invalid");
+    }
+    parts->header = (struct view){token.ptr, dots[0]};
+    parts->payload = (struct view){token.ptr + dots[0] + 1, dots[1] - dots[0] - 1};
+    parts->signature = view_from(token, dots[1] + 1);
+    parts->signed_text = (struct view){token.ptr, dots[1]};
+    return true;
+}
+
+static bool check_header(const struct header *header, const struct token_policy *policy,
+                         struct err *err)
+{
+    if (!view_equal(header->algorithm, VIEW("RS256"))) {
+        return refuse(err, "token-invalid-algorithm");
+    }
+    if ((header->has_type && !view_equal(header->type, VIEW("JWT"))) || header->has_critical) {
+        return refuse(err, "token-invalid");
+    }
+    if (header->has_category && !policy->ignore_category &&
+        !view_equal(header->category, category_session)) {
+        return refuse(err, view_equal(header->category, category_machine) ? "token-invalid"
+                                                                          : "token-type-mismatch");
+    }
+    if (header->kid.len > KEY_ID_MAX) {
+        return refuse(err, "token-invalid");
+    }
+    return true;
+}
+
+static bool decode(struct view part, uint8_t *bytes, struct view *out, struct err *err)
+{
+    size_t len = 0;
+    if (!encode_base64_decode(ENCODE_BASE64_URL, part, bytes, &len)) {
+        return refuse(err, "token-invalid");
+    }
+    *out = (struct view){(const char *)bytes, len};
+    return true;
+}
+
+static bool read_header(const struct token_parts *parts, const struct token_policy *policy,
+                        char kid[KEY_ID_SIZE], struct err *err)
+{
+    uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
+    struct view text;
+    struct header header;
+    struct json_violations violations;
+    struct err unused;
+    if (!decode(parts->header, bytes, &text, err)) {
+        return false;
+    }
+    AUTO(json_doc_release)
+    struct json_doc *doc =
+        json_read(text, &JSON_SCHEMA(header_fields), &header, &violations, &unused);
+    if (doc == NULL) {
+        return token_refuse_document(&violations, header_reasons,
+                                     sizeof header_reasons / sizeof header_reasons[0], err);
+    }
+    return check_header(&header, policy, err) &&
+           (view_copy(header.kid, kid, KEY_ID_SIZE) || refuse(err, "token-invalid"));
+}
+
+bool token_read_kid(struct view token, const struct token_policy *policy, char kid[KEY_ID_SIZE],
+                    struct err *err)
+{
+    struct token_parts parts;
+    return split(token, &parts, err) && read_header(&parts, policy, kid, err) &&
+           (parts.signature.len > 0 || refuse(err, "token-invalid"));
+}
+
+static void free_digest(EVP_MD_CTX **context)
+{
+    EVP_MD_CTX_free(*context);
+}
+
+/* SHA-256 and PKCS#1 padding, whatever the token says. */
+static bool signature_holds(EVP_PKEY *pkey, struct view signed_text, struct view signature)
+{
+    EVP_PKEY_CTX *pkey_context = NULL; /* borrowed from context */
+    AUTO(free_digest) EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context == NULL || signature.len != (size_t)EVP_PKEY_get_size(pkey)) {
+        return false;
+    }
+    bool holds = EVP_DigestVerifyInit(context, &pkey_context, EVP_sha256(), NULL, pkey) == 1 &&
+                 EVP_PKEY_CTX_set_rsa_padding(pkey_context, RSA_PKCS1_PADDING) == 1 &&
+                 EVP_DigestVerify(context, (const unsigned char *)signature.ptr, signature.len,
+                                  (const unsigned char *)signed_text.ptr, signed_text.len) == 1;
+    ERR_clear_error();
+    return holds;
+}
+
+static bool check_signature(const struct token_parts *parts, const struct key_set *keys,
+                            const char *kid, struct err *err)
+{
+    uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
+    struct view signature;
+    if (!decode(parts->signature, bytes, &signature, err)) {
+        return false;
+    }
+    EVP_PKEY *pkey = key_set_find(keys, view_of(kid));
+    if (pkey == NULL) {
+        return refuse(err, "jwk-kid-mismatch");
+    }
+    return signature_holds(pkey, parts->signed_text, signature) ||
+           refuse(err, "token-invalid-signature");
+}
+
+bool token_verify(struct view token, const struct token_policy *policy, const struct key_set *keys,
+                  double now_s, struct token_claims *claims, struct err *err)
+{
+    struct token_parts parts;
+    char kid[KEY_ID_SIZE];
+    uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
+    struct view payload;
+    *claims = (struct token_claims){0};
+    return token_read_kid(token, policy, kid, err) && split(token, &parts, err) &&
+           check_signature(&parts, keys, kid, err) && decode(parts.payload, bytes, &payload, err) &&
+           token_claims_read(payload, policy, now_s, claims, err);
+}

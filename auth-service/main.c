@@ -1,0 +1,184 @@
+#include "auth-service/command.h"
+#include "auth-service/database.h"
+#include "auth-service/service.h"
+#include "common/base/secret.h"
+
+#include <stdio.h>
+#include <sys/prctl.h>
+
+enum {
+    DATABASE_CONNECTIONS = 4,
+    HTTP_CONNECTIONS = 2,
+    BCRYPT_QUEUE_MAX = 256,
+    DRAIN_MS = 5000,
+    URL_SIZE = CONFIG_PATH_SIZE + 32,
+};
+
+/* All owned. */
+struct program {
+    struct settings settings;
+    struct loop *loop;
+    struct pg_pool *pg;
+    struct redis *redis;
+    struct http_client *http;
+    struct worker_pool *workers;
+    struct sessions *sessions;
+    struct prover *prover;
+    struct last_used *last_used;
+    struct announcer *announcer;
+    struct service *service;
+    struct timer drain_timer;
+};
+
+static void on_drained(void *arg)
+{
+    struct program *program = arg;
+    loop_stop(program->loop);
+}
+
+static void on_stop_signal(void *arg)
+{
+    struct program *program = arg;
+    timer_arm(&program->drain_timer, DRAIN_MS);
+    service_drain(program->service, on_drained, program);
+}
+
+static bool open_outside(struct program *program, struct err *err)
+{
+    const struct settings *settings = &program->settings;
+    program->loop = loop_new(err);
+    if (program->loop == NULL ||
+        !loop_on_stop_signal(program->loop, on_stop_signal, program, err) ||
+        !timer_open(&program->drain_timer, program->loop, on_drained, program, err)) {
+        return false;
+    }
+    program->pg = database_open(program->loop, settings->database_url, DATABASE_CONNECTIONS, err);
+    if (program->pg == NULL) {
+        return false;
+    }
+    program->redis = redis_open(program->loop, settings->redis_url, err);
+    if (program->redis == NULL) {
+        return false;
+    }
+    program->http = http_client_open(program->loop, NULL, HTTP_CONNECTIONS, err);
+    return program->http != NULL;
+}
+
+static bool open_inside(struct program *program, struct err *err)
+{
+    const struct settings *settings = &program->settings;
+    program->workers =
+        worker_pool_new(program->loop, (size_t)settings->bcrypt_workers, BCRYPT_QUEUE_MAX, err);
+    if (program->workers == NULL) {
+        return false;
+    }
+    const struct prover_options options = {.redis = program->redis,
+                                           .workers = program->workers,
+                                           .secret = view_of(settings->key_cache_secret),
+                                           .instance = settings->instance};
+    program->prover = prover_open(&options, err);
+    program->last_used =
+        program->prover == NULL ? NULL : last_used_open(program->loop, program->pg, err);
+    program->announcer = program->last_used == NULL ? NULL
+                                                    : announcer_open(program->loop, program->redis,
+                                                                     settings->instance, err);
+    if (program->announcer == NULL) {
+        return false;
+    }
+    program->sessions =
+        sessions_open(program->loop, program->pg, program->http, &settings->clerk, err);
+    return program->sessions != NULL;
+}
+
+static bool open_service(struct program *program, struct err *err)
+{
+    char url[URL_SIZE];
+    const struct service_parts parts = {
+        .loop = program->loop,
+        .pg = program->pg,
+        .redis = program->redis,
+        .workers = program->workers,
+        .sessions = program->sessions,
+        .checker = {program->pg, program->prover, program->last_used},
+        .revoker = {program->pg, program->announcer},
+    };
+    (void)snprintf(url, sizeof url, "ipc://%s/auth-1.sock", program->settings.run_dir);
+    keys_announce_revoked_lately(&parts.revoker);
+    program->service = service_open(&parts, url, err);
+    if (program->service == NULL) {
+        return false;
+    }
+    log_info("service.ready", LOG_STR("url", url), LOG_STR("version", INSIEN_VERSION));
+    return true;
+}
+
+/* What is under way ends by the closing of what it waits for; what it works with goes last. */
+static void close_all(struct program *program)
+{
+    service_close(program->service);
+    if (program->prover != NULL) {
+        prover_stop(program->prover);
+    }
+    sessions_close(program->sessions);
+    redis_close(program->redis);
+    worker_pool_free(program->workers);
+    pg_pool_close(program->pg);
+    announcer_close(program->announcer);
+    last_used_close(program->last_used);
+    prover_close(program->prover);
+    http_client_close(program->http);
+    service_free(program->service);
+    timer_close(&program->drain_timer);
+    loop_free(program->loop);
+}
+
+static int run_service(struct program *program)
+{
+    struct err err;
+    bool opened =
+        open_outside(program, &err) && open_inside(program, &err) && open_service(program, &err);
+    if (opened) {
+        loop_run(program->loop);
+        log_info("service.stopped");
+    } else {
+        log_error("service.not_started", LOG_ERR(&err));
+    }
+    close_all(program);
+    return opened ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int run_command(char **arguments, int count, const struct settings *settings)
+{
+    struct command command;
+    struct err err;
+    if (!command_parse(arguments, count, &command, &err) ||
+        !command_run(&command, settings, &err)) {
+        (void)fprintf(stderr, "insien-auth: %s\n", err.message);
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    struct err err;
+    bool is_command = argc > 1 && strcmp(argv[1], "issue-key") == 0;
+    (void)prctl(PR_SET_DUMPABLE, 0); /* no core dump, no /proc/PID/environ: there are secrets */
+    log_open("auth-service", is_command ? LOG_ERROR : LOG_INFO);
+    if (argc > 1 && !is_command) {
+        (void)fprintf(stderr, "insien-auth: the only command is issue-key\n");
+        return EXIT_FAILURE;
+    }
+    if (!settings_read(&program.settings, &err)) {
+        (void)fprintf(stderr, "insien-auth: %s\n", err.message);
+        return EXIT_FAILURE;
+    }
+    if (!is_command) {
+        log_set_level(program.settings.log_level);
+    }
+    int status =
+        is_command ? run_command(argv + 2, argc - 2, &program.settings) : run_service(&program);
+    secret_wipe(&program.settings, sizeof program.settings);
+    return status;
+}

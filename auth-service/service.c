@@ -1,0 +1,143 @@
+#include "auth-service/service.h"
+
+#include "auth-service/call.h"
+#include "auth-service/database.h"
+#include "auth-service/session_calls.h"
+
+#include <stdlib.h>
+
+enum { HEALTH_TIMEOUT_MS = 1000 };
+
+struct check_call {
+    struct call call;
+    struct auth_check_key body;
+};
+
+static void on_checked(const struct api_key_row *row, const struct err *err, void *arg)
+{
+    struct check_call *check = arg;
+    if (err != NULL) {
+        call_fail(&check->call, err);
+        return;
+    }
+    struct auth_identity reply = {.tier = view_of(row->tier), .expires_at_ms = row->expires_at_ms};
+    memcpy(reply.user_id, row->user_id, sizeof reply.user_id);
+    memcpy(reply.api_key_id, row->id, sizeof reply.api_key_id);
+    call_succeed(&check->call, &auth_identity_schema, &reply);
+}
+
+static void check_key(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct check_call, &auth_check_key_schema);
+    struct service *service = arg;
+    struct err err;
+    struct check_call *check = call_begin(service, exchange, request, &shape);
+    if (check != NULL && !key_check(&service->parts.checker, check->body.key,
+                                    call_timeout_ms(&check->call), on_checked, check, &err)) {
+        call_fail(&check->call, &err);
+    }
+}
+
+/* Asks both at a time and answers when both have. */
+struct health_call {
+    struct call call;
+    char body; /* has no members */
+    int waiting_for;
+    struct auth_health health;
+};
+
+static void on_part_answered(struct health_call *health)
+{
+    if (--health->waiting_for == 0) {
+        call_succeed(&health->call, &auth_health_schema, &health->health);
+    }
+}
+
+static void on_postgres(const PGresult *result, const struct err *err, void *arg)
+{
+    struct health_call *health = arg;
+    (void)result;
+    health->health.postgres = err == NULL;
+    on_part_answered(health);
+}
+
+static void on_redis(const redisReply *reply, const struct err *err, void *arg)
+{
+    struct health_call *health = arg;
+    (void)reply;
+    health->health.redis = err == NULL;
+    on_part_answered(health);
+}
+
+static void health(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct health_call, &empty_schema);
+    static const struct view ping[] = {VIEW("PING")};
+    struct service *service = arg;
+    struct err ignored; /* the answer is that the part is down */
+    struct health_call *call = call_begin(service, exchange, request, &shape);
+    if (call == NULL) {
+        return;
+    }
+    call->waiting_for = 3;
+    if (!database_ping(service->parts.pg, HEALTH_TIMEOUT_MS, on_postgres, call, &ignored)) {
+        on_part_answered(call);
+    }
+    if (!redis_send(service->parts.redis, ping, 1, HEALTH_TIMEOUT_MS, on_redis, call, &ignored)) {
+        on_part_answered(call);
+    }
+    on_part_answered(call); /* this function itself was the third */
+}
+
+static const struct ipc_method methods[] = {
+    {AUTH_CHECK_KEY, check_key},
+    {AUTH_CREATE_KEY, session_call_create_key},
+    {AUTH_LIST_KEYS, session_call_list_keys},
+    {AUTH_REVOKE_KEY, session_call_revoke_key},
+    {AUTH_HEALTH, health},
+};
+
+struct service *service_open(const struct service_parts *parts, const char *url, struct err *err)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL) {
+        err_set(err, ERR_INTERNAL, "service: out of memory");
+        return NULL;
+    }
+    service->parts = *parts;
+    service->server = ipc_server_open(parts->loop, url, (uid_t)-1, methods,
+                                      sizeof methods / sizeof methods[0], service, err);
+    if (service->server == NULL) {
+        service_free(service);
+        return NULL;
+    }
+    return service;
+}
+
+void service_drain(struct service *service, service_drained_fn *on_drained, void *arg)
+{
+    service->draining = true;
+    if (service->open_calls == 0) {
+        on_drained(arg);
+        return;
+    }
+    service->on_drained = on_drained;
+    service->drained_arg = arg;
+}
+
+void service_close(struct service *service)
+{
+    if (service != NULL) {
+        service->on_drained = NULL;
+        ipc_server_close(TAKE(service->server));
+    }
+}
+
+void service_free(struct service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    service_close(service);
+    free(service);
+}

@@ -1,0 +1,35 @@
+/* auth-service/service.h: what the other processes may ask, over IPC. */
+#ifndef AUTH_SERVICE_SERVICE_H
+#define AUTH_SERVICE_SERVICE_H
+
+#include "auth-service/api_keys/check.h"
+#include "auth-service/api_keys/revoke.h"
+#include "auth-service/users/session.h"
+
+struct service;
+
+/* All borrowed until service_close. */
+struct service_parts {
+    struct loop *loop;
+    struct pg_pool *pg;
+    struct redis *redis;
+    struct worker_pool *workers;
+    struct sessions *sessions;
+    struct key_checker checker;
+    struct revoker revoker;
+};
+
+struct service *service_open(const struct service_parts *parts, const char *url,
+                             struct err *err) MUST_CHECK;
+
+typedef void service_drained_fn(void *arg);
+/* New requests are refused from here on. on_drained comes once, when none is under way any more;
+ * at once when there is none now. */
+void service_drain(struct service *service, service_drained_fn *on_drained, void *arg);
+
+/* Stops listening. Requests that are still under way must end by closing the parts, before
+ * service_free. */
+void service_close(struct service *service);
+void service_free(struct service *service);
+
+#endif

@@ -1,0 +1,24 @@
+/* auth-service/settings.h: the settings of insien-auth. */
+#ifndef AUTH_SERVICE_SETTINGS_H
+#define AUTH_SERVICE_SETTINGS_H
+
+#include "auth-service/jwt/clerk.h"
+#include "common/base/config.h"
+#include "common/base/log.h"
+
+struct settings {
+    char run_dir[CONFIG_PATH_SIZE];
+    char instance[64];
+    char log_level_name[8];
+    char database_url[CONFIG_TEXT_SIZE];
+    char redis_url[CONFIG_TEXT_SIZE];
+    char key_cache_secret[CONFIG_TEXT_SIZE];
+    int64_t bcrypt_workers; /* 0: one a core */
+    struct clerk_settings clerk;
+    enum log_level log_level;
+};
+
+/* Reads the environment. Mistakes are in the log when this returns false. */
+bool settings_read(struct settings *settings, struct err *err) MUST_CHECK;
+
+#endif

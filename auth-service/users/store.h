@@ -1,0 +1,38 @@
+/* auth-service/users/store.h: users and their identities in PostgreSQL. */
+#ifndef AUTH_SERVICE_USERS_STORE_H
+#define AUTH_SERVICE_USERS_STORE_H
+
+#include "common/base/id.h"
+#include "common/contracts/auth.h"
+#include "common/db/pg.h"
+
+enum { USER_STATEMENT_COUNT = 2 };
+extern const struct pg_statement user_statements[USER_STATEMENT_COUNT];
+
+struct user {
+    char id[ID_SIZE];
+    char tier[TIER_SIZE];
+    bool suspended;
+    bool is_new; /* made by this very look-up */
+};
+
+/* Strings are borrowed until done. */
+struct user_identity {
+    const char *issuer;
+    const char *subject;
+    const char *email; /* of a user that has to be made; NULL: not known */
+};
+
+/* user is NULL when err is not; valid during the call. */
+typedef void user_found_fn(const struct user *user, const struct err *err, void *arg);
+
+/* Finds the user of an identity; at first sight makes both, once however many ask at a time. done
+ * comes exactly once, later. False and err, without done, when it can't begin. */
+bool user_find_or_make(struct pg_pool *pg, const struct user_identity *identity, int64_t timeout_ms,
+                       user_found_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* tier: "free", "pro" or "enterprise". */
+bool user_set_tier(struct pg_pool *pg, const char user_id[ID_SIZE], const char *tier,
+                   int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+#endif

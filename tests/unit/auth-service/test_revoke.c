@@ -1,0 +1,234 @@
+/* auth-service/api_keys: revoking keys, and telling the gateways. */
+#include "tests/unit/auth-service/accounts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MESSAGES_MAX = 8, SQL_SIZE = 128, LIST_MAX = 65536 };
+
+static const char unknown_id[ID_SIZE] = "00000000-0000-4000-8000-000000000000";
+
+/* A gateway's ear. */
+struct listener {
+    struct redis_subscription *subscription;
+    bool subscribed;
+    int count;
+    char ids[MESSAGES_MAX][ID_SIZE];
+};
+
+struct answer {
+    bool done;
+    int calls;
+    struct err err;
+};
+
+static void on_message(struct view message, void *arg)
+{
+    struct listener *listener = arg;
+    enum invalidation_kind kind;
+    assert_in_range(listener->count, 0, MESSAGES_MAX - 1);
+    assert_true(invalidation_read(message, &kind, listener->ids[listener->count]));
+    assert_int_equal(kind, INVALIDATE_KEY);
+    listener->count++;
+}
+
+static void on_state(bool subscribed, void *arg)
+{
+    struct listener *listener = arg;
+    listener->subscribed = subscribed;
+}
+
+static void listen_to(struct accounts *accounts, struct listener *listener)
+{
+    static const struct redis_subscriber subscriber = {on_message, on_state};
+    struct err err = {0};
+    *listener = (struct listener){0};
+    listener->subscription =
+        redis_subscribe(accounts->loop, redis_server_url(accounts->redis_server),
+                        "insien:" ACCOUNTS_INSTANCE ":invalidate", &subscriber, listener, &err);
+    assert_non_null(listener->subscription);
+    turn_until(accounts->loop, &listener->subscribed);
+}
+
+static bool has_heard(void *arg)
+{
+    const struct listener *listener = arg;
+    return listener->count > 0;
+}
+
+static void on_revoked(const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    answer->calls++;
+    if (err != NULL) {
+        answer->err = *err;
+    }
+}
+
+static void revoke_key(struct accounts *accounts, const char id[ID_SIZE],
+                       const char user_id[ID_SIZE], struct answer *answer)
+{
+    struct err err = {0};
+    *answer = (struct answer){0};
+    assert_true(
+        key_revoke(&accounts->revoker, id, user_id, ACCOUNTS_TIMEOUT_MS, on_revoked, answer, &err));
+    assert_false(answer->done);
+    turn_until(accounts->loop, &answer->done);
+    assert_int_equal(answer->calls, 1);
+}
+
+static void assert_serves(struct accounts *accounts, const char *key, bool expected)
+{
+    struct accounts_check check;
+    accounts_check(accounts, key, &check);
+    assert_int_equal(check.err.code == ERR_NONE, expected);
+}
+
+static void a_revoked_key_is_refused_and_announced(void **state)
+{
+    struct accounts *accounts = *state;
+    struct listener listener;
+    struct user user;
+    struct issued_key issued;
+    struct answer answer;
+    listen_to(accounts, &listener);
+    accounts_user(accounts, "announced", &user);
+    accounts_issue(accounts, user.id, &issued);
+    assert_serves(accounts, issued.key, true);
+    revoke_key(accounts, issued.times.id, user.id, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    turn_until_true(accounts->loop, has_heard, &listener);
+    assert_string_equal(listener.ids[0], issued.times.id);
+    assert_serves(accounts, issued.key, false);
+
+    revoke_key(accounts, issued.times.id, user.id, &answer); /* again is no error */
+    assert_int_equal(answer.err.code, ERR_NONE);
+    redis_unsubscribe(listener.subscription);
+}
+
+static void keys_of_others_and_unknown_ones_look_alike(void **state)
+{
+    struct accounts *accounts = *state;
+    struct user owner;
+    struct user stranger;
+    struct issued_key issued;
+    struct answer answer;
+    accounts_user(accounts, "owner", &owner);
+    accounts_user(accounts, "stranger", &stranger);
+    accounts_issue(accounts, owner.id, &issued);
+    revoke_key(accounts, issued.times.id, stranger.id, &answer);
+    assert_string_equal(answer.err.reason, "api_key_not_found");
+    revoke_key(accounts, unknown_id, stranger.id, &answer);
+    assert_string_equal(answer.err.reason, "api_key_not_found");
+    assert_int_equal(answer.err.code, ERR_NOT_FOUND);
+    assert_serves(accounts, issued.key, true);
+}
+
+static void an_announcement_waits_for_redis_to_come_back(void **state)
+{
+    struct accounts *accounts = *state;
+    struct listener listener;
+    struct user user;
+    struct issued_key issued;
+    struct answer answer;
+    accounts_user(accounts, "waits", &user);
+    accounts_issue(accounts, user.id, &issued);
+    redis_server_kill(accounts->redis_server);
+    revoke_key(accounts, issued.times.id, user.id, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE); /* the row says so: it is revoked */
+    redis_server_start_again(accounts->redis_server);
+    listen_to(accounts, &listener);
+    turn_until_true(accounts->loop, has_heard, &listener);
+    assert_string_equal(listener.ids[0], issued.times.id);
+    redis_unsubscribe(listener.subscription);
+}
+
+/* A process that died between the row and the announcement. */
+static void a_new_process_repeats_what_was_revoked_lately(void **state)
+{
+    struct accounts *accounts = *state;
+    struct listener listener;
+    struct user user;
+    struct issued_key fresh;
+    struct issued_key old;
+    char sql[SQL_SIZE];
+    postgres_run(accounts->postgres, "TRUNCATE api_keys");
+    accounts_user(accounts, "repeats", &user);
+    accounts_issue(accounts, user.id, &fresh);
+    accounts_issue(accounts, user.id, &old);
+    (void)snprintf(sql, sizeof sql, "UPDATE api_keys SET revoked_at = now() WHERE id = '%s'",
+                   fresh.times.id);
+    postgres_run(accounts->postgres, sql);
+    (void)snprintf(sql, sizeof sql,
+                   "UPDATE api_keys SET revoked_at = now() - interval '2 minutes' WHERE id = '%s'",
+                   old.times.id);
+    postgres_run(accounts->postgres, sql);
+    listen_to(accounts, &listener);
+    keys_announce_revoked_lately(&accounts->revoker);
+    turn_until_true(accounts->loop, has_heard, &listener);
+    turn_for(accounts->loop, 50);
+    assert_int_equal(listener.count, 1);
+    assert_string_equal(listener.ids[0], fresh.times.id);
+    redis_unsubscribe(listener.subscription);
+}
+
+struct list_answer {
+    bool done;
+    struct str text;
+};
+
+static void on_list(const PGresult *result, const struct err *err, void *arg)
+{
+    struct list_answer *answer = arg;
+    answer->done = true;
+    assert_null(err);
+    api_key_list_read(result, &answer->text);
+}
+
+static void a_list_is_as_the_api_shows_it(void **state)
+{
+    struct accounts *accounts = *state;
+    struct list_answer answer = {.text = STR_INIT(LIST_MAX)};
+    struct user user;
+    struct issued_key first;
+    struct issued_key second;
+    char expected[1024];
+    struct err err = {0};
+    accounts_user(accounts, "lists", &user);
+    accounts_issue(accounts, user.id, &first);
+    accounts_issue(accounts, user.id, &second);
+    assert_true(api_key_list(accounts->pg, user.id, ACCOUNTS_TIMEOUT_MS, on_list, &answer, &err));
+    turn_until(accounts->loop, &answer.done);
+    int len = 0;
+    const struct issued_key *const newest_first[] = {&second, &first};
+    for (int i = 0; i < 2; i++) {
+        const struct issued_key *key = newest_first[i];
+        len += snprintf(expected + len, sizeof expected - (size_t)len,
+                        "%s{\"id\":\"%s\",\"prefix\":\"%s\",\"name\":\"a key\",\"lastUsedAt\":null,"
+                        "\"expiresAt\":null,\"revokedAt\":null,\"createdAt\":\"%s\","
+                        "\"isActive\":true}%s",
+                        i == 0 ? "[" : ",", key->times.id, key->prefix, key->times.created_at,
+                        i == 0 ? "" : "]");
+    }
+    assert_string_equal(answer.text.data, expected);
+    str_free(&answer.text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_revoked_key_is_refused_and_announced),
+        cmocka_unit_test(keys_of_others_and_unknown_ones_look_alike),
+        cmocka_unit_test(an_announcement_waits_for_redis_to_come_back),
+        cmocka_unit_test(a_new_process_repeats_what_was_revoked_lately),
+        cmocka_unit_test(a_list_is_as_the_api_shows_it),
+    };
+    return cmocka_run_group_tests(tests, accounts_set_up, accounts_tear_down);
+}

@@ -1,0 +1,217 @@
+/* auth-service/users: from a session token to the user, against a real PostgreSQL. */
+#include "auth-service/users/session.h"
+#include "tests/unit/auth-service/accounts.h"
+#include "tests/unit/auth-service/mint.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HEADER "{\"alg\":\"RS256\"}"
+#define ISSUER "https://issuer.example"
+
+enum { AT_A_TIME = 20, PAYLOAD_SIZE = 256 };
+static const long long never = 4102444800; /* 2100 */
+
+static struct mint_key *key;
+
+struct answer {
+    bool done;
+    int calls;
+    struct user user;
+    struct err err;
+};
+
+static int set_up(void **state)
+{
+    key = mint_key_new(2048);
+    return accounts_set_up(state);
+}
+
+static int tear_down(void **state)
+{
+    mint_key_free(key);
+    return accounts_tear_down(state);
+}
+
+static void on_user(const struct user *user, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    answer->calls++;
+    assert_true((user == NULL) == (err != NULL));
+    if (user != NULL) {
+        answer->user = *user;
+    } else if (err != NULL) {
+        answer->err = *err;
+    }
+}
+
+static struct sessions *open_sessions(struct accounts *accounts, struct clerk_settings *settings)
+{
+    struct err err = {0};
+    struct sessions *sessions = sessions_open(accounts->loop, accounts->pg, NULL, settings, &err);
+    if (sessions == NULL) {
+        fail_msg("%s", err.message);
+    }
+    return sessions;
+}
+
+static struct sessions *open_with_pem(struct accounts *accounts, struct clerk_settings *settings)
+{
+    *settings = (struct clerk_settings){.issuer = ISSUER, .clock_skew_s = 5};
+    mint_pem(key, settings->jwt_key);
+    return open_sessions(accounts, settings);
+}
+
+static void make_token(const char *subject, long long expires_at, char token[MINT_TOKEN_SIZE])
+{
+    char payload[PAYLOAD_SIZE];
+    (void)snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"iss\":\"" ISSUER "\",\"exp\":%lld}",
+                   subject, expires_at);
+    mint_token(key, HEADER, payload, token);
+}
+
+static void begin(struct sessions *sessions, const char *token, struct answer *answer)
+{
+    *answer = (struct answer){0};
+    if (!session_check(sessions, view_of(token), "", ACCOUNTS_TIMEOUT_MS, on_user, answer,
+                       &answer->err)) {
+        answer->done = true;
+    }
+}
+
+static void check(struct accounts *accounts, struct sessions *sessions, const char *token,
+                  struct answer *answer)
+{
+    begin(sessions, token, answer);
+    turn_until(accounts->loop, &answer->done);
+}
+
+static void the_first_sight_makes_the_user_and_the_next_finds_it(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer first;
+    struct answer second;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_first", never, token);
+    check(accounts, sessions, token, &first);
+    check(accounts, sessions, token, &second);
+    assert_int_equal(first.err.code, ERR_NONE);
+    assert_true(first.user.is_new && !second.user.is_new);
+    assert_string_equal(first.user.id, second.user.id);
+    assert_string_equal(first.user.tier, "free");
+
+    struct user local; /* the same subject of another issuer is somebody else */
+    accounts_user(accounts, "user_first", &local);
+    assert_string_not_equal(local.id, first.user.id);
+    sessions_close(sessions);
+}
+
+static void many_first_sights_at_once_make_one_user(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answers[AT_A_TIME];
+    char token[MINT_TOKEN_SIZE];
+    int made = 0;
+    make_token("user_race", never, token);
+    for (int i = 0; i < AT_A_TIME; i++) {
+        begin(sessions, token, &answers[i]);
+    }
+    for (int i = 0; i < AT_A_TIME; i++) {
+        turn_until(accounts->loop, &answers[i].done);
+        assert_int_equal(answers[i].calls, 1);
+        assert_int_equal(answers[i].err.code, ERR_NONE);
+        assert_string_equal(answers[i].user.id, answers[0].user.id);
+        made += answers[i].user.is_new ? 1 : 0;
+    }
+    assert_int_equal(made, 1);
+    /* Divides by zero, which fails the test, when a user was left without an identity. */
+    postgres_run(accounts->postgres,
+                 "SELECT 1 / (count(*) = 0)::int FROM users WHERE id NOT IN (SELECT user_id FROM "
+                 "identities)");
+    sessions_close(sessions);
+}
+
+static void a_refusal_tells_no_more_than_that_a_new_token_is_due(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_late", 1, token);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(answer.err.code, ERR_UNAUTHENTICATED);
+    assert_string_equal(answer.err.reason, "token_expired");
+    check(accounts, sessions, "a.b.c", &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    make_token("mch_machine", never, token);
+    check(accounts, sessions, token, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    assert_string_equal(answer.err.message, "Invalid or expired session");
+    sessions_close(sessions);
+}
+
+static void a_suspended_user_is_signed_out(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    char sql[PAYLOAD_SIZE];
+    make_token("user_suspended", never, token);
+    check(accounts, sessions, token, &answer);
+    (void)snprintf(sql, sizeof sql, "UPDATE users SET suspended_at = now() WHERE id = '%s'",
+                   answer.user.id);
+    postgres_run(accounts->postgres, sql);
+    check(accounts, sessions, token, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    sessions_close(sessions);
+}
+
+static void without_settings_it_says_what_to_set(void **state)
+{
+    struct accounts *accounts = *state;
+    static struct clerk_settings settings;
+    struct sessions *sessions = open_sessions(accounts, &settings);
+    struct answer answer;
+    check(accounts, sessions, "a.b.c", &answer);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_string_equal(answer.err.reason, "clerk_not_configured");
+    assert_non_null(strstr(answer.err.message, "CLERK_JWKS_URL"));
+    sessions_close(sessions);
+}
+
+static void half_a_configuration_is_refused(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings = {.issuer = ISSUER, .jwt_key = "nonsense"};
+    struct err err = {0};
+    assert_null(sessions_open(accounts->loop, accounts->pg, NULL, &settings, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.message, "CLERK_JWT_KEY"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_sight_makes_the_user_and_the_next_finds_it),
+        cmocka_unit_test(many_first_sights_at_once_make_one_user),
+        cmocka_unit_test(a_refusal_tells_no_more_than_that_a_new_token_is_due),
+        cmocka_unit_test(a_suspended_user_is_signed_out),
+        cmocka_unit_test(without_settings_it_says_what_to_set),
+        cmocka_unit_test(half_a_configuration_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
