@@ -1,0 +1,113 @@
+#include "common/base/log.h"
+#include "sandbox-service/agent/harden.h"
+#include "sandbox-service/agent/link.h"
+#include "sandbox-service/agent/requests.h"
+#include "sandbox-service/agent/trim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct agent {
+    struct settings settings;
+    struct processes *processes; /* owned */
+    struct link *link;           /* owned */
+    struct requests requests;
+};
+
+static void on_message(struct view text, void *arg)
+{
+    struct agent *agent = arg;
+    requests_handle(&agent->requests, link_epoch(agent->link), text);
+}
+
+static void send_reply(void *arg, uint64_t epoch, struct view text)
+{
+    struct agent *agent = arg;
+    link_send(agent->link, epoch, text);
+    if (link_is_congested(agent->link)) {
+        processes_hold(agent->processes, true);
+    }
+}
+
+static void on_drained(void *arg)
+{
+    struct agent *agent = arg;
+    processes_hold(agent->processes, false);
+}
+
+static const struct link_events link_events = {on_message, on_drained};
+
+static bool set_token(void *arg, struct view token)
+{
+    struct agent *agent = arg;
+    return link_set_token(agent->link, token);
+}
+
+static bool read_sandbox_id(char *const *entries, char out[ID_SIZE], struct err *err)
+{
+    static const char prefix[] = AGENT_ENV_SANDBOX_ID "=";
+    for (; *entries != NULL; entries++) {
+        if (strncmp(*entries, prefix, sizeof prefix - 1) == 0) {
+            return id_parse(view_of(*entries + sizeof prefix - 1), out) ||
+                   err_set(err, ERR_INVALID, AGENT_ENV_SANDBOX_ID " is no id");
+        }
+    }
+    return err_set(err, ERR_INVALID, AGENT_ENV_SANDBOX_ID " is not set");
+}
+
+static bool open_agent(struct agent *agent, struct loop *loop, char *const *entries,
+                       struct err *err)
+{
+    char sandbox_id[ID_SIZE];
+    if (!read_sandbox_id(entries, sandbox_id, err) ||
+        !settings_open(&agent->settings, entries, err)) {
+        return false;
+    }
+    agent->processes = processes_new(loop, err);
+    if (agent->processes == NULL) {
+        return false;
+    }
+    agent->link = link_new(loop, AGENT_RUN_DIR, sandbox_id, &link_events, agent, err);
+    if (agent->link == NULL) {
+        return false;
+    }
+    agent->requests = (struct requests){
+        .settings = &agent->settings,
+        .processes = agent->processes,
+        .send = send_reply,
+        .set_token = set_token,
+        .arg = agent,
+    };
+    return true;
+}
+
+/* The arguments are the container's environment (launcher.c). They are wiped once they are read:
+ * anyone in the container may look at a command line. */
+static void wipe_arguments(char **arguments)
+{
+    for (; *arguments != NULL; arguments++) {
+        memset(*arguments, 0, strlen(*arguments));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct err err;
+    struct agent agent = {.link = NULL};
+    char **arguments = argc > 0 ? argv + 1 : argv;
+    log_open("agent", LOG_INFO);
+    struct loop *loop = harden(&err) ? loop_new(&err) : NULL;
+    bool opened = loop != NULL && open_agent(&agent, loop, arguments, &err);
+    wipe_arguments(arguments);
+    if (opened) {
+        trim_program();
+        loop_run(loop);
+    } else {
+        log_error("agent.failed", LOG_ERR(&err));
+    }
+    link_free(agent.link);
+    processes_free(agent.processes);
+    settings_close(&agent.settings);
+    loop_free(loop);
+    return opened ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,84 @@
+#include "sandbox-service/agent/process_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+
+void processes_hold(struct processes *processes, bool held)
+{
+    processes->held = held;
+    while (!processes->held && !list_is_empty(&processes->ready)) {
+        struct list *node = processes->ready.next;
+        list_remove(node);
+        list_append(&processes->live, node);
+        process_finish(LIST_ENTRY(node, struct process, node));
+    }
+}
+
+/* Most that end here were never started here: the orphans of the whole container. */
+static void on_end(const struct reap_end *end, void *arg)
+{
+    struct processes *all = arg;
+    for (LIST_EACH(node, &all->live)) {
+        struct process *process = LIST_ENTRY(node, struct process, node);
+        if (process->running && process->pid == end->pid) {
+            process_end(process, end);
+            return;
+        }
+    }
+}
+
+struct processes *processes_new(struct loop *loop, struct err *err)
+{
+    struct processes *all = calloc(1, sizeof *all);
+    if (all == NULL) {
+        err_set(err, ERR_INTERNAL, "processes: out of memory");
+        return NULL;
+    }
+    all->loop = loop;
+    all->null_fd = -1;
+    list_init(&all->live);
+    list_init(&all->ready);
+    list_init(&all->drains);
+    oom_open(&all->oom);
+    all->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (all->null_fd < 0) {
+        err_set(err, ERR_INTERNAL, "/dev/null: errno %d", errno);
+        goto fail;
+    }
+    if (!spawner_open(&all->spawner, err) || !reaper_open(&all->reaper, loop, on_end, all, err)) {
+        goto fail;
+    }
+    return all;
+fail:
+    processes_free(all);
+    return NULL;
+}
+
+static void free_all(struct list *list)
+{
+    while (!list_is_empty(list)) {
+        struct process *process = LIST_ENTRY(list->next, struct process, node);
+        list_remove(&process->node);
+        if (process->running) {
+            (void)kill(-process->pid, SIGKILL);
+        }
+        process_free(process);
+    }
+}
+
+void processes_free(struct processes *processes)
+{
+    if (processes == NULL) {
+        return;
+    }
+    free_all(&processes->live);
+    free_all(&processes->ready);
+    free_all(&processes->drains);
+    reaper_close(&processes->reaper);
+    spawner_close(&processes->spawner);
+    oom_close(&processes->oom);
+    close_fd(&processes->null_fd);
+    free(processes);
+}

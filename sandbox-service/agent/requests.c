@@ -1,0 +1,101 @@
+#include "sandbox-service/agent/requests.h"
+
+#include "common/json/scan.h"
+
+enum { SENTENCE_MAX = JSON_VIOLATIONS_MAX * (JSON_PATH_SIZE + JSON_VIOLATION_MESSAGE_SIZE + 4) };
+
+static void refuse(const struct reply *reply, const struct json_violations *violations)
+{
+    AUTO(str_free) struct str sentence = STR_INIT(SENTENCE_MAX);
+    const char *code = "invalid_request";
+    for (size_t i = 0; i < violations->count; i++) {
+        const struct json_violation *violation = &violations->items[i];
+        str_appendf(&sentence, "%s%s%s%s", i == 0 ? "" : "; ", violation->path,
+                    violation->path[0] == '\0' ? "" : ": ", violation->message);
+    }
+    if (violations->count == 1 && strcmp(violations->items[0].path, "path") == 0) {
+        code = "invalid_path";
+    }
+    reply_refuse(reply, code, str_view(&sentence));
+}
+
+struct json_doc *request_parse(const struct reply *reply, struct view text,
+                               const struct json_schema *schema, void *out)
+{
+    struct json_violations violations = {.count = 0};
+    struct err err;
+    struct json_doc *doc = json_read(text, schema, out, &violations, &err);
+    if (doc == NULL && violations.count > 0) {
+        refuse(reply, &violations);
+    } else if (doc == NULL) {
+        reply_error(reply, &err);
+    }
+    return doc;
+}
+
+static void request_configure(const struct requests *requests, const struct reply *reply,
+                              struct view text)
+{
+    struct agent_configure configure;
+    struct err err;
+    AUTO(json_doc_release)
+    struct json_doc *doc = request_parse(reply, text, &agent_configure_schema, &configure);
+    if (doc == NULL) {
+        return;
+    }
+    if (!settings_configure(requests->settings, &configure, &err)) {
+        reply_error(reply, &err);
+        return;
+    }
+    if (!requests->set_token(requests->arg, configure.token)) {
+        reply_refuse(reply, "invalid_request", VIEW("token: is no token"));
+        return;
+    }
+    struct str out;
+    struct json_writer writer = reply_begin(reply, &out, "configureResponse");
+    reply_end(reply, &writer);
+}
+
+static const struct {
+    struct view type;
+    request_fn *handle;
+    bool needs_configure;
+} types[] = {
+    {VIEW("configure"), request_configure, false},
+    {VIEW("exec"), request_exec, true},
+    {VIEW("write"), request_write, true},
+    {VIEW("read"), request_read, true},
+};
+
+static void dispatch(const struct requests *requests, const struct reply *reply, struct view type,
+                     struct view text)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (!view_equal(types[i].type, type)) {
+            continue;
+        }
+        if (types[i].needs_configure && !requests->settings->configured) {
+            reply_refuse(reply, "not_configured", VIEW("configure comes first"));
+            return;
+        }
+        types[i].handle(requests, reply, text);
+        return;
+    }
+    reply_refuse(reply, "unknown_type", VIEW("this type of request is not known"));
+}
+
+void requests_handle(const struct requests *requests, uint64_t epoch, struct view text)
+{
+    struct json_envelope envelope;
+    struct err err;
+    struct reply reply = {.send = requests->send, .arg = requests->arg, .epoch = epoch};
+    if (!json_scan_envelope(text, &envelope, &err)) {
+        reply_refuse(&reply, "invalid_message", view_of(err.message));
+        return;
+    }
+    if (envelope.id.len == 0 || !view_copy(envelope.id, reply.id, sizeof reply.id)) {
+        reply_refuse(&reply, "invalid_message", VIEW("id must be a string of 1 to 64 bytes"));
+        return;
+    }
+    dispatch(requests, &reply, envelope.type, text);
+}

@@ -1,0 +1,34 @@
+/* sandbox-service/agent/requests.h: what the gateway asks, by the type of its message. */
+#ifndef SANDBOX_AGENT_REQUESTS_H
+#define SANDBOX_AGENT_REQUESTS_H
+
+#include "sandbox-service/agent/process.h"
+#include "sandbox-service/agent/reply.h"
+#include "sandbox-service/agent/settings.h"
+
+typedef bool request_token_fn(void *arg, struct view token);
+
+/* What requests work on. */
+struct requests {
+    struct settings *settings;   /* borrowed */
+    struct processes *processes; /* borrowed */
+    reply_send_fn *send;         /* where answers go */
+    request_token_fn *set_token; /* takes configure's token; false: it is none */
+    void *arg;                   /* of these two */
+};
+
+/* Does what one message asks; every message with an id is answered once, now or later, to the
+ * connection epoch. */
+void requests_handle(const struct requests *requests, uint64_t epoch, struct view text);
+
+/* One type of request each; text is the whole message. Internal to requests. */
+typedef void request_fn(const struct requests *requests, const struct reply *reply,
+                        struct view text);
+request_fn request_exec, request_write, request_read;
+
+/* Reads text by schema into out; NULL when it breaks the schema, after answering with all
+ * violations: "invalid_path" when it is the path alone, else "invalid_request". */
+struct json_doc *request_parse(const struct reply *reply, struct view text,
+                               const struct json_schema *schema, void *out) MUST_CHECK;
+
+#endif

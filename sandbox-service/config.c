@@ -1,0 +1,159 @@
+#include "sandbox-service/config.h"
+
+#include "common/base/log.h"
+#include "sandbox-service/network/cidr.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DOCKER_SCHEME "unix://"
+
+#define TEXT(name_, member, ...)                                                                   \
+    {                                                                                              \
+        .name = (name_), .kind = CONFIG_TEXT, CONFIG_CHARS(struct sandbox_config, member),         \
+        __VA_ARGS__                                                                                \
+    }
+#define INT(name_, member, fallback_, min_, max_)                                                  \
+    {                                                                                              \
+        .name = (name_), .kind = CONFIG_INT, .offset = offsetof(struct sandbox_config, member),    \
+        .fallback = (fallback_), .min = (min_), .max = (max_)                                      \
+    }
+#define SECRET(name_, member, ...)                                                                 \
+    {                                                                                              \
+        .name = (name_), .kind = CONFIG_SECRET, CONFIG_CHARS(struct sandbox_config, member),       \
+        __VA_ARGS__                                                                                \
+    }
+#define TIER(NAME, tier, count, memory, cpu, pids_, life)                                          \
+    INT("TIER_" NAME "_SANDBOXES", tiers[tier].sandboxes, count, 0, 100000),                       \
+        INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, 16, 4 * 1024 * 1024),        \
+        INT("TIER_" NAME "_CPU_MILLI", tiers[tier].cpu_milli, cpu, 10, 1024 * 1000),               \
+        INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, 16, 4 * 1024 * 1024),                   \
+        INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, 24 * 365)
+
+static const struct config_item items[] = {
+    TEXT("INSIEN_RUN_DIR", run_dir, .fallback = "/run/insien"),
+    TEXT("INSIEN_INSTANCE", instance, .fallback = "insien"),
+    TEXT("LOG_LEVEL", log_level, .fallback = "info"),
+    SECRET("DATABASE_URL", database_url, .required = true),
+    SECRET("REDIS_URL", redis_url, .fallback = "unix:///run/insien/redis.sock"),
+    TEXT("DOCKER_HOST", docker_host, .fallback = DOCKER_SCHEME "/var/run/docker.sock"),
+    SECRET("AGENT_JWT_SECRET", agent_jwt_secret, .required = true, .is_signing_key = true),
+    TEXT("AGENT_BUNDLE", agent_bundle),
+    TEXT("SECCOMP_PROFILE", seccomp_profile),
+    TEXT("SERVICE_USER", service_user, .fallback = "insien"),
+    TEXT("NODE_NAME", node_name, .fallback = "node-1"),
+    TEXT("SANDBOX_DEFAULT_NETWORK", default_network, .fallback = "open"),
+    TEXT("SANDBOX_SUBNET", subnet, .fallback = "10.200.0.0/20"),
+    TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
+    INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
+    INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
+    INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, 24 * 3600),
+    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2"),
+    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "24"),
+    TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "168"),
+};
+
+/* One mistake that the table can't see. */
+static bool complain(const char *variable, const char *problem)
+{
+    log_error("config.invalid", LOG_STR("variable", variable), LOG_STR("error", problem));
+    return false;
+}
+
+static bool check_instance(const struct sandbox_config *config)
+{
+    const char *name = config->instance;
+    bool ok = name[0] != '-';
+    for (const char *c = name; *c != '\0'; c++) {
+        ok = ok && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-');
+    }
+    return ok || complain("INSIEN_INSTANCE", "must be of a-z, 0-9 and - and not begin with -");
+}
+
+static bool check_network(const struct sandbox_config *config)
+{
+    return strcmp(config->default_network, "open") == 0 ||
+           strcmp(config->default_network, "none") == 0 ||
+           complain("SANDBOX_DEFAULT_NETWORK", "must be open or none");
+}
+
+static bool check_subnet(const struct sandbox_config *config)
+{
+    struct cidr subnet;
+    return (cidr_parse(view_of(config->subnet), &subnet) && subnet.bits >= 8 &&
+            subnet.bits <= 28) ||
+           complain("SANDBOX_SUBNET", "must be a range such as 10.200.0.0/20, from /8 to /28");
+}
+
+static bool add_blocked(struct sandbox_config *config, struct view text)
+{
+    struct cidr range;
+    if (text.len == 0) {
+        return true;
+    }
+    if (config->blocked_count == BLOCKED_CIDRS_MAX || !cidr_parse(text, &range)) {
+        return complain("SANDBOX_BLOCKED_CIDRS",
+                        "must be at most 32 ranges such as 10.1.0.0/16, separated by commas");
+    }
+    cidr_format(&range, config->blocked[config->blocked_count++]);
+    return true;
+}
+
+static bool split_blocked(struct sandbox_config *config)
+{
+    const char *at = config->blocked_text;
+    for (;;) {
+        size_t len = strcspn(at, ",");
+        if (!add_blocked(config, (struct view){at, len})) {
+            return false;
+        }
+        if (at[len] == '\0') {
+            return true;
+        }
+        at += len + 1;
+    }
+}
+
+static bool check_docker_host(const struct sandbox_config *config)
+{
+    return view_starts_with(view_of(config->docker_host), VIEW(DOCKER_SCHEME "/")) ||
+           complain("DOCKER_HOST", "must be unix:///path/of/the/engine's.sock");
+}
+
+/* What is installed beside the program serves unless something else is named. */
+static bool find_installed(const char *variable, const char *file, char out[CONFIG_PATH_SIZE])
+{
+    char program[PATH_MAX];
+    if (out[0] != '\0') {
+        return true;
+    }
+    ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[len < 0 ? 0 : len] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(program, '/');
+        *(slash == NULL ? program : slash) = '\0';
+    }
+    int length = snprintf(out, CONFIG_PATH_SIZE, "%.200s/share/insien/%s", program, file);
+    return (length > 0 && length < CONFIG_PATH_SIZE && access(out, R_OK) == 0) ||
+           complain(variable, "is not set, and there is none beside the program");
+}
+
+bool sandbox_config_read(struct sandbox_config *config, struct err *err)
+{
+    bool ok = config_read(items, sizeof items / sizeof items[0], config, err);
+    ok &= check_instance(config);
+    ok &= check_network(config);
+    ok &= check_subnet(config);
+    ok &= split_blocked(config);
+    ok &= check_docker_host(config);
+    ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);
+    ok &= find_installed("SECCOMP_PROFILE", "seccomp.json", config->seccomp_profile);
+    return ok || err_set(err, ERR_INVALID, "some settings are wrong");
+}
+
+const char *sandbox_config_docker_socket(const struct sandbox_config *config)
+{
+    return config->docker_host + strlen(DOCKER_SCHEME);
+}

@@ -1,0 +1,44 @@
+/* sandbox-service/config.h: the settings of insien-sandbox. */
+#ifndef SANDBOX_CONFIG_H
+#define SANDBOX_CONFIG_H
+
+#include "common/base/config.h"
+#include "sandbox-service/sandbox/tiers.h"
+
+enum {
+    INSTANCE_SIZE = 21, /* short: with "INSIEN-" before it, it names a chain of the firewall */
+    NODE_NAME_SIZE = 64,
+    CIDR_SIZE = 19, /* 255.255.255.255/32 */
+    BLOCKED_CIDRS_MAX = 32,
+};
+
+struct sandbox_config {
+    char run_dir[CONFIG_PATH_SIZE];
+    char instance[INSTANCE_SIZE];
+    char log_level[8];
+    char database_url[CONFIG_TEXT_SIZE];
+    char redis_url[CONFIG_TEXT_SIZE];
+    char docker_host[CONFIG_PATH_SIZE]; /* "unix:///..." */
+    char agent_jwt_secret[CONFIG_TEXT_SIZE];
+    char agent_bundle[CONFIG_PATH_SIZE];
+    char seccomp_profile[CONFIG_PATH_SIZE];
+    char service_user[33];
+    char node_name[NODE_NAME_SIZE];
+    char default_network[8]; /* "open", "none" */
+    char subnet[CIDR_SIZE];
+    char blocked_text[CONFIG_TEXT_SIZE];
+    char blocked[BLOCKED_CIDRS_MAX][CIDR_SIZE]; /* blocked_text, checked and taken apart */
+    size_t blocked_count;
+    int64_t start_concurrency;
+    int64_t reconcile_interval_s;
+    int64_t agent_lost_after_s;
+    struct tier_limits tiers[TIER_COUNT];
+};
+
+/* Reads and checks the environment. Mistakes are in the log when this returns false. */
+bool sandbox_config_read(struct sandbox_config *config, struct err *err) MUST_CHECK;
+
+/* The path of the engine's socket, within config. */
+const char *sandbox_config_docker_socket(const struct sandbox_config *config);
+
+#endif

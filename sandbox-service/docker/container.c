@@ -1,0 +1,81 @@
+#include "sandbox-service/docker/container.h"
+
+#include <stdio.h>
+
+void container_name(const char sandbox_id[ID_SIZE], char out[CONTAINER_NAME_SIZE])
+{
+    (void)snprintf(out, CONTAINER_NAME_SIZE, "insien-%s", sandbox_id);
+}
+
+static void ask(struct docker *docker, struct container_call *call, const char *method,
+                const char *path, http_reply_fn *on_reply)
+{
+    const struct docker_request request = {.method = method, .path = path};
+    docker_send(docker, &call->call, &request, on_reply, call);
+}
+
+static void on_removed(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct container_call *call = arg;
+    struct err failure = {0};
+    bool gone = docker_succeeded(reply, err, "remove", &failure) || failure.code == ERR_NOT_FOUND;
+    call->done.removed(gone ? NULL : &failure, call->arg);
+}
+
+void container_remove(struct docker *docker, struct container_call *call, const char *name,
+                      container_removed_fn *done, void *arg)
+{
+    char path[DOCKER_PATH_SIZE];
+    (void)snprintf(path, sizeof path, "/containers/%s?force=1&v=1", name);
+    call->done.removed = done;
+    call->arg = arg;
+    ask(docker, call, "DELETE", path, on_removed);
+}
+
+static void on_inspected(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct container_call *call = arg;
+    struct err failure = {0};
+    struct wire_container container;
+    if (docker_succeeded(reply, err, "inspect", &failure) &&
+        wire_read_container(reply->body, &container, &failure)) {
+        call->done.inspected(&container, NULL, call->arg);
+    } else {
+        call->done.inspected(NULL, failure.code == ERR_NOT_FOUND ? NULL : &failure, call->arg);
+    }
+}
+
+void container_inspect(struct docker *docker, struct container_call *call, const char *name,
+                       container_inspected_fn *done, void *arg)
+{
+    char path[DOCKER_PATH_SIZE];
+    (void)snprintf(path, sizeof path, "/containers/%s/json", name);
+    call->done.inspected = done;
+    call->arg = arg;
+    ask(docker, call, "GET", path, on_inspected);
+}
+
+static void on_listed(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct container_call *call = arg;
+    struct err failure = {0};
+    if (docker_succeeded(reply, err, "list", &failure)) {
+        call->done.listed(&reply->body, NULL, call->arg);
+    } else {
+        call->done.listed(NULL, &failure, call->arg);
+    }
+}
+
+void container_list(struct docker *docker, struct container_call *call, const char *instance,
+                    container_listed_fn *done, void *arg)
+{
+    char path[DOCKER_PATH_SIZE];
+    /* {"label":["insien.instance=<instance>","insien.sandbox"]} */
+    (void)snprintf(path, sizeof path,
+                   "/containers/json?all=1&filters=%%7B%%22label%%22%%3A%%5B%%22" LABEL_INSTANCE
+                   "%%3D%s%%22%%2C%%22" LABEL_SANDBOX "%%22%%5D%%7D",
+                   instance);
+    call->done.listed = done;
+    call->arg = arg;
+    ask(docker, call, "GET", path, on_listed);
+}

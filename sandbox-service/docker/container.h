@@ -1,0 +1,42 @@
+/* sandbox-service/docker/container.h: single acts on containers. */
+#ifndef SANDBOX_DOCKER_CONTAINER_H
+#define SANDBOX_DOCKER_CONTAINER_H
+
+#include "sandbox-service/docker/docker.h"
+#include "sandbox-service/docker/wire.h"
+
+enum { CONTAINER_NAME_SIZE = WIRE_NAME_SIZE };
+
+/* "insien-<sandbox id>". */
+void container_name(const char sandbox_id[ID_SIZE], char out[CONTAINER_NAME_SIZE]);
+
+/* err NULL: it is gone, now or before. */
+typedef void container_removed_fn(const struct err *err, void *arg);
+/* Both NULL: there is no such container. */
+typedef void container_inspected_fn(const struct wire_container *container, const struct err *err,
+                                    void *arg);
+/* list is NULL when err is not: the answer's text, for wire_read_list. */
+typedef void container_listed_fn(const struct view *list, const struct err *err, void *arg);
+
+/* One act. Lies in the caller's request; belongs to docker until its done, which comes exactly
+ * once, later, on the loop. What it is given is valid during the call only. */
+struct container_call {
+    struct docker_call call;
+    union {
+        container_removed_fn *removed;
+        container_inspected_fn *inspected;
+        container_listed_fn *listed;
+    } done;
+    void *arg;
+};
+
+/* Kills it when it runs, and removes its anonymous volumes with it. name may be an id. */
+void container_remove(struct docker *docker, struct container_call *call, const char *name,
+                      container_removed_fn *done, void *arg);
+void container_inspect(struct docker *docker, struct container_call *call, const char *name,
+                       container_inspected_fn *done, void *arg);
+/* All containers of an instance that carry a sandbox's label, running or not. */
+void container_list(struct docker *docker, struct container_call *call, const char *instance,
+                    container_listed_fn *done, void *arg);
+
+#endif

@@ -1,0 +1,120 @@
+/* sandbox-service/docker/wire.h: the JSON that goes to and comes from the Docker Engine. What comes
+ * is read by schemas that skip what we do not use; strings read are copied into bounded buffers. */
+#ifndef SANDBOX_DOCKER_WIRE_H
+#define SANDBOX_DOCKER_WIRE_H
+
+#include "common/base/id.h"
+#include "common/base/str.h"
+#include "common/json/read.h"
+
+#include <stdint.h>
+
+enum {
+    WIRE_ID_SIZE = 65, /* 64 hex digits: containers, networks */
+    WIRE_NAME_SIZE = 128,
+    WIRE_STATUS_SIZE = 16,
+    WIRE_ERROR_SIZE = 256,
+    WIRE_PATH_SIZE = 1024,
+    WIRE_USER_SIZE = 80,
+    WIRE_ADDRESS_SIZE = 40,
+};
+
+/* Labels of everything we make. */
+#define LABEL_SANDBOX "insien.sandbox"
+#define LABEL_NODE "insien.node"
+#define LABEL_INSTANCE "insien.instance"
+
+/* All strings are borrowed while the spec is in use. NULL leaves out. */
+struct container_spec {
+    const char *name;
+    const char *image;
+    const char *const *command; /* NULL-terminated: the program and its arguments */
+    const char *env;            /* one NAME=value */
+    const char *hostname;
+    const char *sandbox_id;
+    const char *node;
+    const char *instance;
+    const char *network;      /* NULL: no network at all */
+    const char *agent_volume; /* seen at AGENT_DIR */
+    bool agent_volume_writable;
+    const char *run_dir; /* of the host; seen read-only at AGENT_RUN_DIR */
+    const char *seccomp; /* the profile's JSON text */
+    int64_t memory_bytes;
+    int64_t cpu_milli;
+    int64_t pids;
+    int64_t open_files;
+    bool is_tenant_root_possible; /* keeps what sudo needs; otherwise nothing gains privileges */
+    bool is_agent;                /* keeps what the agent, as PID 1, needs */
+    bool read_only_root;
+};
+
+/* The body of POST /containers/create; the caller frees it. NULL on failure. */
+char *wire_write_create(const struct container_spec *spec, struct err *err) MUST_CHECK;
+
+/* {"Id": ...} of a create. */
+bool wire_read_id(struct view body, char id[WIRE_ID_SIZE], struct err *err) MUST_CHECK;
+
+/* {"message": ...} of an error; what is no such thing is told as it is, cut and cleaned. */
+void wire_read_message(struct view body, char *out, size_t size);
+
+/* {"StatusCode": ...} of POST /containers/x/wait. */
+bool wire_read_exit(struct view body, int64_t *exit_code, struct err *err) MUST_CHECK;
+
+struct wire_container {
+    bool running; /* also while paused */
+    char status[WIRE_STATUS_SIZE];
+    int64_t exit_code;
+    bool oom_killed;
+    char error[WIRE_ERROR_SIZE];
+    char address[WIRE_ADDRESS_SIZE]; /* on its first network; "" without one */
+};
+/* GET /containers/x/json. */
+bool wire_read_container(struct view body, struct wire_container *out, struct err *err) MUST_CHECK;
+
+struct wire_listed {
+    char id[WIRE_ID_SIZE];
+    char sandbox_id[ID_SIZE]; /* from the label; "" without a good one */
+    char state[WIRE_STATUS_SIZE];
+};
+typedef void wire_listed_fn(const struct wire_listed *container, void *arg);
+/* GET /containers/json. on_container may have been called before a mistake is found. */
+bool wire_read_list(struct view body, wire_listed_fn *on_container, void *arg,
+                    struct err *err) MUST_CHECK;
+
+struct wire_event {
+    char action[WIRE_STATUS_SIZE]; /* "die", "oom"; "" when longer than any we know */
+    char sandbox_id[ID_SIZE];      /* "" without a good label */
+};
+/* One line of GET /events. */
+bool wire_read_event(struct view line, struct wire_event *out, struct err *err) MUST_CHECK;
+
+struct wire_info {
+    uint32_t remapped_uid; /* what root inside is outside; 0: the same */
+    uint32_t remapped_gid;
+    bool live_restore;
+    char version[32];
+};
+/* GET /info. */
+bool wire_read_info(struct view body, struct wire_info *out, struct err *err) MUST_CHECK;
+
+struct wire_image {
+    char user[WIRE_USER_SIZE]; /* "" when the image names none */
+    char work_dir[WIRE_PATH_SIZE];
+};
+/* GET /images/x/json. */
+bool wire_read_image(struct view body, struct wire_image *out, struct err *err) MUST_CHECK;
+
+struct wire_network {
+    char bridge[WIRE_NAME_SIZE];
+    char subnet[WIRE_ADDRESS_SIZE];
+    char gateway[WIRE_ADDRESS_SIZE]; /* of what is written; reading does not tell it */
+    bool icc_off;
+    bool ipv6;
+};
+/* GET /networks/x. */
+bool wire_read_network(struct view body, struct wire_network *out, struct err *err) MUST_CHECK;
+/* The body of POST /networks/create; the caller frees it. */
+char *wire_write_network(const char *name, const char *instance, const struct wire_network *network,
+                         struct err *err) MUST_CHECK;
+
+#endif

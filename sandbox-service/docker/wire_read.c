@@ -1,0 +1,361 @@
+#include "sandbox-service/docker/wire.h"
+
+#include "common/json/scan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The engine's answers are long; what is not named here is skipped. */
+#define READ(text, table, out, err) read_by(text, table, sizeof(table) / sizeof(table)[0], out, err)
+
+static struct json_doc *read_by(struct view text, const struct json_field *fields, size_t count,
+                                void *out, struct err *err)
+{
+    const struct json_schema schema = {.fields = fields, .field_count = count};
+    struct json_doc *doc = json_read(text, &schema, out, NULL, err);
+    if (doc == NULL) {
+        /* Not the client's mistake. */
+        struct err read = *err;
+        err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable", "docker's answer: %s",
+                       read.message);
+    }
+    return doc;
+}
+
+static bool keep(struct view text, char *out, size_t size, const char *what, struct err *err)
+{
+    return view_copy(text, out, size) ||
+           err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable",
+                          "docker's answer: %s is over %zu bytes or holds NUL", what, size - 1);
+}
+
+/* What is only shown may be cut. */
+static void keep_start(struct view text, char *out, size_t size)
+{
+    size_t len = text.len < size ? text.len : size - 1;
+    for (size_t i = 0; i < len; i++) {
+        out[i] = text.ptr[i] < ' ' && text.ptr[i] >= 0 ? ' ' : text.ptr[i];
+    }
+    out[len] = '\0';
+}
+
+static void find_sandbox(const struct json_pairs *labels, char id[ID_SIZE])
+{
+    id[0] = '\0';
+    for (size_t i = 0; i < labels->count; i++) {
+        if (view_equal(labels->items[i].name, VIEW(LABEL_SANDBOX)) &&
+            !id_parse(labels->items[i].value, id)) {
+            id[0] = '\0';
+        }
+    }
+}
+
+bool wire_read_id(struct view body, char id[WIRE_ID_SIZE], struct err *err)
+{
+    struct created {
+        struct view id;
+    } created;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct created, id, "Id", .required = true, .not_empty = true),
+    };
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &created, err);
+    return doc != NULL && keep(created.id, id, WIRE_ID_SIZE, "Id", err);
+}
+
+void wire_read_message(struct view body, char *out, size_t size)
+{
+    struct failure {
+        struct view message;
+    } failure;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct failure, message, "message", .required = true),
+    };
+    struct err ignored = {0};
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &failure, &ignored);
+    keep_start(doc == NULL ? body : failure.message, out, size);
+}
+
+bool wire_read_exit(struct view body, int64_t *exit_code, struct err *err)
+{
+    struct ended {
+        int64_t status_code;
+    } ended;
+    static const struct json_field fields[] = {
+        JSON_INT(struct ended, status_code, "StatusCode", .required = true),
+    };
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &ended, err);
+    *exit_code = doc == NULL ? -1 : ended.status_code;
+    return doc != NULL;
+}
+
+struct state {
+    struct view status;
+    bool running;
+    bool oom_killed;
+    int64_t exit_code;
+    struct view error;
+};
+static const struct json_field state_fields[] = {
+    JSON_STRING(struct state, status, "Status", .required = true),
+    JSON_BOOL(struct state, running, "Running", .required = true),
+    JSON_BOOL(struct state, oom_killed, "OOMKilled"),
+    JSON_INT(struct state, exit_code, "ExitCode"),
+    JSON_STRING(struct state, error, "Error"),
+};
+struct networking {
+    struct view networks;
+};
+static const struct json_field networking_fields[] = {
+    JSON_OBJECT(struct networking, networks, "Networks", .nullable = true),
+};
+struct inspected {
+    struct state state;
+    struct networking networking;
+};
+static const struct json_field inspected_fields[] = {
+    JSON_STRUCT(struct inspected, state, "State", state_fields, .required = true),
+    JSON_STRUCT(struct inspected, networking, "NetworkSettings", networking_fields,
+                .nullable = true),
+};
+
+static void on_network(const struct json_member *member, void *arg)
+{
+    struct endpoint {
+        struct view address;
+    } endpoint;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct endpoint, address, "IPAddress"),
+    };
+    struct wire_container *out = arg;
+    struct err ignored = {0};
+    AUTO(json_doc_release) struct json_doc *doc = READ(member->value, fields, &endpoint, &ignored);
+    if (doc != NULL && out->address[0] == '\0' &&
+        !view_copy(endpoint.address, out->address, sizeof out->address)) {
+        out->address[0] = '\0';
+    }
+}
+
+bool wire_read_container(struct view body, struct wire_container *out, struct err *err)
+{
+    struct inspected inspected;
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, inspected_fields, &inspected, err);
+    if (doc == NULL) {
+        return false;
+    }
+    const struct state *state = &inspected.state;
+    *out = (struct wire_container){
+        .running = state->running,
+        .exit_code = state->exit_code,
+        .oom_killed = state->oom_killed,
+    };
+    keep_start(state->error, out->error, sizeof out->error);
+    if (inspected.networking.networks.len > 0 &&
+        !json_scan(inspected.networking.networks, on_network, out, err)) {
+        return false;
+    }
+    return keep(state->status, out->status, sizeof out->status, "State.Status", err);
+}
+
+struct listed {
+    struct view id;
+    struct json_pairs labels;
+    struct view state;
+};
+static const struct json_field listed_fields[] = {
+    JSON_STRING(struct listed, id, "Id", .required = true),
+    JSON_PAIRS(struct listed, labels, "Labels", .nullable = true),
+    JSON_STRING(struct listed, state, "State", .required = true),
+};
+
+struct list_reader {
+    wire_listed_fn *on_container;
+    void *arg;
+    bool ok;
+    struct err *err; /* borrowed */
+};
+
+static void on_listed(struct view item, void *arg)
+{
+    struct list_reader *reader = arg;
+    struct listed listed;
+    struct wire_listed out;
+    if (!reader->ok) {
+        return;
+    }
+    AUTO(json_doc_release)
+    struct json_doc *doc = READ(item, listed_fields, &listed, reader->err);
+    reader->ok = doc != NULL && keep(listed.id, out.id, sizeof out.id, "Id", reader->err) &&
+                 keep(listed.state, out.state, sizeof out.state, "State", reader->err);
+    if (reader->ok) {
+        find_sandbox(&listed.labels, out.sandbox_id);
+        reader->on_container(&out, reader->arg);
+    }
+}
+
+bool wire_read_list(struct view body, wire_listed_fn *on_container, void *arg, struct err *err)
+{
+    struct list_reader reader = {on_container, arg, true, err};
+    if (body.len == 0 || body.ptr[0] != '[') {
+        return err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable",
+                              "docker's answer: not a list");
+    }
+    return json_scan_items(body, on_listed, &reader, err) && reader.ok;
+}
+
+struct actor {
+    struct json_pairs attributes;
+};
+static const struct json_field actor_fields[] = {
+    JSON_PAIRS(struct actor, attributes, "Attributes", .nullable = true),
+};
+struct happening {
+    struct view action;
+    struct actor actor;
+};
+static const struct json_field happening_fields[] = {
+    JSON_STRING(struct happening, action, "Action", .required = true),
+    JSON_STRUCT(struct happening, actor, "Actor", actor_fields),
+};
+
+bool wire_read_event(struct view line, struct wire_event *out, struct err *err)
+{
+    struct happening happening;
+    AUTO(json_doc_release) struct json_doc *doc = READ(line, happening_fields, &happening, err);
+    if (doc == NULL) {
+        return false;
+    }
+    if (!view_copy(happening.action, out->action, sizeof out->action)) {
+        out->action[0] = '\0';
+    }
+    find_sandbox(&happening.actor.attributes, out->sandbox_id);
+    return true;
+}
+
+/* A remapping engine keeps its data in <root>/<uid>.<gid>. */
+static void read_remap(struct view root_dir, struct wire_info *out)
+{
+    enum { DIGITS_MAX = 10 };
+    size_t at = root_dir.len;
+    while (at > 0 && root_dir.ptr[at - 1] != '/') {
+        at--;
+    }
+    char name[2 * DIGITS_MAX + 2];
+    unsigned uid;
+    unsigned gid;
+    int used = 0;
+    out->remapped_uid = 0;
+    out->remapped_gid = 0;
+    if (view_copy(view_from(root_dir, at), name, sizeof name) &&
+        strspn(name, "0123456789.") == strlen(name) &&
+        sscanf(name, "%9u.%9u%n", &uid, &gid, &used) == 2 && name[used] == '\0') {
+        out->remapped_uid = uid;
+        out->remapped_gid = gid;
+    }
+}
+
+bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
+{
+    struct info {
+        struct view root_dir;
+        bool live_restore;
+        struct view version;
+    } info;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct info, root_dir, "DockerRootDir", .required = true),
+        JSON_BOOL(struct info, live_restore, "LiveRestoreEnabled"),
+        JSON_STRING(struct info, version, "ServerVersion"),
+    };
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &info, err);
+    if (doc == NULL) {
+        return false;
+    }
+    out->live_restore = info.live_restore;
+    keep_start(info.version, out->version, sizeof out->version);
+    read_remap(info.root_dir, out);
+    return true;
+}
+
+struct image_config {
+    struct view user;
+    struct view work_dir;
+};
+static const struct json_field image_config_fields[] = {
+    JSON_STRING(struct image_config, user, "User"),
+    JSON_STRING(struct image_config, work_dir, "WorkingDir"),
+};
+
+bool wire_read_image(struct view body, struct wire_image *out, struct err *err)
+{
+    struct image {
+        struct image_config config;
+    } image;
+    static const struct json_field fields[] = {
+        JSON_STRUCT(struct image, config, "Config", image_config_fields, .nullable = true),
+    };
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &image, err);
+    return doc != NULL &&
+           keep(image.config.user, out->user, sizeof out->user, "Config.User", err) &&
+           keep(image.config.work_dir, out->work_dir, sizeof out->work_dir, "Config.WorkingDir",
+                err);
+}
+
+static void on_pool(struct view item, void *arg)
+{
+    struct pool {
+        struct view subnet;
+    } pool;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct pool, subnet, "Subnet"),
+    };
+    struct wire_network *out = arg;
+    struct err ignored = {0};
+    AUTO(json_doc_release) struct json_doc *doc = READ(item, fields, &pool, &ignored);
+    if (doc != NULL && out->subnet[0] == '\0' &&
+        !view_copy(pool.subnet, out->subnet, sizeof out->subnet)) {
+        out->subnet[0] = '\0';
+    }
+}
+
+static bool read_bridge(const struct json_pairs *options, struct wire_network *out, struct err *err)
+{
+    for (size_t i = 0; i < options->count; i++) {
+        const struct json_pair *option = &options->items[i];
+        if (view_equal(option->name, VIEW("com.docker.network.bridge.enable_icc"))) {
+            out->icc_off = view_equal(option->value, VIEW("false"));
+        } else if (view_equal(option->name, VIEW("com.docker.network.bridge.name")) &&
+                   !keep(option->value, out->bridge, sizeof out->bridge, "bridge.name", err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct ipam {
+    struct view config;
+};
+static const struct json_field ipam_fields[] = {
+    JSON_ARRAY(struct ipam, config, "Config", .nullable = true),
+};
+struct network {
+    bool ipv6;
+    struct json_pairs options;
+    struct ipam ipam;
+};
+static const struct json_field network_fields[] = {
+    JSON_BOOL(struct network, ipv6, "EnableIPv6"),
+    JSON_PAIRS(struct network, options, "Options", .nullable = true),
+    JSON_STRUCT(struct network, ipam, "IPAM", ipam_fields, .nullable = true),
+};
+
+bool wire_read_network(struct view body, struct wire_network *out, struct err *err)
+{
+    struct network network;
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, network_fields, &network, err);
+    if (doc == NULL) {
+        return false;
+    }
+    *out = (struct wire_network){.ipv6 = network.ipv6};
+    return (network.ipam.config.len == 0 ||
+            json_scan_items(network.ipam.config, on_pool, out, err)) &&
+           read_bridge(&network.options, out, err);
+}

@@ -1,0 +1,146 @@
+#include "sandbox-service/engine.h"
+
+#include "common/base/log.h"
+#include "sandbox-service/docker/events.h"
+#include "sandbox-service/docker/info.h"
+#include "sandbox-service/docker/volume.h"
+#include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/end.h"
+#include "sandbox-service/sandbox/reconcile.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+#include <stdlib.h>
+
+enum { RETRY_MS = 1000 };
+
+struct engine {
+    struct engine_options options;
+    struct info_call info;
+    struct agent_volume_spec volume;
+    struct docker_events *events; /* owned */
+    struct timer retry;
+    bool attaching;
+    bool seen_before; /* it has been here and may have gone and come again */
+    bool live_restore;
+};
+
+static void attach(struct engine *engine);
+
+static void fail(struct engine *engine, const struct err *err)
+{
+    log_error("engine.not_ready", LOG_ERR(err));
+    engine->attaching = false;
+    if (docker_is_up(engine->options.docker)) {
+        timer_arm(&engine->retry, RETRY_MS);
+    }
+}
+
+static void on_volume(const struct err *err, void *arg)
+{
+    struct engine *engine = arg;
+    if (err != NULL) {
+        fail(engine, err);
+        return;
+    }
+    engine->attaching = false;
+    if (!docker_is_up(engine->options.docker)) {
+        return; /* engine_came comes again */
+    }
+    engine->options.sandboxes->engine_ready = true;
+    log_info("engine.ready", LOG_STR("volume", engine->volume.volume),
+             LOG_INT("live_restore", engine->live_restore));
+    docker_events_listen(engine->events);
+    network_check(engine->options.network);
+}
+
+static void on_info(const struct wire_info *info, const struct err *err, void *arg)
+{
+    struct engine *engine = arg;
+    struct err failure = {0};
+    if (err != NULL) {
+        fail(engine, err);
+        return;
+    }
+    engine->live_restore = info->live_restore;
+    engine->options.sandboxes->dirs->root_gid = info->remapped_gid;
+    if (!info->live_restore) {
+        log_warn("engine.no_live_restore", LOG_STR("version", info->version));
+    }
+    if (!agent_volume_ensure(engine->options.docker, &engine->volume, on_volume, engine,
+                             &failure)) {
+        fail(engine, &failure);
+    }
+}
+
+static void attach(struct engine *engine)
+{
+    if (!engine->attaching) {
+        engine->attaching = true;
+        docker_ask_info(engine->options.docker, &engine->info, on_info, engine);
+    }
+}
+
+static void on_retry(void *arg)
+{
+    struct engine *engine = arg;
+    if (docker_is_up(engine->options.docker)) {
+        attach(engine);
+    }
+}
+
+static void on_die(const char sandbox_id[ID_SIZE], void *arg)
+{
+    struct engine *engine = arg;
+    sandbox_check_end(engine->options.sandboxes, sandbox_id, END_DIED, NULL, NULL);
+}
+
+static void on_listening(void *arg)
+{
+    struct engine *engine = arg;
+    reconciler_run(engine->options.reconciler, engine->seen_before && !engine->live_restore);
+    engine->seen_before = true;
+}
+
+void engine_came(struct engine *engine)
+{
+    attach(engine);
+}
+
+void engine_went(struct engine *engine)
+{
+    engine->options.sandboxes->engine_ready = false;
+    network_engine_missing(engine->options.network);
+}
+
+struct engine *engine_new(const struct engine_options *options, struct err *err)
+{
+    static const struct docker_events_hooks hooks = {.on_die = on_die,
+                                                     .on_listening = on_listening};
+    const struct sandbox_config *config = options->sandboxes->config;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) {
+        err_set(err, ERR_INTERNAL, "engine: out of memory");
+        return NULL;
+    }
+    engine->options = *options;
+    engine->volume = (struct agent_volume_spec){.volume = options->sandboxes->agent_volume,
+                                                .bundle = config->agent_bundle,
+                                                .instance = config->instance};
+    engine->events =
+        docker_events_open(options->loop, options->docker, config->instance, &hooks, engine, err);
+    if (engine->events == NULL ||
+        !timer_open(&engine->retry, options->loop, on_retry, engine, err)) {
+        engine_free(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (engine != NULL) {
+        docker_events_close(engine->events);
+        timer_close(&engine->retry);
+        free(engine);
+    }
+}

@@ -1,0 +1,312 @@
+/* insien-sandbox: the control plane of one Docker engine. */
+#include "common/base/log.h"
+#include "common/event/worker.h"
+#include "common/redis/redis.h"
+#include "sandbox-service/docker/docker.h"
+#include "sandbox-service/docker/image.h"
+#include "sandbox-service/engine.h"
+#include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/sandbox/presence.h"
+#include "sandbox-service/sandbox/reconcile.h"
+#include "sandbox-service/sandbox/removal.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/starts.h"
+#include "sandbox-service/sandbox/store.h"
+#include "sandbox-service/service.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum {
+    SECCOMP_MAX = 128 * 1024,
+    LIMITS_MAX = 4096,
+    URL_SIZE = 300,
+    OTHER_CONNECTIONS = 12, /* to the engine, besides those that start containers */
+    WORKERS = 1,
+    WORKER_QUEUE = 16,
+    SERVE_AT_LATEST_MS = 20000, /* also when engine or database do not come */
+    DRAIN_MS = 15000,
+    DRAIN_LOOK_MS = 20,
+};
+
+struct app {
+    struct sandbox_config config;
+    struct sandboxes sandboxes;
+    struct agent_dirs dirs;
+    uid_t service_uid;
+    gid_t service_gid;
+    struct str limits;
+    char *seccomp;
+    struct loop *loop;
+    struct worker_pool *workers;
+    struct store *store;
+    struct redis *redis;
+    struct docker *docker;
+    struct images *images;
+    struct starts *starts;
+    struct presence *presence;
+    struct network *network;
+    struct reconciler *reconciler;
+    struct engine *engine;
+    struct expiry *expiry;
+    struct service *service;
+    struct timer serve; /* armed until the service is open */
+    struct timer drain;
+    int64_t drain_left_ms;
+    bool reconciled;
+    bool network_settled;
+    int exit_status;
+};
+
+static bool look_up_service_user(struct app *app, struct err *err)
+{
+    const struct passwd *user = getpwnam(app->config.service_user);
+    if (user == NULL) {
+        return err_set(err, ERR_INVALID, "SERVICE_USER: there is no user %s",
+                       app->config.service_user);
+    }
+    app->service_uid = user->pw_uid;
+    app->service_gid = user->pw_gid;
+    return true;
+}
+
+static bool prepare(struct app *app, struct err *err)
+{
+    const struct sandbox_config *config = &app->config;
+    app->limits = STR_INIT(LIMITS_MAX);
+    app->seccomp = malloc(SECCOMP_MAX);
+    (void)umask(0077);
+    return look_up_service_user(app, err) && tiers_write(config->tiers, &app->limits, err) &&
+           (app->seccomp != NULL || err_set(err, ERR_INTERNAL, "out of memory")) &&
+           config_read_file(config->seccomp_profile, app->seccomp, SECCOMP_MAX, err) &&
+           bundle_volume_name(config->agent_bundle, app->sandboxes.agent_volume, err) &&
+           agent_dirs_open(&app->dirs, config->run_dir, app->service_uid, app->service_gid, err);
+}
+
+/* Opens when the engine's state and ours agree and the network is known; or when it is known that
+ * this has to wait. */
+static void serve(void *arg)
+{
+    struct app *app = arg;
+    struct err err = {0};
+    char url[URL_SIZE];
+    if (app->service != NULL || app->sandboxes.draining) {
+        return;
+    }
+    timer_disarm(&app->serve);
+    (void)snprintf(url, sizeof url, "ipc://%s/sandbox-1.sock", app->config.run_dir);
+    app->service = service_open(app->loop, url, app->service_uid, &app->sandboxes, &err);
+    if (app->service == NULL) {
+        log_error("service.not_open", LOG_ERR(&err));
+        app->exit_status = EXIT_FAILURE;
+        loop_stop(app->loop);
+        return;
+    }
+    log_info("service.open", LOG_STR("url", url));
+}
+
+static void serve_if_ready(struct app *app)
+{
+    if (app->reconciled && app->network_settled) {
+        serve(app);
+    }
+}
+
+static void on_reconciled(const struct err *err, void *arg)
+{
+    (void)err; /* it goes on trying; what needs the missing part says so */
+    struct app *app = arg;
+    app->reconciled = true;
+    serve_if_ready(app);
+}
+
+static void on_network_settled(void *arg)
+{
+    struct app *app = arg;
+    app->network_settled = true;
+    serve_if_ready(app);
+}
+
+static void on_docker_state(bool up, void *arg)
+{
+    struct app *app = arg;
+    if (up) {
+        engine_came(app->engine);
+        return;
+    }
+    engine_went(app->engine);
+    serve(app);
+}
+
+static void finish_drain(void *arg)
+{
+    struct app *app = arg;
+    bool busy = sandbox_creates_unanswered(&app->sandboxes) > 0 ||
+                app->sandboxes.removals_running > 0 ||
+                (app->service != NULL && service_open_requests(app->service) > 0);
+    app->drain_left_ms -= DRAIN_LOOK_MS;
+    if (!busy || app->drain_left_ms <= 0) {
+        log_info("service.drained", LOG_INT("busy", busy));
+        loop_stop(app->loop);
+        return;
+    }
+    timer_arm(&app->drain, DRAIN_LOOK_MS);
+}
+
+static void on_stop(void *arg)
+{
+    struct app *app = arg;
+    app->sandboxes.draining = true;
+    app->drain_left_ms = DRAIN_MS;
+    sandbox_removals_drop_waiting(&app->sandboxes);
+    finish_drain(app);
+}
+
+static bool open_stores(struct app *app, struct err *err)
+{
+    const struct sandbox_config *config = &app->config;
+    const struct store_options store = {.url = config->database_url,
+                                        .instance = config->instance,
+                                        .node = config->node_name,
+                                        .limits = app->limits.data};
+    return (app->loop = loop_new(err)) != NULL &&
+           (app->workers = worker_pool_new(app->loop, WORKERS, WORKER_QUEUE, err)) != NULL &&
+           (app->store = store_open(app->loop, &store, err)) != NULL &&
+           (app->redis = redis_open(app->loop, config->redis_url, err)) != NULL;
+}
+
+static bool open_engine(struct app *app, struct err *err)
+{
+    const struct sandbox_config *config = &app->config;
+    const struct network_options network = {.loop = app->loop,
+                                            .docker = app->docker,
+                                            .workers = app->workers,
+                                            .config = config,
+                                            .agent_volume = app->sandboxes.agent_volume,
+                                            .seccomp = app->seccomp,
+                                            .on_settled = on_network_settled,
+                                            .arg = app};
+    if ((app->network = network_new(&network, err)) == NULL ||
+        (app->reconciler = reconciler_open(&app->sandboxes, on_reconciled, app, err)) == NULL) {
+        return false;
+    }
+    const struct engine_options engine = {.loop = app->loop,
+                                          .docker = app->docker,
+                                          .sandboxes = &app->sandboxes,
+                                          .reconciler = app->reconciler,
+                                          .network = app->network};
+    return (app->engine = engine_new(&engine, err)) != NULL;
+}
+
+/* An engine that remaps users can't raise a limit above its own. */
+static int64_t own_open_files_max(void)
+{
+    enum { MOST = 1024 * 1024 };
+    struct rlimit limit;
+    bool is_small = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < MOST;
+    return is_small ? (int64_t)limit.rlim_max : MOST;
+}
+
+/* What all acts on sandboxes share. */
+static bool share(struct app *app, struct err *err)
+{
+    struct sandboxes *sandboxes = &app->sandboxes;
+    sandboxes->loop = app->loop;
+    sandboxes->config = &app->config;
+    sandboxes->docker = app->docker;
+    sandboxes->images = app->images;
+    sandboxes->store = app->store;
+    sandboxes->redis = app->redis;
+    sandboxes->dirs = &app->dirs;
+    sandboxes->starts = app->starts;
+    sandboxes->presence = app->presence;
+    sandboxes->seccomp = app->seccomp;
+    sandboxes->open_files_max = own_open_files_max();
+    return sandboxes_init(sandboxes, err);
+}
+
+static bool open_parts(struct app *app, struct err *err)
+{
+    const struct sandbox_config *config = &app->config;
+    long connections = (long)config->start_concurrency + OTHER_CONNECTIONS;
+    if (!open_stores(app, err) ||
+        (app->docker = docker_open(app->loop, sandbox_config_docker_socket(config), connections,
+                                   on_docker_state, app, err)) == NULL ||
+        (app->images = images_new(app->docker, err)) == NULL ||
+        (app->starts = starts_new(app->loop, config->start_concurrency, err)) == NULL ||
+        (app->presence = presence_new(config->agent_lost_after_s * 1000, err)) == NULL ||
+        !share(app, err) || !open_engine(app, err)) {
+        return false;
+    }
+    app->sandboxes.network = app->network;
+    return (app->expiry = expiry_open(&app->sandboxes, err)) != NULL &&
+           timer_open(&app->serve, app->loop, serve, app, err) &&
+           timer_open(&app->drain, app->loop, finish_drain, app, err) &&
+           loop_on_stop_signal(app->loop, on_stop, app, err);
+}
+
+/* Ends what is in flight: each end may begin a last call elsewhere, which then fails too. */
+static void fail_all(struct app *app)
+{
+    app->sandboxes.draining = true;
+    sandbox_creates_forget(&app->sandboxes);
+    bool called;
+    do {
+        called = app->docker != NULL && docker_fail_all(app->docker);
+        called = (app->store != NULL && store_fail_all(app->store)) || called;
+    } while (called);
+}
+
+/* The reverse of opening. */
+static void close_parts(struct app *app)
+{
+    worker_pool_free(app->workers);
+    fail_all(app);
+    service_close(app->service);
+    expiry_close(app->expiry);
+    timer_close(&app->serve);
+    timer_close(&app->drain);
+    engine_free(app->engine);
+    reconciler_close(app->reconciler);
+    network_free(app->network);
+    presence_free(app->presence);
+    starts_free(app->starts);
+    images_free(app->images);
+    docker_close(app->docker);
+    redis_close(app->redis);
+    store_close(app->store);
+    sandboxes_clear(&app->sandboxes);
+    loop_free(app->loop);
+    agent_dirs_close(&app->dirs);
+    str_free(&app->limits);
+    free(app->seccomp);
+}
+
+int main(void)
+{
+    static struct app app = {.dirs = {.agents_fd = -1, .locks_fd = -1}};
+    struct err err = {0};
+    enum log_level level;
+    log_open("sandbox-service", LOG_INFO);
+    (void)prctl(PR_SET_DUMPABLE, 0); /* it holds the key that signs agents' tokens */
+    bool ok = sandbox_config_read(&app.config, &err);
+    if (ok && log_level_parse(view_of(app.config.log_level), &level)) {
+        log_set_level(level);
+    }
+    ok = ok && prepare(&app, &err) && open_parts(&app, &err);
+    if (ok) {
+        timer_arm(&app.serve, SERVE_AT_LATEST_MS);
+        loop_run(app.loop);
+    } else {
+        log_error("service.failed", LOG_ERR(&err));
+        app.exit_status = EXIT_FAILURE;
+    }
+    close_parts(&app);
+    return app.exit_status;
+}

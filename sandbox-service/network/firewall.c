@@ -1,0 +1,106 @@
+#include "sandbox-service/network/firewall.h"
+
+#include "sandbox-service/network/command.h"
+
+#include <unistd.h>
+
+enum {
+    COMMAND_TIMEOUT_MS = 10000,
+    RULES_MAX = 64 * 1024,
+    OUTPUT_MAX = 64 * 1024,
+};
+
+/* Debian's place and the older one. */
+static const char *find_program(const char *const *candidates)
+{
+    for (; *candidates != NULL; candidates++) {
+        if (access(*candidates, X_OK) == 0) {
+            return *candidates;
+        }
+    }
+    return NULL;
+}
+
+static const char *iptables(void)
+{
+    static const char *const candidates[] = {"/usr/sbin/iptables", "/sbin/iptables", NULL};
+    return find_program(candidates);
+}
+
+static const char *iptables_restore(void)
+{
+    static const char *const candidates[] = {"/usr/sbin/iptables-restore", "/sbin/iptables-restore",
+                                             NULL};
+    return find_program(candidates);
+}
+
+/* The first line of what a program said, for a message. */
+static int first_line(const struct str *output)
+{
+    enum { SHOWN_MAX = 120 };
+    size_t len = output->data == NULL ? 0 : strcspn(output->data, "\n");
+    return (int)(len < SHOWN_MAX ? len : SHOWN_MAX);
+}
+
+static bool run(const char *const *argv, struct view input, struct str *output, struct err *err)
+{
+    int status;
+    if (argv[0] == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "iptables is not installed");
+    }
+    if (!command_run(argv, input, COMMAND_TIMEOUT_MS, output, &status, err)) {
+        return false;
+    }
+    return status == 0 || err_set(err, ERR_UNAVAILABLE, "%s failed: %.*s", argv[0],
+                                  first_line(output), output->data == NULL ? "" : output->data);
+}
+
+static bool run_quietly(const char *const *argv, struct view input, struct err *err)
+{
+    struct str output = STR_INIT(OUTPUT_MAX);
+    bool ok = run(argv, input, &output, err);
+    str_free(&output);
+    return ok;
+}
+
+static bool fill_chain(const struct rules *rules, struct err *err)
+{
+    struct str text = STR_INIT(RULES_MAX);
+    const char *const argv[] = {iptables_restore(), "--noflush", "-w", "5", NULL};
+    bool ok = rules_write(rules, &text, err) && run_quietly(argv, str_view(&text), err);
+    str_free(&text);
+    return ok;
+}
+
+static bool ensure_jump(const struct rules *rules, const char *from, struct err *err)
+{
+    struct err absent = {0};
+    const char *const check[] = {iptables(), "-w",          "5",  "-C",         from,
+                                 "-i",       rules->bridge, "-j", rules->chain, NULL};
+    const char *const insert[] = {iptables(), "-w",          "5",  "-I",         from, "1",
+                                  "-i",       rules->bridge, "-j", rules->chain, NULL};
+    return run_quietly(check, (struct view){0}, &absent) ||
+           run_quietly(insert, (struct view){0}, err);
+}
+
+bool firewall_apply(const struct rules *rules, struct err *err)
+{
+    return (fill_chain(rules, err) && ensure_jump(rules, "INPUT", err) &&
+            ensure_jump(rules, "DOCKER-USER", err)) ||
+           err_wrap(err, "firewall");
+}
+
+bool firewall_has_dropped(const struct rules *rules, const char *const *ranges, struct err *err)
+{
+    struct str listing = STR_INIT(OUTPUT_MAX);
+    const char *const argv[] = {iptables(), "-w", "5", "-xnvL", rules->chain, NULL};
+    bool ok = run(argv, (struct view){0}, &listing, err);
+    for (; ok && *ranges != NULL; ranges++) {
+        if (rules_count_drops(str_view(&listing), *ranges) <= 0) {
+            ok = err_set(err, ERR_UNAVAILABLE, "packets to %s did not pass by the firewall's rule",
+                         *ranges);
+        }
+    }
+    str_free(&listing);
+    return ok;
+}

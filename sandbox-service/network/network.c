@@ -1,0 +1,288 @@
+#include "sandbox-service/network/network.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "sandbox-service/docker/container.h"
+#include "sandbox-service/network/bridge.h"
+#include "sandbox-service/network/firewall.h"
+#include "sandbox-service/network/selftest.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define STATUS_FILE "network.status"
+
+enum {
+    RETRY_MS = 60000, /* between checks of a network that failed */
+    STATUS_SIZE = 1024,
+    KEY_SIZE = 256,
+    BOOT_ID_SIZE = 40,
+    RESOLV_SIZE = 16 * 1024,
+};
+
+enum state { STATE_UNKNOWN, STATE_OPEN, STATE_CLOSED };
+
+struct network {
+    struct worker_job job; /* first: applies the rules */
+    struct network_options options;
+    struct rules rules;
+    struct bridge_call bridge;
+    char name[CONTAINER_NAME_SIZE];
+    char gateway[ADDRESS_SIZE]; /* the host's address on it */
+    char key[KEY_SIZE];         /* what a remembered result must have been found for */
+    enum state state;
+    bool busy;       /* a check or a refresh is under way */
+    bool is_refresh; /* only the rules */
+    bool bridge_seen;
+    int64_t checked_ms; /* monotonic: when the last check ended */
+    struct err job_err;
+    char reason[ERR_MESSAGE_SIZE];
+};
+
+static void read_resolvers(struct rules *rules)
+{
+    /* The second: where systemd-resolved keeps the real ones. */
+    static const char *const files[] = {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && rules->resolver_count == 0; i++) {
+        struct err ignored = {0};
+        char *text = malloc(RESOLV_SIZE);
+        if (text != NULL && config_read_file(files[i], text, RESOLV_SIZE, &ignored)) {
+            rules_add_resolvers(rules, view_of(text));
+        }
+        free(text);
+    }
+}
+
+static void make_key(struct network *network)
+{
+    char boot_id[BOOT_ID_SIZE] = "";
+    struct err ignored = {0};
+    if (!config_read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id, &ignored)) {
+        boot_id[0] = '\0';
+    }
+    (void)snprintf(network->key, sizeof network->key, "boot %s, %s on %s, %s", boot_id,
+                   network->options.config->subnet, network->rules.bridge,
+                   network->options.agent_volume);
+}
+
+static void status_path(const struct network *network, const char *suffix,
+                        char out[CONFIG_PATH_SIZE + 32])
+{
+    (void)snprintf(out, CONFIG_PATH_SIZE + 32, "%s/" STATUS_FILE "%s",
+                   network->options.config->run_dir, suffix);
+}
+
+/* For people and deploy/status; the second line is for the next process. */
+static void write_status(const struct network *network)
+{
+    char path[CONFIG_PATH_SIZE + 32];
+    char part[CONFIG_PATH_SIZE + 32];
+    char text[STATUS_SIZE];
+    status_path(network, "", path);
+    status_path(network, ".part", part);
+    int len =
+        snprintf(text, sizeof text, "%s %s\n%s\n", network->state == STATE_OPEN ? "open" : "none",
+                 network->reason, network->key);
+    AUTO(close_fd) int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0 || fchmod(fd, 0644) != 0 || write(fd, text, (size_t)len) != len ||
+        rename(part, path) != 0) {
+        log_warn("network.status_not_written", LOG_STR("path", path));
+    }
+}
+
+static bool was_open(const struct network *network)
+{
+    char path[CONFIG_PATH_SIZE + 32];
+    char text[STATUS_SIZE];
+    struct err ignored = {0};
+    status_path(network, "", path);
+    if (!config_read_file(path, text, sizeof text, &ignored)) {
+        return false;
+    }
+    const char *key = strchr(text, '\n');
+    return strncmp(text, "open ", strlen("open ")) == 0 && key != NULL &&
+           strcmp(key + 1, network->key) == 0;
+}
+
+static void set_state(struct network *network, enum state state, const char *reason)
+{
+    bool changed = network->state != state || strcmp(network->reason, reason) != 0;
+    network->state = state;
+    if (!changed) {
+        return;
+    }
+    (void)snprintf(network->reason, sizeof network->reason, "%s", reason);
+    if (state == STATE_OPEN) {
+        log_info("network.open", LOG_STR("why", network->reason));
+    } else {
+        log_warn("network.closed", LOG_STR("why", network->reason));
+    }
+    write_status(network);
+    network->options.on_settled(network->options.arg);
+}
+
+static void end_check(struct network *network, enum state state, const char *reason)
+{
+    network->busy = false;
+    network->checked_ms = clock_monotonic_ms();
+    set_state(network, state, reason);
+}
+
+static void on_tested(const struct err *err, void *arg)
+{
+    struct network *network = arg;
+    if (err == NULL) {
+        end_check(network, STATE_OPEN, "the self-test passed");
+    } else {
+        end_check(network, STATE_CLOSED, err->message);
+    }
+}
+
+static void begin_test(struct network *network)
+{
+    struct err err = {0};
+    const struct selftest_options options = {
+        .docker = network->options.docker,
+        .workers = network->options.workers,
+        .rules = &network->rules,
+        .network = network->name,
+        .gateway = network->gateway,
+        .instance = network->options.config->instance,
+        .agent_volume = network->options.agent_volume,
+        .seccomp = network->options.seccomp,
+    };
+    if (!selftest_begin(&options, on_tested, network, &err)) {
+        end_check(network, STATE_CLOSED, err.message);
+    }
+}
+
+/* On a worker. */
+static void run_apply(struct worker_job *job)
+{
+    struct network *network = (struct network *)(void *)job;
+    network->job_err = (struct err){0};
+    (void)!firewall_apply(&network->rules, &network->job_err);
+}
+
+static void on_applied(struct worker_job *job)
+{
+    struct network *network = (struct network *)(void *)job;
+    if (network->job_err.code != ERR_NONE) {
+        end_check(network, STATE_CLOSED, network->job_err.message);
+        return;
+    }
+    if (network->is_refresh) {
+        network->busy = false;
+        return;
+    }
+    if (network->state == STATE_UNKNOWN && was_open(network)) {
+        set_state(network, STATE_OPEN, "the self-test passed earlier and is being repeated");
+    }
+    begin_test(network);
+}
+
+static void apply_rules(struct network *network)
+{
+    struct err err = {0};
+    network->job.run = run_apply;
+    network->job.done = on_applied;
+    if (!worker_submit(network->options.workers, &network->job, &err)) {
+        end_check(network, STATE_CLOSED, err.message);
+    }
+}
+
+static void on_bridge(const struct err *err, void *arg)
+{
+    struct network *network = arg;
+    if (err != NULL) {
+        end_check(network, STATE_CLOSED, err->message);
+        return;
+    }
+    network->bridge_seen = true;
+    apply_rules(network);
+}
+
+void network_check(struct network *network)
+{
+    const struct sandbox_config *config = network->options.config;
+    if (network->busy) {
+        return;
+    }
+    network->busy = true;
+    network->is_refresh = false;
+    network->bridge.name = network->name;
+    network->bridge.instance = config->instance;
+    network->bridge.bridge = network->rules.bridge;
+    network->bridge.subnet = config->subnet;
+    network->bridge.gateway = network->gateway;
+    bridge_ensure(network->options.docker, &network->bridge, on_bridge, network);
+}
+
+void network_refresh(struct network *network)
+{
+    if (network->busy || !docker_is_up(network->options.docker) || !network->bridge_seen) {
+        return;
+    }
+    if (network->state == STATE_CLOSED) {
+        if (clock_monotonic_ms() - network->checked_ms >= RETRY_MS) {
+            network_check(network);
+        }
+        return;
+    }
+    network->busy = true;
+    network->is_refresh = true;
+    apply_rules(network);
+}
+
+void network_engine_missing(struct network *network)
+{
+    if (!network->busy && network->state == STATE_UNKNOWN) {
+        set_state(network, STATE_CLOSED, "the docker engine does not answer");
+    }
+}
+
+struct network *network_new(const struct network_options *options, struct err *err)
+{
+    struct network *network = calloc(1, sizeof *network);
+    if (network == NULL) {
+        err_set(err, ERR_INTERNAL, "network: out of memory");
+        return NULL;
+    }
+    network->options = *options;
+    (void)snprintf(network->name, sizeof network->name, "insien-%s", options->config->instance);
+    (void)snprintf(network->reason, sizeof network->reason, "not tested yet");
+    rules_name(&network->rules, options->config->instance);
+    network->rules.blocked = options->config->blocked;
+    network->rules.blocked_count = options->config->blocked_count;
+    if (!cidr_parse(view_of(options->config->subnet), &network->rules.subnet)) {
+        err_set(err, ERR_INVALID, "SANDBOX_SUBNET is no range");
+        free(network);
+        return NULL;
+    }
+    address_format(network->rules.subnet.address + 1, network->gateway);
+    read_resolvers(&network->rules);
+    make_key(network);
+    return network;
+}
+
+void network_free(struct network *network)
+{
+    free(network);
+}
+
+bool network_is_open(const struct network *network)
+{
+    return network->state == STATE_OPEN;
+}
+
+const char *network_reason(const struct network *network)
+{
+    return network->reason;
+}
+
+const char *network_name(const struct network *network)
+{
+    return network->name;
+}

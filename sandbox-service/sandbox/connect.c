@@ -1,0 +1,117 @@
+#include "sandbox-service/sandbox/connect.h"
+
+#include "common/base/log.h"
+#include "common/base/secret.h"
+#include "sandbox-service/credential/token.h"
+#include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/presence.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+static bool check(const struct store_connected *row, struct err *err)
+{
+    if (row->accepted) {
+        return true;
+    }
+    if (row->known && !row->alive) {
+        return err_set_reason(err, ERR_CONFLICT, "sandbox_ended", "the sandbox has ended");
+    }
+    return err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_agent_token", "agent token: %s",
+                          row->known ? "of another generation" : "no such row");
+}
+
+struct env_holder {
+    struct json_pairs env;
+};
+static const struct json_field env_fields[] = {
+    JSON_PAIRS(struct env_holder, env, "env"),
+};
+static const struct json_schema env_schema = {env_fields, 1, true};
+
+/* The row has the environment as a JSON object; the contract wants it in pairs. */
+static struct json_doc *read_env(const char *text, struct json_pairs *out, struct err *err)
+{
+    struct env_holder holder = {0};
+    struct str wrapped = STR_INIT(strlen(text) + 16);
+    str_append_string(&wrapped, "{\"env\":");
+    str_append_string(&wrapped, text);
+    str_append_string(&wrapped, "}");
+    struct json_doc *doc = NULL;
+    if (str_check(&wrapped, "the environment", err)) {
+        doc = json_read(str_view(&wrapped), &env_schema, &holder, NULL, err);
+    }
+    str_free(&wrapped);
+    *out = holder.env;
+    return doc;
+}
+
+static bool welcome(struct sandbox_connection *connection, const struct store_connected *row,
+                    struct err *err)
+{
+    struct sandbox_agent_welcome answer = {.profile = view_of(row->profile),
+                                           .work_dir = view_of(row->work_dir),
+                                           .user = view_of(row->user)};
+    AUTO(secret_free_string)
+    char *token = agent_token_sign(connection->sandboxes->config->agent_jwt_secret,
+                                   connection->sandbox_id, connection->generation + 1, 0, err);
+    AUTO(json_doc_release)
+    struct json_doc *doc = token == NULL ? NULL : read_env(row->env, &answer.env, err);
+    if (doc == NULL) {
+        return false;
+    }
+    answer.token = view_of(token);
+    connection->done(&answer, NULL, connection->arg);
+    return true;
+}
+
+static void note(struct sandbox_connection *connection, bool first)
+{
+    struct sandboxes *sandboxes = connection->sandboxes;
+    log_info("agent.connected", LOG_STR("sandbox_id", connection->sandbox_id),
+             LOG_INT("generation", connection->generation));
+    presence_seen(sandboxes->presence, connection->sandbox_id);
+    sandboxes_locate(sandboxes, connection->sandbox_id, connection->gateway_id);
+    sandbox_create_over(sandboxes, connection->sandbox_id);
+    if (first) {
+        sandboxes_publish(sandboxes, connection->sandbox_id);
+    }
+}
+
+static void on_row(const PGresult *result, const struct err *err, void *arg)
+{
+    struct sandbox_connection *connection = arg;
+    struct store_connected row;
+    struct err failure = {0};
+    if (err != NULL) {
+        connection->done(NULL, err, connection->arg);
+        return;
+    }
+    store_read_connected(result, &row);
+    if (!check(&row, &failure)) {
+        log_info("agent.refused", LOG_STR("sandbox_id", connection->sandbox_id), LOG_ERR(&failure));
+        connection->done(NULL, &failure, connection->arg);
+        return;
+    }
+    note(connection, row.first);
+    if (!welcome(connection, &row, &failure)) {
+        connection->done(NULL, &failure, connection->arg);
+    }
+}
+
+bool sandbox_connect(struct sandboxes *sandboxes, struct sandbox_connection *connection,
+                     const struct sandbox_agent_connect *request, sandbox_connected_fn *done,
+                     void *arg, struct err *err)
+{
+    if (!agent_token_check(sandboxes->config->agent_jwt_secret, request->token, request->sandbox_id,
+                           &connection->generation, err)) {
+        log_info("agent.refused", LOG_STR("sandbox_id", request->sandbox_id), LOG_ERR(err));
+        return false;
+    }
+    connection->sandboxes = sandboxes;
+    connection->done = done;
+    connection->arg = arg;
+    memcpy(connection->sandbox_id, request->sandbox_id, ID_SIZE);
+    memcpy(connection->gateway_id, request->gateway_id, ID_SIZE);
+    store_connect(sandboxes->store, &connection->row, request->sandbox_id, connection->generation,
+                  on_row, connection);
+    return true;
+}

@@ -1,0 +1,190 @@
+#include "sandbox-service/sandbox/create.h"
+
+#include "common/base/clock.h"
+#include "sandbox-service/docker/docker.h"
+#include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/creation.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+#include <stdlib.h>
+
+enum { INFO_MAX = 128 * 1024 };
+
+static struct creation *find(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    struct map_node *node = map_find(&sandboxes->creating, view_of(sandbox_id));
+    return node == NULL ? NULL : MAP_ENTRY(node, struct creation, by_id);
+}
+
+void creation_release(struct creation *creation)
+{
+    map_remove(&creation->sandboxes->creating, &creation->by_id);
+    timer_close(&creation->deadline);
+    timer_close(&creation->repeat);
+    str_free(&creation->info);
+    free(creation);
+}
+
+/* After the answer the deadline is armed unless the creation is just failing, and then it releases
+ * itself. */
+void creation_release_if_over(struct creation *creation)
+{
+    if (creation->answered && (creation->connected || creation->aborted) &&
+        timer_is_armed(&creation->deadline) && list_is_empty(&creation->waiters)) {
+        creation_release(creation);
+    }
+}
+
+static void on_repeat(void *arg)
+{
+    struct creation *creation = arg;
+    creation_answer(creation, NULL);
+    creation_release_if_over(creation);
+}
+
+/* Whether it can be done now, before anything is written down. */
+static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_create *request,
+                        int64_t deadline_ms, struct err *err)
+{
+    if (!sandboxes->engine_ready || !docker_is_up(sandboxes->docker)) {
+        return err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable", "docker is not ready");
+    }
+    if (sandboxes->draining) {
+        return err_set_reason(err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
+    }
+    if (starts_expected_ms(sandboxes->starts) > deadline_ms) {
+        return err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
+    }
+    return env_size_check(&request->env, err);
+}
+
+static bool choose_network(const struct sandboxes *sandboxes, struct view wanted, const char **out,
+                           struct err *err)
+{
+    bool can_open = network_is_open(sandboxes->network);
+    if (wanted.len == 0) {
+        bool open = can_open && strcmp(sandboxes->config->default_network, "open") == 0;
+        *out = open ? "open" : "none";
+        return true;
+    }
+    if (!view_equal(wanted, VIEW("open")) && !view_equal(wanted, VIEW("none"))) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "network must be one of none, open");
+    }
+    *out = view_equal(wanted, VIEW("open")) ? "open" : "none";
+    return can_open || (*out)[0] == 'n' ||
+           err_set_reason(err, ERR_UNAVAILABLE, "network_unavailable",
+                          "the open network is not available: %s",
+                          network_reason(sandboxes->network));
+}
+
+static struct creation *creation_new(struct sandboxes *sandboxes,
+                                     const struct sandbox_create *request, int64_t deadline_ms,
+                                     struct err *err)
+{
+    struct creation *creation = calloc(1, sizeof *creation);
+    if (creation == NULL) {
+        err_set(err, ERR_INTERNAL, "create: out of memory");
+        return NULL;
+    }
+    creation->sandboxes = sandboxes;
+    creation->began_ms = clock_monotonic_ms();
+    creation->until_ms = creation->began_ms + deadline_ms;
+    creation->info = STR_INIT(INFO_MAX);
+    list_init(&creation->waiters);
+    memcpy(creation->sandbox_id, request->sandbox_id, ID_SIZE);
+    memcpy(creation->user_id, request->user_id, ID_SIZE);
+    if (!timer_open(&creation->deadline, sandboxes->loop, creation_deadline, creation, err) ||
+        !timer_open(&creation->repeat, sandboxes->loop, on_repeat, creation, err)) {
+        creation_release(creation);
+        return NULL;
+    }
+    map_insert(&sandboxes->creating, &creation->by_id, view_of(creation->sandbox_id));
+    return creation;
+}
+
+/* The same request once more. */
+static bool join(struct creation *creation, const struct sandbox_create *request,
+                 struct create_waiter *waiter, struct err *err)
+{
+    if (strcmp(creation->user_id, request->user_id) != 0) {
+        return err_set_reason(err, ERR_CONFLICT, "sandbox_exists", "the id is taken");
+    }
+    list_append(&creation->waiters, &waiter->node);
+    if (creation->answered) {
+        timer_arm(&creation->repeat, 0);
+    }
+    return true;
+}
+
+bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
+                    int64_t deadline_ms, struct create_waiter *waiter, struct err *err)
+{
+    const char *network;
+    struct creation *creation = find(sandboxes, request->sandbox_id);
+    if (creation != NULL) {
+        return join(creation, request, waiter, err);
+    }
+    if (!is_possible(sandboxes, request, deadline_ms, err) ||
+        !choose_network(sandboxes, request->network, &network, err)) {
+        return false;
+    }
+    creation = creation_new(sandboxes, request, deadline_ms, err);
+    if (creation == NULL) {
+        return false;
+    }
+    list_append(&creation->waiters, &waiter->node);
+    creation_begin(creation, request, network);
+    return true;
+}
+
+bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    return find(sandboxes, sandbox_id) != NULL;
+}
+
+void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    struct creation *creation = find(sandboxes, sandbox_id);
+    if (creation != NULL) {
+        creation->connected = true;
+        creation_release_if_over(creation);
+    }
+}
+
+void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    struct creation *creation = find(sandboxes, sandbox_id);
+    if (creation != NULL) {
+        creation->aborted = true;
+        creation_release_if_over(creation);
+    }
+}
+
+static void count_unanswered(struct map_node *node, void *arg)
+{
+    size_t *count = arg;
+    *count += MAP_ENTRY(node, struct creation, by_id)->answered ? 0 : 1;
+}
+
+size_t sandbox_creates_unanswered(struct sandboxes *sandboxes)
+{
+    size_t count = 0;
+    map_each(&sandboxes->creating, count_unanswered, &count);
+    return count;
+}
+
+static void forget_answered(struct map_node *node, void *arg)
+{
+    (void)arg;
+    struct creation *creation = MAP_ENTRY(node, struct creation, by_id);
+    if (creation->answered && timer_is_armed(&creation->deadline)) {
+        creation_answer(creation, NULL);
+        creation_release(creation);
+    }
+}
+
+void sandbox_creates_forget(struct sandboxes *sandboxes)
+{
+    map_each(&sandboxes->creating, forget_answered, NULL);
+}

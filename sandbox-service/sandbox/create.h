@@ -1,0 +1,37 @@
+/* sandbox-service/sandbox/create.h: from a request to a container that runs. */
+#ifndef SANDBOX_SANDBOX_CREATE_H
+#define SANDBOX_SANDBOX_CREATE_H
+
+#include "common/base/list.h"
+#include "common/contracts/sandbox.h"
+
+struct sandboxes;
+
+/* info is a sandbox_info's JSON, NULL when err is not. Both are valid during the call only. */
+typedef void sandbox_created_fn(const struct view *info, const struct err *err, void *arg);
+
+/* Lies in the caller's request, which stays until done. */
+struct create_waiter {
+    struct list node;
+    sandbox_created_fn *done;
+    void *arg;
+};
+
+/* Creates the sandbox that the request describes, or joins its creation when that is under way.
+ * Copies from request. done comes exactly once, later, on the loop, at most about deadline_ms
+ * later; not at all when this returns false: it is refused. */
+bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
+                    int64_t deadline_ms, struct create_waiter *waiter, struct err *err) MUST_CHECK;
+
+/* Whether this process is creating the sandbox, up to its agent's first connect. */
+bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* The agent connected: the creation is over. */
+void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* The row has ended while the sandbox was being created: what is not begun is left. */
+void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* How many are not answered yet. */
+size_t sandbox_creates_unanswered(struct sandboxes *sandboxes);
+/* At the end of the process: forgets those that were answered. */
+void sandbox_creates_forget(struct sandboxes *sandboxes);
+
+#endif

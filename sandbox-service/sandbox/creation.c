@@ -1,0 +1,308 @@
+#include "sandbox-service/sandbox/creation.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/secret.h"
+#include "common/contracts/agent.h"
+#include "common/json/write.h"
+#include "sandbox-service/credential/token.h"
+#include "sandbox-service/docker/docker.h"
+#include "sandbox-service/docker/start.h"
+#include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+#include <stdio.h>
+
+enum {
+    START_LEAST_MS = 1000, /* what is left of the deadline must be worth a try */
+};
+
+void creation_answer(struct creation *creation, const struct err *err)
+{
+    struct view info = str_view(&creation->info);
+    while (!list_is_empty(&creation->waiters)) {
+        struct create_waiter *waiter =
+            LIST_ENTRY(creation->waiters.next, struct create_waiter, node);
+        list_remove(&waiter->node);
+        waiter->done(err == NULL ? &info : NULL, err, waiter->arg);
+    }
+}
+
+/* The only way out of a creation that failed before the answer. */
+static void finish_failed(struct creation *creation)
+{
+    log_info("sandbox.create_failed", LOG_STR("sandbox_id", creation->sandbox_id),
+             LOG_ERR(&creation->err));
+    creation_answer(creation, &creation->err);
+    creation_release(creation);
+}
+
+static void on_row_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    (void)result; /* no row: it has ended otherwise; it is not alive in any case */
+    struct creation *creation = arg;
+    if (err == NULL) {
+        sandbox_clear_away(creation->sandboxes, creation->sandbox_id);
+    } else {
+        /* The reconciler ends it: no creation of this process owns it any more. */
+        log_warn("sandbox.row_not_failed", LOG_STR("sandbox_id", creation->sandbox_id),
+                 LOG_ERR(err));
+    }
+    finish_failed(creation);
+}
+
+/* creation->err says why. */
+static void fail(struct creation *creation)
+{
+    static const struct store_end end = {
+        .reason = "error", .container_status = "removed", .error = ""};
+    starts_leave(creation->sandboxes->starts, &creation->turn);
+    timer_disarm(&creation->deadline);
+    store_end(creation->sandboxes->store, &creation->row, creation->sandbox_id, &end, on_row_ended,
+              creation);
+}
+
+static bool has_ended(struct creation *creation)
+{
+    return creation->aborted && !err_set_reason(&creation->err, ERR_CONFLICT, "sandbox_ended",
+                                                "ended while it was being created");
+}
+
+static void on_part_done(struct creation *creation)
+{
+    if (--creation->parts_left > 0) {
+        return;
+    }
+    if (creation->err.code != ERR_NONE || has_ended(creation)) {
+        fail(creation);
+        return;
+    }
+    starts_leave(creation->sandboxes->starts, &creation->turn);
+    log_info("sandbox.started", LOG_STR("sandbox_id", creation->sandbox_id),
+             LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
+    creation->answered = true;
+    creation_answer(creation, NULL);
+    timer_arm(&creation->deadline, CREATE_MAX_MS);
+    creation_release_if_over(creation);
+}
+
+static void on_started(const char *container_id, const struct err *err, void *arg)
+{
+    (void)container_id; /* names are made from ids */
+    struct creation *creation = arg;
+    if (err != NULL && creation->err.code == ERR_NONE) {
+        creation->err = *err;
+        if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT) {
+            /* The engine's words, not the caller's mistake. */
+            err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s",
+                           err->message);
+        }
+    }
+    on_part_done(creation);
+}
+
+static void on_image_set(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err != NULL && creation->err.code == ERR_NONE) {
+        creation->err = *err;
+    } else if (err == NULL && pg_rows(result) == 0) {
+        creation->aborted = true;
+    }
+    on_part_done(creation);
+}
+
+static bool make_dir(struct creation *creation)
+{
+    const struct sandboxes *sandboxes = creation->sandboxes;
+    AUTO(secret_free_string)
+    char *token = agent_token_sign(sandboxes->config->agent_jwt_secret, creation->sandbox_id, 1,
+                                   AGENT_TOKEN_FIRST_LIFE_S, &creation->err);
+    return token != NULL &&
+           agent_dir_make(sandboxes->dirs, creation->sandbox_id, token, &creation->err);
+}
+
+static void on_turn(void *arg)
+{
+    struct creation *creation = arg;
+    struct sandboxes *sandboxes = creation->sandboxes;
+    timer_disarm(&creation->deadline);
+    int64_t left_ms = creation->until_ms - clock_monotonic_ms();
+    if (left_ms < START_LEAST_MS) {
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
+    }
+    if (creation->err.code != ERR_NONE || has_ended(creation) || !make_dir(creation)) {
+        fail(creation);
+        return;
+    }
+    if (docker_start_begin(sandboxes->docker, &creation->spec, left_ms, on_started, creation,
+                           &creation->err) == NULL) {
+        fail(creation);
+        return;
+    }
+    creation->parts_left = 2;
+    store_set_image(sandboxes->store, &creation->row, creation->sandbox_id,
+                    creation->image.work_dir, creation->image.user, on_image_set, creation);
+}
+
+static void wait_for_turn(struct creation *creation, const struct wire_image *image)
+{
+    creation->image = *image;
+    int64_t left_ms = creation->until_ms - clock_monotonic_ms();
+    if (has_ended(creation) ||
+        !starts_enter(creation->sandboxes->starts, &creation->turn, creation->user_id, on_turn,
+                      creation, &creation->err)) {
+        fail(creation);
+        return;
+    }
+    timer_arm(&creation->deadline, left_ms > 0 ? left_ms : 0);
+}
+
+static void on_image(const struct wire_image *image, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err == NULL) {
+        wait_for_turn(creation, image);
+        return;
+    }
+    creation->err = *err;
+    if (err->code == ERR_NOT_FOUND) {
+        log_error("template.image_missing", LOG_STR("image", creation->image_name));
+        creation->err.code = ERR_UNAVAILABLE;
+    }
+    fail(creation);
+}
+
+static void describe(struct creation *creation, const struct store_begun *begun)
+{
+    static const char *const command[] = {AGENT_PROGRAM, NULL};
+    const struct sandboxes *sandboxes = creation->sandboxes;
+    const struct sandbox_info *info = &begun->info;
+    bool is_open = view_equal(info->network, VIEW("open"));
+    container_name(creation->sandbox_id, creation->container);
+    agent_dir_path(sandboxes->dirs, creation->sandbox_id, creation->run_dir);
+    (void)snprintf(creation->image_name, sizeof creation->image_name, "%s", begun->image);
+    (void)snprintf(creation->network, sizeof creation->network, "%s",
+                   network_name(sandboxes->network));
+    (void)snprintf(creation->env, sizeof creation->env, AGENT_ENV_SANDBOX_ID "=%s",
+                   creation->sandbox_id);
+    char id32[ID32_SIZE];
+    id_to_id32(creation->sandbox_id, id32);
+    memcpy(creation->host_name, id32, HOST_NAME_LEN);
+    creation->spec = (struct container_spec){
+        .name = creation->container,
+        .image = creation->image_name,
+        .command = command,
+        .env = creation->env,
+        /* Without a network nothing but this name resolves. */
+        .hostname = is_open ? creation->host_name : "localhost",
+        .sandbox_id = creation->sandbox_id,
+        .node = sandboxes->config->node_name,
+        .instance = sandboxes->config->instance,
+        .network = is_open ? creation->network : NULL,
+        .agent_volume = sandboxes->agent_volume,
+        .run_dir = creation->run_dir,
+        .seccomp = sandboxes->seccomp,
+        .memory_bytes = info->memory_mb * 1024 * 1024,
+        .cpu_milli = info->cpu_milli,
+        .pids = begun->pids,
+        .open_files = tier_open_files(begun->pids, sandboxes->open_files_max),
+        .is_tenant_root_possible = strcmp(begun->profile, "sudo") == 0,
+        .is_agent = true,
+        .read_only_root = begun->read_only_root,
+    };
+}
+
+/* What will be true when the container runs. */
+static bool write_info(struct creation *creation, struct sandbox_info *info)
+{
+    struct json_writer json = json_writer_on(&creation->info);
+    info->container.running = true;
+    info->container.status = VIEW("running");
+    json_begin_object(&json, NULL);
+    json_struct(&json, &sandbox_info_schema, info);
+    json_end_object(&json);
+    return str_check(&creation->info, "the sandbox's description", &creation->err);
+}
+
+static void on_repeated(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    struct sandbox_info info;
+    if (err != NULL) {
+        creation->err = *err;
+    } else if (pg_rows(result) == 1) {
+        store_read_info(result, 0, &info);
+        if (strcmp(info.user_id, creation->user_id) == 0 && sandbox_status_is_live(info.status)) {
+            creation->err = (struct err){0};
+            if (write_info(creation, &info)) {
+                creation_answer(creation, NULL);
+                creation_release(creation);
+                return;
+            }
+        }
+    }
+    finish_failed(creation);
+}
+
+static void on_begun(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    struct sandboxes *sandboxes = creation->sandboxes;
+    if (err != NULL) {
+        creation->err = *err;
+        if (strcmp(err->reason, "sandbox_exists") == 0) {
+            store_get(sandboxes->store, &creation->row, creation->sandbox_id, on_repeated,
+                      creation);
+            return;
+        }
+        finish_failed(creation);
+        return;
+    }
+    struct store_begun begun;
+    store_read_begun(result, &begun);
+    describe(creation, &begun);
+    if (!write_info(creation, &begun.info)) {
+        fail(creation);
+        return;
+    }
+    const struct wire_image *image = images_recall(sandboxes->images, creation->image_name);
+    if (image != NULL) {
+        wait_for_turn(creation, image);
+    } else if (!image_ask(sandboxes->images, &creation->image_call, creation->image_name, on_image,
+                          creation, &creation->err)) {
+        creation->err.code = ERR_UNAVAILABLE;
+        fail(creation);
+    }
+}
+
+static void on_row_failed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err == NULL && pg_rows(result) == 1) {
+        log_warn("sandbox.agent_never_came", LOG_STR("sandbox_id", creation->sandbox_id));
+        sandbox_clear_away(creation->sandboxes, creation->sandbox_id);
+    }
+    creation_answer(creation, NULL);
+    creation_release(creation);
+}
+
+/* Before the start: it waited too long. After the answer: the agent never came. */
+void creation_deadline(void *arg)
+{
+    struct creation *creation = arg;
+    if (!creation->answered) {
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
+        fail(creation);
+        return;
+    }
+    store_fail(creation->sandboxes->store, &creation->row, creation->sandbox_id, "agent_lost",
+               on_row_failed, creation);
+}
+
+void creation_begin(struct creation *creation, const struct sandbox_create *request,
+                    const char *network)
+{
+    store_begin(creation->sandboxes->store, &creation->row, request, network, on_begun, creation);
+}

@@ -1,0 +1,62 @@
+/* sandbox-service/sandbox/creation.h: one creation under way; inside of create.h. */
+#ifndef SANDBOX_SANDBOX_CREATION_H
+#define SANDBOX_SANDBOX_CREATION_H
+
+#include "common/base/map.h"
+#include "common/contracts/agent.h"
+#include "sandbox-service/credential/agent_dir.h"
+#include "sandbox-service/docker/container.h"
+#include "sandbox-service/docker/image.h"
+#include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/starts.h"
+#include "sandbox-service/sandbox/store.h"
+
+enum { HOST_NAME_LEN = 12 };
+
+/* In the order of what happens: the row is inserted; the image asked for when it is not remembered;
+ * a turn is waited for; directory and token are made; the container starts while the row is told
+ * what the image says. When both are done the answer goes out, and the creation stays known until
+ * the agent connects. Once there is a row, every failure goes through fail(). */
+struct creation {
+    struct map_node by_id;
+    struct sandboxes *sandboxes; /* borrowed */
+    struct list waiters;
+    struct timer deadline; /* armed in the queue, and after the answer */
+    struct timer repeat;   /* somebody asked again after the answer */
+    int64_t began_ms;
+    int64_t until_ms; /* monotonic */
+    struct store_call row;
+    struct image_call image_call;
+    struct start_turn turn;
+    int parts_left; /* of the start: container, row */
+    bool aborted;   /* its row has ended */
+    bool connected; /* its agent has */
+    bool answered;  /* well; only the agent is waited for */
+    struct wire_image image;
+    struct container_spec spec; /* its strings are the members below */
+    char sandbox_id[ID_SIZE];
+    char user_id[ID_SIZE];
+    char image_name[IMAGE_NAME_SIZE];
+    char container[CONTAINER_NAME_SIZE];
+    char host_name[HOST_NAME_LEN + 1];
+    char env[sizeof AGENT_ENV_SANDBOX_ID + 1 + ID_SIZE];
+    char network[CONTAINER_NAME_SIZE];
+    char run_dir[AGENT_DIR_PATH_SIZE];
+    struct str info; /* the answer */
+    struct err err;  /* the first failure */
+};
+
+/* The first step. Copies from request. */
+void creation_begin(struct creation *creation, const struct sandbox_create *request,
+                    const char *network);
+/* When the deadline's timer fires. */
+void creation_deadline(void *arg);
+
+/* Tells all who wait. */
+void creation_answer(struct creation *creation, const struct err *err);
+/* Frees the creation. */
+void creation_release(struct creation *creation);
+/* The same when it was answered, and its agent has come or its row has ended. */
+void creation_release_if_over(struct creation *creation);
+
+#endif

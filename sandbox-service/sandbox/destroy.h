@@ -1,0 +1,37 @@
+/* sandbox-service/sandbox/destroy.h: ends a sandbox because its user, or its clock, says so. */
+#ifndef SANDBOX_SANDBOX_DESTROY_H
+#define SANDBOX_SANDBOX_DESTROY_H
+
+#include "common/contracts/sandbox.h"
+#include "common/event/loop.h"
+#include "sandbox-service/sandbox/store.h"
+
+struct sandboxes;
+
+/* err NULL: the row says so; what is left of the sandbox is being removed. */
+typedef void sandbox_destroyed_fn(const struct err *err, void *arg);
+
+/* Lies in the caller's request, which stays until done. */
+struct sandbox_destruction {
+    struct sandboxes *sandboxes; /* borrowed */
+    struct store_call row;
+    char sandbox_id[ID_SIZE];
+    sandbox_destroyed_fn *done;
+    void *arg;
+};
+
+/* done comes exactly once, later, on the loop; well also when the sandbox has ended already.
+ * ERR_NOT_FOUND "sandbox_not_found" when it is not the user's. */
+void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
+                     const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg);
+
+/* A row has just left the living by a statement of ours: tells the gateways and has the rest
+ * removed. */
+void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+
+/* Looks each second for sandboxes whose time is over. */
+struct expiry;
+struct expiry *expiry_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+void expiry_close(struct expiry *expiry);
+
+#endif

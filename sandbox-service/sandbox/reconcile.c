@@ -1,0 +1,294 @@
+#include "sandbox-service/sandbox/reconcile.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "sandbox-service/docker/container.h"
+#include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/end.h"
+#include "sandbox-service/sandbox/presence.h"
+#include "sandbox-service/sandbox/removal.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/store.h"
+
+#include <stdlib.h>
+
+enum { AFTER_FAILURE_MS = 2000 };
+
+/* What was found under one id: on the engine, on disk, or in the database. */
+struct found {
+    struct map_node by_id;
+    struct list node;
+    char sandbox_id[ID_SIZE];
+    bool has_row; /* that is not at its end */
+    bool has_container;
+    bool runs; /* the container */
+    enum { FOUND_CREATING, FOUND_RUNNING, FOUND_STOPPING } status;
+};
+
+/* What is on the engine and on disk is read before the rows are: since a row is written before all
+ * else, whatever is found without a row has none any more. Then one after the other is dealt with;
+ * each act checks the present state again before it changes anything. */
+struct reconciler {
+    struct sandboxes *sandboxes; /* borrowed */
+    struct timer due;
+    struct container_call containers;
+    struct store_call rows;
+    struct map found;
+    struct list todo; /* the same */
+    bool running;
+    bool again;
+    bool engine_was_away;      /* for this run */
+    bool engine_was_away_next; /* for the run after this one */
+    bool out_of_memory;
+    struct err err;
+    reconciled_fn *on_done;
+    void *arg;
+};
+
+static void act_on_next(void *arg);
+
+static void forget(struct reconciler *reconciler, struct found *found)
+{
+    map_remove(&reconciler->found, &found->by_id);
+    list_remove(&found->node);
+    free(found);
+}
+
+static void forget_all(struct reconciler *reconciler)
+{
+    for (LIST_EACH(node, &reconciler->todo)) {
+        forget(reconciler, LIST_ENTRY(node, struct found, node));
+    }
+}
+
+static struct found *note(struct reconciler *reconciler, const char sandbox_id[ID_SIZE])
+{
+    struct map_node *node = map_find(&reconciler->found, view_of(sandbox_id));
+    if (node != NULL) {
+        return MAP_ENTRY(node, struct found, by_id);
+    }
+    struct found *found = calloc(1, sizeof *found);
+    if (found == NULL) {
+        reconciler->out_of_memory = true;
+        return NULL;
+    }
+    memcpy(found->sandbox_id, sandbox_id, ID_SIZE);
+    map_insert(&reconciler->found, &found->by_id, view_of(found->sandbox_id));
+    list_append(&reconciler->todo, &found->node);
+    return found;
+}
+
+static int64_t next_run_ms(const struct reconciler *reconciler, bool failed)
+{
+    int64_t interval_ms = reconciler->sandboxes->config->reconcile_interval_s * 1000;
+    if (failed) {
+        return interval_ms < AFTER_FAILURE_MS ? interval_ms : AFTER_FAILURE_MS;
+    }
+    return reconciler->again ? 0 : interval_ms;
+}
+
+/* The end of a run, good or bad. */
+static void finish(struct reconciler *reconciler)
+{
+    struct err err = reconciler->err;
+    forget_all(reconciler);
+    reconciler->running = false;
+    if (err.code != ERR_NONE) {
+        log_warn("reconcile.failed", LOG_ERR(&err));
+        reconciler->engine_was_away_next |= reconciler->engine_was_away;
+    }
+    timer_arm(&reconciler->due, next_run_ms(reconciler, err.code != ERR_NONE));
+    reconciler->again = false;
+    if (reconciler->on_done != NULL) {
+        reconciler->on_done(err.code == ERR_NONE ? NULL : &err, reconciler->arg);
+    }
+}
+
+static void on_directory(const char sandbox_id[ID_SIZE], void *arg)
+{
+    (void)note(arg, sandbox_id);
+}
+
+static void on_container(const struct wire_listed *container, void *arg)
+{
+    if (container->sandbox_id[0] == '\0') {
+        log_warn("container.unknown", LOG_STR("container_id", container->id));
+        return;
+    }
+    struct found *found = note(arg, container->sandbox_id);
+    if (found != NULL) {
+        found->has_container = true;
+        found->runs = strcmp(container->state, "running") == 0 ||
+                      strcmp(container->state, "paused") == 0 ||
+                      strcmp(container->state, "created") == 0;
+    }
+}
+
+static void add_row(struct reconciler *reconciler, const char *id, const char *status)
+{
+    struct found *found = note(reconciler, id);
+    if (found != NULL) {
+        found->has_row = true;
+        found->status = strcmp(status, "creating") == 0  ? FOUND_CREATING
+                        : strcmp(status, "running") == 0 ? FOUND_RUNNING
+                                                         : FOUND_STOPPING;
+    }
+}
+
+static void on_agent_lost(const char sandbox_id[ID_SIZE], void *arg)
+{
+    struct reconciler *reconciler = arg;
+    sandbox_end(reconciler->sandboxes, sandbox_id, "agent_lost", NULL, NULL);
+}
+
+static void check_presence(struct reconciler *reconciler)
+{
+    struct presence *presence = reconciler->sandboxes->presence;
+    presence_check_begin(presence, clock_monotonic_ms());
+    for (LIST_EACH(node, &reconciler->todo)) {
+        const struct found *found = LIST_ENTRY(node, struct found, node);
+        if (found->has_row && found->status == FOUND_RUNNING) {
+            presence_check(presence, found->sandbox_id, on_agent_lost, reconciler);
+        }
+    }
+    presence_check_end(presence);
+}
+
+static void on_rows(const PGresult *result, const struct err *err, void *arg)
+{
+    struct reconciler *reconciler = arg;
+    if (err != NULL) {
+        reconciler->err = *err;
+        finish(reconciler);
+        return;
+    }
+    for (int row = 0; row < pg_rows(result); row++) {
+        add_row(reconciler, store_read_id(result, row), store_read_status(result, row));
+    }
+    if (reconciler->out_of_memory) {
+        err_set(&reconciler->err, ERR_INTERNAL, "reconcile: out of memory");
+        finish(reconciler);
+        return;
+    }
+    check_presence(reconciler);
+    act_on_next(reconciler);
+}
+
+static void on_containers(const struct view *list, const struct err *err, void *arg)
+{
+    struct reconciler *reconciler = arg;
+    if (err != NULL) {
+        reconciler->err = *err;
+    } else if (wire_read_list(*list, on_container, reconciler, &reconciler->err)) {
+        store_live(reconciler->sandboxes->store, &reconciler->rows, on_rows, reconciler);
+        return;
+    }
+    finish(reconciler);
+}
+
+/* Returns whether act_on_next is called again by what was begun. */
+static bool act(struct reconciler *reconciler, const struct found *found)
+{
+    struct sandboxes *sandboxes = reconciler->sandboxes;
+    const char *id = found->sandbox_id;
+    if (sandbox_is_being_created(sandboxes, id)) {
+        return false;
+    }
+    if (!found->has_row || found->status == FOUND_STOPPING) {
+        if (!found->has_row) {
+            log_info("reconcile.stray", LOG_STR("sandbox_id", id));
+        }
+        sandbox_remove(sandboxes, id);
+        return false;
+    }
+    if (found->status == FOUND_CREATING) {
+        sandbox_end_creating(sandboxes, id, act_on_next, reconciler);
+        return true;
+    }
+    if (found->has_container && found->runs) {
+        return false;
+    }
+    sandbox_check_end(sandboxes, id, reconciler->engine_was_away ? END_ENGINE_RESTART : END_MISSED,
+                      act_on_next, reconciler);
+    return true;
+}
+
+static void act_on_next(void *arg)
+{
+    struct reconciler *reconciler = arg;
+    while (!list_is_empty(&reconciler->todo)) {
+        struct found *found = LIST_ENTRY(reconciler->todo.next, struct found, node);
+        struct found copy = *found;
+        forget(reconciler, found);
+        if (act(reconciler, &copy)) {
+            return;
+        }
+    }
+    finish(reconciler);
+}
+
+static void start(struct reconciler *reconciler)
+{
+    struct sandboxes *sandboxes = reconciler->sandboxes;
+    reconciler->running = true;
+    reconciler->out_of_memory = false;
+    reconciler->err = (struct err){0};
+    reconciler->engine_was_away = reconciler->engine_was_away_next;
+    reconciler->engine_was_away_next = false;
+    if (!agent_dirs_each(sandboxes->dirs, on_directory, reconciler, &reconciler->err)) {
+        finish(reconciler);
+        return;
+    }
+    container_list(sandboxes->docker, &reconciler->containers, sandboxes->config->instance,
+                   on_containers, reconciler);
+}
+
+static void on_due(void *arg)
+{
+    struct reconciler *reconciler = arg;
+    if (!reconciler->running && !reconciler->sandboxes->draining) {
+        network_refresh(reconciler->sandboxes->network);
+        start(reconciler);
+    }
+}
+
+void reconciler_run(struct reconciler *reconciler, bool engine_was_away)
+{
+    reconciler->engine_was_away_next |= engine_was_away;
+    if (reconciler->running) {
+        reconciler->again = true;
+    } else {
+        timer_arm(&reconciler->due, 0);
+    }
+}
+
+struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *on_done, void *arg,
+                                   struct err *err)
+{
+    struct reconciler *reconciler = calloc(1, sizeof *reconciler);
+    if (reconciler == NULL) {
+        err_set(err, ERR_INTERNAL, "reconcile: out of memory");
+        return NULL;
+    }
+    reconciler->sandboxes = sandboxes;
+    reconciler->on_done = on_done;
+    reconciler->arg = arg;
+    list_init(&reconciler->todo);
+    if (!map_init(&reconciler->found, err) ||
+        !timer_open(&reconciler->due, sandboxes->loop, on_due, reconciler, err)) {
+        reconciler_close(reconciler);
+        return NULL;
+    }
+    return reconciler;
+}
+
+void reconciler_close(struct reconciler *reconciler)
+{
+    if (reconciler != NULL) {
+        forget_all(reconciler);
+        map_free(&reconciler->found);
+        timer_close(&reconciler->due);
+        free(reconciler);
+    }
+}

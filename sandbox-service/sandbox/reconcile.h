@@ -1,0 +1,26 @@
+/* sandbox-service/sandbox/reconcile.h: makes engine, directories and rows agree.
+ *
+ * Rows that are `creating` by nobody fail; living rows whose container has ended, or whose agent is
+ * lost, end; rows that are `stopping` get their rest removed; containers, directories and locks
+ * without a living row are removed. */
+#ifndef SANDBOX_SANDBOX_RECONCILE_H
+#define SANDBOX_SANDBOX_RECONCILE_H
+
+#include "common/base/err.h"
+
+struct reconciler;
+struct sandboxes;
+
+/* Called on the loop after each run, with how it went. */
+typedef void reconciled_fn(const struct err *err, void *arg);
+
+/* Nothing happens before reconciler_run. on_done may be NULL. */
+struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *on_done, void *arg,
+                                   struct err *err) MUST_CHECK;
+void reconciler_close(struct reconciler *reconciler);
+
+/* Runs now, or again as soon as the present run is over; then every RECONCILE_INTERVAL_S.
+ * engine_was_away: what is found ended may have been ended by the engine itself. */
+void reconciler_run(struct reconciler *reconciler, bool engine_was_away);
+
+#endif

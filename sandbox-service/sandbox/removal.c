@@ -1,0 +1,104 @@
+#include "sandbox-service/sandbox/removal.h"
+
+#include "common/base/log.h"
+#include "sandbox-service/docker/container.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/store.h"
+
+#include <stdlib.h>
+
+struct removal {
+    struct map_node by_id;
+    struct list node;            /* linked while it waits */
+    struct sandboxes *sandboxes; /* borrowed */
+    struct container_call container;
+    struct store_call row;
+    char sandbox_id[ID_SIZE];
+};
+
+static void start_waiting(struct sandboxes *sandboxes);
+
+static void drop(struct removal *removal)
+{
+    map_remove(&removal->sandboxes->removing, &removal->by_id);
+    list_remove(&removal->node);
+    free(removal);
+}
+
+/* The only way out of one that runs. */
+static void finish(struct removal *removal, const struct err *err)
+{
+    struct sandboxes *sandboxes = removal->sandboxes;
+    if (err != NULL) {
+        log_warn("sandbox.removal_failed", LOG_STR("sandbox_id", removal->sandbox_id),
+                 LOG_ERR(err));
+    }
+    drop(removal);
+    sandboxes->removals_running--;
+    start_waiting(sandboxes);
+}
+
+static void on_row(const PGresult *result, const struct err *err, void *arg)
+{
+    struct removal *removal = arg;
+    if (err == NULL && pg_rows(result) == 1) {
+        log_info("sandbox.destroyed", LOG_STR("sandbox_id", removal->sandbox_id));
+        sandboxes_publish(removal->sandboxes, removal->sandbox_id);
+    }
+    finish(removal, err);
+}
+
+static void on_container_gone(const struct err *err, void *arg)
+{
+    struct removal *removal = arg;
+    struct err failure = {0};
+    if (err != NULL) {
+        finish(removal, err);
+        return;
+    }
+    if (!agent_dir_remove(removal->sandboxes->dirs, removal->sandbox_id, &failure)) {
+        finish(removal, &failure);
+        return;
+    }
+    sandboxes_locate(removal->sandboxes, removal->sandbox_id, NULL);
+    store_finish(removal->sandboxes->store, &removal->row, removal->sandbox_id, on_row, removal);
+}
+
+static void start_waiting(struct sandboxes *sandboxes)
+{
+    char name[CONTAINER_NAME_SIZE];
+    while (sandboxes->removals_running < REMOVALS_AT_A_TIME &&
+           !list_is_empty(&sandboxes->removals_waiting)) {
+        struct removal *removal =
+            LIST_ENTRY(sandboxes->removals_waiting.next, struct removal, node);
+        list_remove(&removal->node);
+        sandboxes->removals_running++;
+        container_name(removal->sandbox_id, name);
+        container_remove(sandboxes->docker, &removal->container, name, on_container_gone, removal);
+    }
+}
+
+void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    if (sandboxes->draining || map_find(&sandboxes->removing, view_of(sandbox_id)) != NULL) {
+        return;
+    }
+    struct removal *removal = calloc(1, sizeof *removal);
+    if (removal == NULL) {
+        log_error("sandbox.removal_failed", LOG_STR("sandbox_id", sandbox_id),
+                  LOG_STR("error", "out of memory"));
+        return;
+    }
+    removal->sandboxes = sandboxes;
+    memcpy(removal->sandbox_id, sandbox_id, ID_SIZE);
+    map_insert(&sandboxes->removing, &removal->by_id, view_of(removal->sandbox_id));
+    list_append(&sandboxes->removals_waiting, &removal->node);
+    start_waiting(sandboxes);
+}
+
+void sandbox_removals_drop_waiting(struct sandboxes *sandboxes)
+{
+    for (LIST_EACH(node, &sandboxes->removals_waiting)) {
+        drop(LIST_ENTRY(node, struct removal, node));
+    }
+}

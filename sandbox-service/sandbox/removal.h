@@ -1,0 +1,18 @@
+/* sandbox-service/sandbox/removal.h: takes away what a sandbox leaves: container, directory, lock,
+ * and its row's last step. */
+#ifndef SANDBOX_SANDBOX_REMOVAL_H
+#define SANDBOX_SANDBOX_REMOVAL_H
+
+#include "common/base/id.h"
+
+struct sandboxes;
+
+/* Queues the removal of all that carries this id; a row `stopping` becomes `destroyed` when the
+ * rest is gone. The row must not be alive. Nothing happens when the removal is under way already;
+ * what fails is tried again by the reconciler. */
+void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+
+/* Those that wait are left for the next process to do; those that run go on. */
+void sandbox_removals_drop_waiting(struct sandboxes *sandboxes);
+
+#endif

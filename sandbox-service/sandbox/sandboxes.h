@@ -1,0 +1,60 @@
+/* sandbox-service/sandbox/sandboxes.h: what all acts on sandboxes share. */
+#ifndef SANDBOX_SANDBOX_SANDBOXES_H
+#define SANDBOX_SANDBOX_SANDBOXES_H
+
+#include "common/base/map.h"
+#include "common/event/loop.h"
+#include "sandbox-service/config.h"
+#include "sandbox-service/credential/agent_dir.h"
+#include "sandbox-service/docker/bundle.h"
+
+struct docker;
+struct images;
+struct network;
+struct presence;
+struct reconciler;
+struct redis;
+struct starts;
+struct store;
+
+enum {
+    REMOVALS_AT_A_TIME = 4,
+    CREATE_MAX_MS = 60000, /* from the request to the agent's first connect, at most */
+};
+
+/* Everything is borrowed but the maps and the list. */
+struct sandboxes {
+    struct loop *loop;
+    const struct sandbox_config *config;
+    struct docker *docker;
+    struct images *images;
+    struct store *store;
+    struct redis *redis;
+    struct agent_dirs *dirs;
+    struct starts *starts;
+    struct network *network;
+    struct presence *presence;
+    struct reconciler *reconciler;
+    const char *seccomp; /* the profile's text */
+    char agent_volume[BUNDLE_VOLUME_SIZE];
+    int64_t open_files_max; /* that the engine can give; its limit is taken to be ours */
+    char channel[96];       /* where changes are published */
+    bool engine_ready;      /* the agent's volume is there and the remapping known */
+    bool draining;          /* no creates any more */
+    struct map creating;    /* creates from request to the agent's first connect, by sandbox id */
+    struct map removing;    /* removals that wait or run, by sandbox id */
+    struct list removals_waiting;
+    size_t removals_running;
+};
+
+bool sandboxes_init(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+/* When nothing is in flight any more. */
+void sandboxes_clear(struct sandboxes *sandboxes);
+
+/* Tells the gateways that a sandbox's row changed. Redis away: they forget by themselves soon. */
+void sandboxes_publish(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* Remembers, or forgets (gateway_id NULL), which gateway a sandbox's agent is connected to. */
+void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                      const char *gateway_id);
+
+#endif

@@ -1,0 +1,419 @@
+#include "sandbox-service/sandbox/store.h"
+
+#include "common/base/str.h"
+#include "common/json/write.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    STORE_CONNECTIONS = 4,
+    STORE_TIMEOUT_MS = 5000,
+    STORE_JSON_MAX = 256 * 1024, /* an environment with every byte escaped */
+    INT_SIZE = 24,
+};
+
+#define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+#define INFO_COLUMNS                                                                               \
+    "id, user_id, api_key_id, template, tier, network, status, end_reason, " ISO(                  \
+        "created_at") ", " ISO("expires_at") ", " ISO("ended_at") ", metadata, memory_mb, "        \
+                                                                  "cpu_milli, lifetime_hours, "    \
+                                                                  "container_running, "            \
+                                                                  "container_status, exit_code, "  \
+                                                                  "container_error"
+enum info_column {
+    INFO_ID,
+    INFO_USER_ID,
+    INFO_API_KEY_ID,
+    INFO_TEMPLATE,
+    INFO_TIER,
+    INFO_NETWORK,
+    INFO_STATUS,
+    INFO_END_REASON,
+    INFO_CREATED_AT,
+    INFO_EXPIRES_AT,
+    INFO_ENDED_AT,
+    INFO_METADATA,
+    INFO_MEMORY_MB,
+    INFO_CPU_MILLI,
+    INFO_LIFETIME_HOURS,
+    INFO_CONTAINER_RUNNING,
+    INFO_CONTAINER_STATUS,
+    INFO_EXIT_CODE,
+    INFO_CONTAINER_ERROR,
+    INFO_COUNT,
+};
+#define LIST_COLUMNS INFO_COLUMNS ", (extract(epoch FROM created_at) * 1000000)::bigint"
+enum { BEGUN_IMAGE = INFO_COUNT, BEGUN_PROFILE, BEGUN_READ_ONLY_ROOT, BEGUN_PIDS };
+enum { LIST_CREATED_US = INFO_COUNT };
+enum { LIVE_ID, LIVE_STATUS };
+enum { DESTROY_MOVED };
+enum {
+    CONNECT_STATUS,
+    CONNECT_ACCEPTED,
+    CONNECT_ENV,
+    CONNECT_PROFILE,
+    CONNECT_WORK_DIR,
+    CONNECT_USER,
+};
+
+static const struct pg_statement statements[] = {
+    {"sandbox_begin", "SELECT " INFO_COLUMNS ", image, profile, read_only_root, pids "
+                      "FROM sandbox_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"},
+    {"sandbox_set_image", "UPDATE sandboxes SET work_dir = $2, image_user = $3 "
+                          "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
+    {"sandbox_fail", "UPDATE sandboxes SET status = 'failed', end_reason = $2, ended_at = now(), "
+                     "container_running = false, container_status = 'removed' "
+                     "WHERE id = $1 AND status = 'creating' RETURNING id"},
+    {"sandbox_get", "SELECT " INFO_COLUMNS " FROM sandboxes WHERE id = $1"},
+    {"sandbox_list_first", "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
+                           "ORDER BY created_at DESC, id DESC LIMIT $2"},
+    {"sandbox_list_after",
+     "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 AND (created_at, id) < "
+     "(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid) "
+     "ORDER BY created_at DESC, id DESC LIMIT $2"},
+    {"sandbox_destroy",
+     "WITH moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'user' "
+     "WHERE id = $1 AND user_id = $2 AND status IN ('creating', 'running') RETURNING id) "
+     "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes WHERE id = $1 AND user_id = $2"},
+    {"sandbox_end",
+     "UPDATE sandboxes SET status = CASE status WHEN 'creating' THEN 'failed' ELSE 'stopping' END, "
+     "end_reason = $2, ended_at = CASE status WHEN 'creating' THEN now() END, "
+     "container_running = false, container_status = $3, exit_code = $4, "
+     "container_error = nullif($5, '') "
+     "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
+    {"sandbox_expire", "UPDATE sandboxes SET status = 'stopping', end_reason = 'timeout' "
+                       "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
+                       "AND expires_at <= now() RETURNING id"},
+    {"sandbox_finish",
+     "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "
+     "container_status = 'removed' WHERE id = $1 AND status = 'stopping' RETURNING id"},
+    {"sandbox_connect",
+     "WITH before AS (SELECT id, status, agent_generation FROM sandboxes WHERE id = $1 FOR "
+     "UPDATE), "
+     "moved AS (UPDATE sandboxes s SET agent_generation = $2, status = 'running', "
+     "started_at = coalesce(s.started_at, now()), container_running = true, "
+     "container_status = 'running' FROM before b WHERE s.id = b.id "
+     "AND b.status IN ('creating', 'running') AND $2::integer - b.agent_generation IN (0, 1) "
+     "RETURNING s.env, s.profile, s.work_dir, s.image_user) "
+     "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user "
+     "FROM before b LEFT JOIN moved m ON true"},
+    {"sandbox_live", "SELECT id, status FROM sandboxes WHERE instance = $1 AND node = $2 "
+                     "AND status IN ('creating', 'running', 'stopping')"},
+};
+
+struct store {
+    struct pg_pool *pool;  /* owned */
+    struct list calls;     /* in flight */
+    struct list stillborn; /* could not begin: done is due */
+    struct timer stillborn_due;
+    const char *instance; /* borrowed */
+    const char *node;     /* borrowed */
+    const char *limits;   /* borrowed */
+};
+
+static void on_result(const PGresult *result, const struct err *err, void *arg)
+{
+    struct store_call *call = arg;
+    list_remove(&call->node);
+    call->query = NULL;
+    call->done(result, err, call->arg);
+}
+
+/* One each turn: its done may begin others. */
+static void on_stillborn_due(void *arg)
+{
+    struct store *store = arg;
+    if (list_is_empty(&store->stillborn)) {
+        return;
+    }
+    struct store_call *call = LIST_ENTRY(store->stillborn.next, struct store_call, node);
+    if (call->node.next != &store->stillborn) {
+        timer_arm(&store->stillborn_due, 0);
+    }
+    const struct err err = call->err;
+    on_result(NULL, &err, call);
+}
+
+static void ask(struct store *store, struct store_call *call, const char *statement,
+                const struct pg_parameters *parameters, pg_result_fn *done, void *arg)
+{
+    *call = (struct store_call){.store = store, .done = done, .arg = arg};
+    if (store->pool == NULL) {
+        err_set(&call->err, ERR_UNAVAILABLE, "store: shutting down");
+    } else {
+        call->query = pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS,
+                                     on_result, call, &call->err);
+    }
+    if (call->query != NULL) {
+        list_append(&store->calls, &call->node);
+        return;
+    }
+    list_append(&store->stillborn, &call->node);
+    timer_arm(&store->stillborn_due, 0);
+}
+
+struct store *store_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        err_set(err, ERR_INTERNAL, "store: out of memory");
+        return NULL;
+    }
+    list_init(&store->calls);
+    list_init(&store->stillborn);
+    store->instance = options->instance;
+    store->node = options->node;
+    store->limits = options->limits;
+    const struct pg_options pg = {
+        .url = options->url,
+        .connections = STORE_CONNECTIONS,
+        .statements = statements,
+        .statement_count = sizeof statements / sizeof statements[0],
+        .statement_timeout_ms = STORE_TIMEOUT_MS,
+    };
+    store->pool = pg_pool_open(loop, &pg, err);
+    if (store->pool == NULL ||
+        !timer_open(&store->stillborn_due, loop, on_stillborn_due, store, err)) {
+        store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+bool store_is_up(const struct store *store)
+{
+    return store->pool != NULL && pg_pool_is_up(store->pool);
+}
+
+bool store_fail_all(struct store *store)
+{
+    bool called = !list_is_empty(&store->calls) || !list_is_empty(&store->stillborn);
+    struct pg_pool *pool = store->pool;
+    store->pool = NULL;
+    if (pool != NULL) {
+        pg_pool_close(pool);
+    }
+    while (!list_is_empty(&store->stillborn)) {
+        struct store_call *call = LIST_ENTRY(store->stillborn.next, struct store_call, node);
+        const struct err err = call->err;
+        on_result(NULL, &err, call);
+    }
+    return called;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    if (store->pool != NULL) {
+        pg_pool_close(store->pool);
+    }
+    timer_close(&store->stillborn_due);
+    free(store);
+}
+
+static void write_int(int64_t value, char out[INT_SIZE])
+{
+    (void)snprintf(out, INT_SIZE, "%" PRId64, value);
+}
+
+static void write_env(const struct json_pairs *env, struct str *out)
+{
+    struct json_writer json = json_writer_on(out);
+    json_begin_object(&json, NULL);
+    for (size_t i = 0; i < env->count; i++) {
+        json_pair(&json, env->items[i].name, env->items[i].value);
+    }
+    json_end_object(&json);
+}
+
+void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
+                 const char *network, pg_result_fn *done, void *arg)
+{
+    char timeout[INT_SIZE];
+    char template_name[TEMPLATE_NAME_MAX + 1] = "";
+    struct str env = STR_INIT(STORE_JSON_MAX);
+    struct str metadata = STR_INIT(STORE_JSON_MAX);
+    write_int(create->timeout_ms, timeout);
+    write_env(&create->env, &env);
+    str_append_view(&metadata, create->metadata.len == 0 ? VIEW("{}") : create->metadata);
+    bool fits = view_copy(create->template_name, template_name, sizeof template_name) &&
+                !env.failed && !metadata.failed;
+    /* What does not fit was refused by the contract already; no template is called "". */
+    const struct pg_parameters parameters = {
+        {create->sandbox_id, create->user_id, create->api_key_id, fits ? template_name : "",
+         timeout, network, store->instance, store->node, fits ? env.data : "{}",
+         fits ? metadata.data : "{}", store->limits},
+        11};
+    ask(store, call, "sandbox_begin", &parameters, done, arg);
+    str_free(&env);
+    str_free(&metadata);
+}
+
+void store_set_image(struct store *store, struct store_call *call, const char *id,
+                     const char *work_dir, const char *user, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{id, work_dir, user}, 3};
+    ask(store, call, "sandbox_set_image", &parameters, done, arg);
+}
+
+void store_fail(struct store *store, struct store_call *call, const char *id, const char *reason,
+                pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{id, reason}, 2};
+    ask(store, call, "sandbox_fail", &parameters, done, arg);
+}
+
+void store_get(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
+               void *arg)
+{
+    const struct pg_parameters parameters = {{id}, 1};
+    ask(store, call, "sandbox_get", &parameters, done, arg);
+}
+
+void store_list(struct store *store, struct store_call *call, const char *user_id,
+                const struct store_position *after, int64_t limit, pg_result_fn *done, void *arg)
+{
+    char rows[INT_SIZE];
+    char created[INT_SIZE];
+    write_int(limit, rows);
+    if (after == NULL) {
+        const struct pg_parameters parameters = {{user_id, rows}, 2};
+        ask(store, call, "sandbox_list_first", &parameters, done, arg);
+        return;
+    }
+    write_int(after->created_us, created);
+    const struct pg_parameters parameters = {{user_id, rows, created, after->id}, 4};
+    ask(store, call, "sandbox_list_after", &parameters, done, arg);
+}
+
+void store_destroy(struct store *store, struct store_call *call, const char *id,
+                   const char *user_id, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{id, user_id}, 2};
+    ask(store, call, "sandbox_destroy", &parameters, done, arg);
+}
+
+void store_end(struct store *store, struct store_call *call, const char *id,
+               const struct store_end *end, pg_result_fn *done, void *arg)
+{
+    char exit_code[INT_SIZE];
+    write_int(end->exit_code, exit_code);
+    const struct pg_parameters parameters = {
+        {id, end->reason, end->container_status, end->has_exit_code ? exit_code : NULL, end->error},
+        5};
+    ask(store, call, "sandbox_end", &parameters, done, arg);
+}
+
+void store_expire(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
+    ask(store, call, "sandbox_expire", &parameters, done, arg);
+}
+
+void store_finish(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
+                  void *arg)
+{
+    const struct pg_parameters parameters = {{id}, 1};
+    ask(store, call, "sandbox_finish", &parameters, done, arg);
+}
+
+void store_connect(struct store *store, struct store_call *call, const char *id, int64_t generation,
+                   pg_result_fn *done, void *arg)
+{
+    char number[INT_SIZE];
+    write_int(generation, number);
+    const struct pg_parameters parameters = {{id, number}, 2};
+    ask(store, call, "sandbox_connect", &parameters, done, arg);
+}
+
+void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
+    ask(store, call, "sandbox_live", &parameters, done, arg);
+}
+
+static struct view text(const PGresult *result, int row, int column)
+{
+    return view_of(pg_text(result, row, column));
+}
+
+static void copy_id(const PGresult *result, int row, int column, char out[ID_SIZE])
+{
+    if (!id_parse(text(result, row, column), out)) {
+        out[0] = '\0'; /* NULL */
+    }
+}
+
+void store_read_info(const PGresult *result, int row, struct sandbox_info *out)
+{
+    *out = (struct sandbox_info){
+        .template_name = text(result, row, INFO_TEMPLATE),
+        .tier = text(result, row, INFO_TIER),
+        .network = text(result, row, INFO_NETWORK),
+        .status = text(result, row, INFO_STATUS),
+        .end_reason = text(result, row, INFO_END_REASON),
+        .created_at = text(result, row, INFO_CREATED_AT),
+        .expires_at = text(result, row, INFO_EXPIRES_AT),
+        .ended_at = text(result, row, INFO_ENDED_AT),
+        .metadata = text(result, row, INFO_METADATA),
+        .memory_mb = pg_int(result, row, INFO_MEMORY_MB),
+        .cpu_milli = pg_int(result, row, INFO_CPU_MILLI),
+        .lifetime_hours = pg_int(result, row, INFO_LIFETIME_HOURS),
+        .container = {.running = pg_bool(result, row, INFO_CONTAINER_RUNNING),
+                      .status = text(result, row, INFO_CONTAINER_STATUS),
+                      .exit_code = pg_int(result, row, INFO_EXIT_CODE),
+                      .error = text(result, row, INFO_CONTAINER_ERROR)},
+    };
+    copy_id(result, row, INFO_ID, out->sandbox_id);
+    copy_id(result, row, INFO_USER_ID, out->user_id);
+    copy_id(result, row, INFO_API_KEY_ID, out->api_key_id);
+}
+
+void store_read_begun(const PGresult *result, struct store_begun *out)
+{
+    store_read_info(result, 0, &out->info);
+    out->image = pg_text(result, 0, BEGUN_IMAGE);
+    out->profile = pg_text(result, 0, BEGUN_PROFILE);
+    out->read_only_root = pg_bool(result, 0, BEGUN_READ_ONLY_ROOT);
+    out->pids = pg_int(result, 0, BEGUN_PIDS);
+}
+
+void store_read_position(const PGresult *result, int row, struct store_position *out)
+{
+    out->created_us = pg_int(result, row, LIST_CREATED_US);
+    copy_id(result, row, INFO_ID, out->id);
+}
+
+bool store_read_moved(const PGresult *result)
+{
+    return pg_bool(result, 0, DESTROY_MOVED);
+}
+
+const char *store_read_id(const PGresult *result, int row)
+{
+    return pg_text(result, row, LIVE_ID);
+}
+
+const char *store_read_status(const PGresult *result, int row)
+{
+    return pg_text(result, row, LIVE_STATUS);
+}
+
+void store_read_connected(const PGresult *result, struct store_connected *out)
+{
+    *out = (struct store_connected){.known = pg_rows(result) == 1};
+    if (!out->known) {
+        return;
+    }
+    out->alive = sandbox_status_is_live(text(result, 0, CONNECT_STATUS));
+    out->first = view_equal(text(result, 0, CONNECT_STATUS), VIEW("creating"));
+    out->accepted = pg_bool(result, 0, CONNECT_ACCEPTED);
+    out->env = pg_text(result, 0, CONNECT_ENV);
+    out->profile = pg_text(result, 0, CONNECT_PROFILE);
+    out->work_dir = pg_text(result, 0, CONNECT_WORK_DIR);
+    out->user = pg_text(result, 0, CONNECT_USER);
+}

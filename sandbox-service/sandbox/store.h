@@ -1,0 +1,117 @@
+/* sandbox-service/sandbox/store.h: sandboxes in PostgreSQL. Every change of state is one statement,
+ * conditional on the state it leaves. */
+#ifndef SANDBOX_SANDBOX_STORE_H
+#define SANDBOX_SANDBOX_STORE_H
+
+#include "common/contracts/sandbox.h"
+#include "common/db/pg.h"
+#include "common/event/loop.h"
+
+struct store;
+
+struct store_options {
+    const char *url;
+    const char *instance; /* borrowed */
+    const char *node;     /* borrowed */
+    const char *limits;   /* borrowed; tiers_write */
+};
+
+struct store *store_open(struct loop *loop, const struct store_options *options,
+                         struct err *err) MUST_CHECK;
+bool store_is_up(const struct store *store);
+/* Ends what is in flight with ERR_UNAVAILABLE; later calls end the same way. Returns whether it
+ * called anybody back. */
+bool store_fail_all(struct store *store);
+/* After store_fail_all. */
+void store_close(struct store *store);
+
+/* One question. Lies in the caller's request; belongs to the store until done, which comes exactly
+ * once, later, on the loop, also when the question can't even be asked. */
+struct store_call {
+    struct list node;
+    struct store *store;    /* borrowed */
+    struct pg_query *query; /* NULL when it could not begin: err says why */
+    pg_result_fn *done;
+    void *arg;
+    struct err err;
+};
+
+/* What a create needs of its new row; the views point into the result. */
+struct store_begun {
+    struct sandbox_info info;
+    const char *image;
+    const char *profile;
+    bool read_only_root;
+    int64_t pids;
+};
+/* Counts, checks and inserts the row `creating`. Errors: ERR_NOT_FOUND "template_not_found",
+ * ERR_LIMIT "quota_exceeded", ERR_CONFLICT "sandbox_exists", ERR_DENIED "user_suspended". */
+void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
+                 const char *network, pg_result_fn *done, void *arg);
+void store_read_begun(const PGresult *result, struct store_begun *out);
+
+/* Remembers what the image says, while the sandbox lives: one row when it does. */
+void store_set_image(struct store *store, struct store_call *call, const char *id,
+                     const char *work_dir, const char *user, pg_result_fn *done, void *arg);
+/* creating -> failed. One row when that was so. */
+void store_fail(struct store *store, struct store_call *call, const char *id, const char *reason,
+                pg_result_fn *done, void *arg);
+
+/* At most one row, for store_read_info. */
+void store_get(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
+               void *arg);
+void store_read_info(const PGresult *result, int row, struct sandbox_info *out);
+
+/* Where a page ends: the row's time, in microseconds since 1970, and id. */
+struct store_position {
+    int64_t created_us;
+    char id[ID_SIZE];
+};
+/* after may be NULL. Rows for store_read_info and store_read_position. */
+void store_list(struct store *store, struct store_call *call, const char *user_id,
+                const struct store_position *after, int64_t limit, pg_result_fn *done, void *arg);
+void store_read_position(const PGresult *result, int row, struct store_position *out);
+
+/* creating, running -> stopping, when it is the user's. No row: not the user's; store_read_moved
+ * tells whether it was this call that changed it. */
+void store_destroy(struct store *store, struct store_call *call, const char *id,
+                   const char *user_id, pg_result_fn *done, void *arg);
+bool store_read_moved(const PGresult *result);
+
+struct store_end {
+    const char *reason;
+    const char *container_status;
+    bool has_exit_code;
+    int64_t exit_code;
+    const char *error; /* may be "" */
+};
+/* running -> stopping, creating -> failed. One row when it was so. */
+void store_end(struct store *store, struct store_call *call, const char *id,
+               const struct store_end *end, pg_result_fn *done, void *arg);
+/* creating, running -> stopping, for those of this node whose time is over. Rows: their ids. */
+void store_expire(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
+/* stopping -> destroyed. One row when it was so. */
+void store_finish(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
+                  void *arg);
+const char *store_read_id(const PGresult *result, int row);
+
+/* creating -> running, when the generation is the row's or the next; the row gets it. */
+void store_connect(struct store *store, struct store_call *call, const char *id, int64_t generation,
+                   pg_result_fn *done, void *arg);
+struct store_connected {
+    bool known;    /* there is such a sandbox */
+    bool alive;    /* and it has not ended */
+    bool accepted; /* and the generation was right: the rest is there */
+    bool first;    /* it was `creating` until now */
+    const char *env;
+    const char *profile;
+    const char *work_dir;
+    const char *user;
+};
+void store_read_connected(const PGresult *result, struct store_connected *out);
+
+/* All rows of this node that are not at their end: store_read_id and store_read_status. */
+void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
+const char *store_read_status(const PGresult *result, int row);
+
+#endif

@@ -1,0 +1,29 @@
+/* sandbox-service/sandbox/tiers.h: what each tier of user may have. */
+#ifndef SANDBOX_SANDBOX_TIERS_H
+#define SANDBOX_SANDBOX_TIERS_H
+
+#include "common/base/err.h"
+#include "common/base/str.h"
+
+#include <stdint.h>
+
+enum tier { TIER_FREE, TIER_PRO, TIER_ENTERPRISE, TIER_COUNT };
+
+struct tier_limits {
+    int64_t sandboxes; /* alive at a time, a user */
+    int64_t memory_mb; /* this and the rest: of one sandbox */
+    int64_t cpu_milli;
+    int64_t pids;
+    int64_t lifetime_hours;
+};
+
+/* All tiers as the JSON object that the SQL function sandbox_begin reads. */
+bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out,
+                 struct err *err) MUST_CHECK;
+
+/* The engine's relative weight for so much CPU: 1024 for one. */
+int64_t tier_cpu_shares(int64_t cpu_milli);
+/* How many files one process may have open, by the number of processes; at most ceiling. */
+int64_t tier_open_files(int64_t pids, int64_t ceiling);
+
+#endif

@@ -1,0 +1,319 @@
+#include "sandbox-service/service.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/ipc/server.h"
+#include "common/json/write.h"
+#include "common/redis/redis.h"
+#include "sandbox-service/docker/docker.h"
+#include "sandbox-service/sandbox/connect.h"
+#include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/sandbox/listing.h"
+#include "sandbox-service/sandbox/presence.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+#include <stdlib.h>
+
+enum { ANSWER_MAX = 3 * 1024 * 1024 + 64 * 1024 };
+
+struct service {
+    struct ipc_server *server;   /* owned */
+    struct sandboxes *sandboxes; /* borrowed */
+    size_t open_requests;
+};
+
+/* One call that takes more than this turn of the loop. */
+struct request {
+    struct service *service; /* borrowed */
+    struct ipc_exchange *exchange;
+    int64_t limit; /* of a list */
+    union {
+        struct create_waiter create;
+        struct sandbox_destruction destroy;
+        struct sandbox_connection connect;
+        struct store_call rows;
+    } work;
+};
+
+static struct request *begin(struct service *service, struct ipc_exchange *exchange)
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
+        struct err err = {0};
+        err_set(&err, ERR_INTERNAL, "request: out of memory");
+        ipc_reply_error(exchange, &err);
+        return NULL;
+    }
+    request->service = service;
+    request->exchange = exchange;
+    service->open_requests++;
+    return request;
+}
+
+/* The only two ways out of a request. */
+static void finish(struct request *request, struct view body)
+{
+    ipc_reply_ok(request->exchange, body);
+    request->service->open_requests--;
+    free(request);
+}
+
+static void finish_failed(struct request *request, const struct err *err)
+{
+    ipc_reply_error(request->exchange, err);
+    request->service->open_requests--;
+    free(request);
+}
+
+static void finish_with(struct request *request, const struct json_schema *schema,
+                        const void *answer)
+{
+    struct err err = {0};
+    struct str body = STR_INIT(ANSWER_MAX);
+    struct json_writer json = json_writer_on(&body);
+    json_begin_object(&json, NULL);
+    json_struct(&json, schema, answer);
+    json_end_object(&json);
+    if (str_check(&body, "the answer", &err)) {
+        finish(request, str_view(&body));
+    } else {
+        finish_failed(request, &err);
+    }
+    str_free(&body);
+}
+
+/* NULL: answered with what is wrong. */
+static struct json_doc *read_body(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                  const struct json_schema *schema, void *out)
+{
+    struct err err = {0};
+    struct json_doc *doc = json_read(message->body, schema, out, NULL, &err);
+    if (doc == NULL) {
+        log_warn("ipc.unreadable", LOG_STR("method", message->method),
+                 LOG_STR("request_id", message->request_id), LOG_ERR(&err));
+        ipc_reply_error(exchange, &err);
+    }
+    return doc;
+}
+
+static void on_created(const struct view *info, const struct err *err, void *arg)
+{
+    if (err == NULL) {
+        finish(arg, *info);
+    } else {
+        finish_failed(arg, err);
+    }
+}
+
+static void handle_create(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    struct sandbox_create body;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_create_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request == NULL) {
+        return;
+    }
+    log_info("sandbox.create", LOG_STR("request_id", message->request_id),
+             LOG_STR("sandbox_id", body.sandbox_id), LOG_STR("user_id", body.user_id),
+             LOG_VIEW("template", body.template_name));
+    request->work.create.done = on_created;
+    request->work.create.arg = request;
+    if (!sandbox_create(request->service->sandboxes, &body, ipc_exchange_remaining_ms(exchange),
+                        &request->work.create, &err)) {
+        finish_failed(request, &err);
+    }
+}
+
+static void on_got(const PGresult *result, const struct err *err, void *arg)
+{
+    struct err failure = {0};
+    struct sandbox_info info;
+    if (err == NULL && pg_rows(result) == 1) {
+        store_read_info(result, 0, &info);
+        finish_with(arg, &sandbox_info_schema, &info);
+        return;
+    }
+    err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
+    finish_failed(arg, err == NULL ? &failure : err);
+}
+
+static void handle_get(struct ipc_exchange *exchange, const struct ipc_request *message, void *arg)
+{
+    struct sandbox_get body;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_get_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request != NULL) {
+        store_get(request->service->sandboxes->store, &request->work.rows, body.sandbox_id, on_got,
+                  request);
+    }
+}
+
+static void on_listed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    struct err failure = {0};
+    struct str body = STR_INIT(ANSWER_MAX);
+    if (err != NULL) {
+        finish_failed(request, err);
+    } else if (listing_write(result, request->limit, &body, &failure)) {
+        finish(request, str_view(&body));
+    } else {
+        finish_failed(request, &failure);
+    }
+    str_free(&body);
+}
+
+static void handle_list(struct ipc_exchange *exchange, const struct ipc_request *message, void *arg)
+{
+    struct sandbox_list body;
+    struct store_position after;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_list_schema, &body);
+    if (doc == NULL) {
+        return;
+    }
+    if (body.cursor.len > 0 && !cursor_read(body.cursor, &after, &err)) {
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    struct request *request = begin(arg, exchange);
+    if (request != NULL) {
+        request->limit = body.limit;
+        store_list(request->service->sandboxes->store, &request->work.rows, body.user_id,
+                   body.cursor.len > 0 ? &after : NULL, body.limit + 1, on_listed, request);
+    }
+}
+
+static void on_destroyed(const struct err *err, void *arg)
+{
+    if (err == NULL) {
+        finish(arg, VIEW("{}"));
+    } else {
+        finish_failed(arg, err);
+    }
+}
+
+static void handle_destroy(struct ipc_exchange *exchange, const struct ipc_request *message,
+                           void *arg)
+{
+    struct sandbox_destroy body;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_destroy_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request != NULL) {
+        log_info("sandbox.destroy", LOG_STR("request_id", message->request_id),
+                 LOG_STR("sandbox_id", body.sandbox_id));
+        sandbox_destroy(request->service->sandboxes, &request->work.destroy, &body, on_destroyed,
+                        request);
+    }
+}
+
+static void on_connected(const struct sandbox_agent_welcome *welcome, const struct err *err,
+                         void *arg)
+{
+    if (err == NULL) {
+        finish_with(arg, &sandbox_agent_welcome_schema, welcome);
+    } else {
+        finish_failed(arg, err);
+    }
+}
+
+static void handle_agent_connect(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                 void *arg)
+{
+    struct sandbox_agent_connect body;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_agent_connect_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request != NULL && !sandbox_connect(request->service->sandboxes, &request->work.connect,
+                                            &body, on_connected, request, &err)) {
+        finish_failed(request, &err);
+    }
+}
+
+static void handle_report(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    const struct service *service = arg;
+    struct sandbox_report body;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_report_schema, &body);
+    if (doc == NULL) {
+        return;
+    }
+    int64_t now_ms = clock_monotonic_ms();
+    struct presence *presence = service->sandboxes->presence;
+    presence_report_came(presence, now_ms);
+    for (size_t i = 0; i < body.connected.count; i++) {
+        char id[ID_SIZE];
+        if (id_parse(body.connected.items[i], id)) {
+            presence_seen_at(presence, id, now_ms);
+        }
+    }
+    ipc_reply_ok(exchange, VIEW("{}"));
+}
+
+static void handle_health(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    struct service *service = arg;
+    const struct sandboxes *sandboxes = service->sandboxes;
+    (void)message;
+    const struct sandbox_health health = {
+        .postgres = store_is_up(sandboxes->store),
+        .redis = redis_is_up(sandboxes->redis),
+        .docker = sandboxes->engine_ready && docker_is_up(sandboxes->docker),
+    };
+    struct request *request = begin(service, exchange);
+    if (request != NULL) {
+        finish_with(request, &sandbox_health_schema, &health);
+    }
+}
+
+static const struct ipc_method methods[] = {
+    {SANDBOX_CREATE, handle_create},
+    {SANDBOX_GET, handle_get},
+    {SANDBOX_LIST, handle_list},
+    {SANDBOX_DESTROY, handle_destroy},
+    {SANDBOX_AGENT_CONNECT, handle_agent_connect},
+    {SANDBOX_REPORT, handle_report},
+    {SANDBOX_HEALTH, handle_health},
+};
+
+struct service *service_open(struct loop *loop, const char *url, uid_t owner,
+                             struct sandboxes *sandboxes, struct err *err)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL) {
+        err_set(err, ERR_INTERNAL, "service: out of memory");
+        return NULL;
+    }
+    service->sandboxes = sandboxes;
+    service->server = ipc_server_open(loop, url, owner, methods, sizeof methods / sizeof methods[0],
+                                      service, err);
+    if (service->server == NULL) {
+        free(service);
+        return NULL;
+    }
+    return service;
+}
+
+void service_close(struct service *service)
+{
+    if (service != NULL) {
+        ipc_server_close(service->server);
+        free(service);
+    }
+}
+
+size_t service_open_requests(const struct service *service)
+{
+    return service->open_requests;
+}

@@ -1,0 +1,2 @@
+# The readers of what the Docker Engine answers. The first byte of an input chooses the reader.
+insien_fuzz_target(docker_replies SOURCES docker_replies.c LIBS insien_sandbox_service)
