@@ -1,0 +1,82 @@
+#include "gateway/cache/invalidation.h"
+
+#include "common/base/log.h"
+#include "common/contracts/invalidation.h"
+#include "common/redis/redis.h"
+#include "gateway/cache/key_cache.h"
+#include "gateway/cache/sandbox_cache.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "gateway/native/client_socket.h"
+
+#include <stdlib.h>
+
+struct invalidation {
+    const struct gateway *gateway; /* borrowed */
+    struct redis_subscription *subscription;
+};
+
+static void on_message(struct view message, void *arg)
+{
+    const struct invalidation *invalidation = arg;
+    const struct gateway *gateway = invalidation->gateway;
+    enum invalidation_kind kind;
+    char id[ID_SIZE];
+    if (!invalidation_read(message, &kind, id)) {
+        log_warn("invalidation.unreadable", LOG_VIEW("message", message));
+        return;
+    }
+    switch (kind) {
+    case INVALIDATE_KEY:
+        key_cache_forget_key(gateway->keys, id);
+        break;
+    case INVALIDATE_USER:
+        key_cache_forget_user(gateway->keys, id);
+        break;
+    case INVALIDATE_SANDBOX:
+        sandbox_cache_forget(gateway->sandboxes, id);
+        client_sockets_recheck(gateway->client_sockets, id);
+        break;
+    }
+}
+
+static void on_state(bool subscribed, void *arg)
+{
+    const struct invalidation *invalidation = arg;
+    log_info("invalidation.state", LOG_INT("subscribed", subscribed));
+    key_cache_set_trusted(invalidation->gateway->keys, subscribed);
+    sandbox_cache_set_trusted(invalidation->gateway->sandboxes, subscribed);
+}
+
+struct invalidation *invalidation_open(const struct gateway *gateway, struct err *err)
+{
+    static const struct redis_subscriber subscriber = {on_message, on_state};
+    char channel[INVALIDATION_CHANNEL_SIZE];
+    if (!invalidation_channel(gateway->config->instance, channel, err)) {
+        return NULL;
+    }
+    struct invalidation *invalidation = calloc(1, sizeof *invalidation);
+    if (invalidation == NULL) {
+        err_set(err, ERR_INTERNAL, "invalidation: out of memory");
+        return NULL;
+    }
+    invalidation->gateway = gateway;
+    invalidation->subscription = redis_subscribe(gateway->loop, gateway->config->redis_url, channel,
+                                                 &subscriber, invalidation, err);
+    if (invalidation->subscription == NULL) {
+        invalidation_close(invalidation);
+        return NULL;
+    }
+    return invalidation;
+}
+
+void invalidation_close(struct invalidation *invalidation)
+{
+    if (invalidation == NULL) {
+        return;
+    }
+    if (invalidation->subscription != NULL) {
+        redis_unsubscribe(invalidation->subscription);
+    }
+    free(invalidation);
+}

@@ -1,0 +1,31 @@
+/* gateway/config.h: the gateway's settings. */
+#ifndef GATEWAY_CONFIG_H
+#define GATEWAY_CONFIG_H
+
+#include "common/base/config.h"
+#include "common/base/view.h"
+
+struct gateway_config {
+    char run_dir[CONFIG_PATH_SIZE];
+    char instance[CONFIG_PATH_SIZE];
+    char log_level[8];
+    char host[CONFIG_PATH_SIZE];
+    int64_t port;
+    int64_t ws_port;
+    char ws_url[CONFIG_PATH_SIZE]; /* what clients reach ws_port by, for agentUrl */
+    char redis_url[CONFIG_TEXT_SIZE];
+    char auth_ipc[CONFIG_TEXT_SIZE];    /* empty: the socket in run_dir */
+    char sandbox_ipc[CONFIG_TEXT_SIZE]; /* the same */
+    char allowed_origins[CONFIG_TEXT_SIZE];
+    char rate_limit_exempt[CONFIG_TEXT_SIZE];
+    int64_t connections_max;
+    int64_t connections_per_address_max;
+};
+
+/* Reads the environment; every mistake is in the log. */
+bool gateway_config_read(struct gateway_config *config, struct err *err) MUST_CHECK;
+
+/* Whether a browser's Origin may open sockets: any when no list is set, else an exact member. */
+bool gateway_origin_is_allowed(const struct gateway_config *config, struct view origin) MUST_CHECK;
+
+#endif

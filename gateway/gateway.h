@@ -1,0 +1,34 @@
+/* gateway/gateway.h: the parts of a gateway process, as its surfaces see them. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "common/base/id.h"
+
+struct client_sockets;
+struct gateway_config;
+struct health;
+struct http_server;
+struct hub;
+struct ipc_client;
+struct key_cache;
+struct loop;
+struct requests;
+struct sandbox_cache;
+
+/* Filled by main.c, read-only afterwards; every pointer is borrowed. */
+struct gateway {
+    const struct gateway_config *config;
+    struct loop *loop;
+    struct http_server *http;
+    struct ipc_client *auth_service;
+    struct ipc_client *sandbox_service;
+    struct key_cache *keys;
+    struct sandbox_cache *sandboxes;
+    struct hub *hub;
+    struct health *health;
+    struct client_sockets *client_sockets;
+    struct requests *requests;
+    char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */
+};
+
+#endif

@@ -1,0 +1,18 @@
+/* gateway/http/websocket.h: the server's side of the opening handshake (RFC 6455, section 4.2). */
+#ifndef GATEWAY_HTTP_WEBSOCKET_H
+#define GATEWAY_HTTP_WEBSOCKET_H
+
+#include "common/base/err.h"
+
+struct bufferevent;
+struct http_exchange;
+
+/* Whether the request may become a WebSocket: GET, the upgrade headers, version 13, a good key.
+ * ERR_INVALID "upgrade_required" (426 by http_respond_err's reason), or "invalid_handshake". */
+bool websocket_check(const struct http_exchange *exchange, struct err *err) MUST_CHECK;
+
+/* Sends 101 and hands the connection over (the caller owns it). NULL with nothing sent when it just
+ * broke. The exchange was checked before. */
+struct bufferevent *websocket_upgrade(struct http_exchange *exchange, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,351 @@
+#include "gateway/hub/hub.h"
+
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/contracts/sandbox.h"
+#include "common/event/loop.h"
+#include "common/ipc/client.h"
+#include "common/json/write.h"
+#include "common/ws/socket.h"
+#include "gateway/cache/sandbox_cache.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "gateway/http/server.h"
+#include "gateway/hub/arrival.h"
+#include "gateway/hub/session.h"
+#include "gateway/hub/watch.h"
+
+#include <stdlib.h>
+
+enum { REPORT_TIMEOUT_MS = 10 * 1000 };
+
+struct hub {
+    const struct gateway *gateway; /* borrowed */
+    struct watch *watch;           /* owned */
+    struct map current;            /* sandbox id → its newest session */
+    struct list sessions;          /* all, the replaced ones until they are closed too */
+    struct list arrivals;          /* agents whose token is being checked */
+    struct list waits;
+    struct list partings; /* calls of lost agents, until it is known why */
+    struct timer report_timer;
+    bool closing;
+};
+
+struct hub_wait {
+    struct list node;
+    struct hub *hub;    /* borrowed */
+    struct timer timer; /* the deadline; or 0 when the agent is ready */
+    bool ready;
+    char sandbox_id[ID_SIZE];
+    hub_wait_fn *done;
+    void *arg;
+};
+
+/* The unanswered calls of one session that closed. */
+struct parting {
+    struct list node;
+    struct list calls;
+    struct sandbox_fetch *fetch;
+};
+
+static struct session *find(const struct hub *hub, const char *sandbox_id)
+{
+    struct map_node *node = map_find(&hub->current, view_of(sandbox_id));
+    return node == NULL ? NULL : session_of_map_node(node);
+}
+
+static void fail_calls(struct list *calls, const struct err *err)
+{
+    struct list *node;
+    while ((node = list_pop(calls)) != NULL) {
+        struct hub_call *call = LIST_ENTRY(node, struct hub_call, node);
+        call->done(NULL, err, call->arg);
+        free(call);
+    }
+}
+
+static void fail_calls_lost(struct list *calls, const struct sandbox_meta *meta)
+{
+    struct err lost = {0};
+    if (meta != NULL && !meta->is_live) {
+        err_set_reason(&lost, ERR_CONFLICT, "sandbox_gone", "the sandbox ended (%s)",
+                       meta->end_reason);
+    } else {
+        err_set_reason(&lost, ERR_UNAVAILABLE, "agent_lost", "the agent's connection broke");
+    }
+    fail_calls(calls, &lost);
+}
+
+static void on_parting_explained(const struct sandbox_meta *meta, const struct err *err, void *arg)
+{
+    (void)err; /* Then it is just not known. */
+    struct parting *parting = arg;
+    list_remove(&parting->node);
+    fail_calls_lost(&parting->calls, meta);
+    free(parting);
+}
+
+/* Asks whether the sandbox has ended before telling the callers that the agent is lost. */
+static void part(struct hub *hub, const char *sandbox_id, struct list *calls)
+{
+    struct err err = {0};
+    struct parting *parting = hub->closing ? NULL : calloc(1, sizeof *parting);
+    if (parting == NULL) {
+        fail_calls_lost(calls, NULL);
+        return;
+    }
+    list_init(&parting->calls);
+    for (LIST_EACH(node, calls)) {
+        list_remove(node);
+        list_append(&parting->calls, node);
+    }
+    list_append(&hub->partings, &parting->node);
+    sandbox_cache_forget(hub->gateway->sandboxes, sandbox_id);
+    parting->fetch = sandbox_fetch_begin(hub->gateway->sandboxes, sandbox_id, "",
+                                         on_parting_explained, parting, &err);
+    if (parting->fetch == NULL) {
+        on_parting_explained(NULL, &err, parting);
+    }
+}
+
+static void on_session_closed(struct session *session, struct list *calls, void *arg)
+{
+    struct hub *hub = arg;
+    map_remove(&hub->current, session_map_node(session));
+    list_remove(session_list_node(session));
+    if (!list_is_empty(calls)) {
+        part(hub, session_sandbox_id(session), calls);
+    }
+}
+
+static void on_session_ready(struct session *session, void *arg)
+{
+    struct hub *hub = arg;
+    const char *sandbox_id = session_sandbox_id(session);
+    struct session *older = find(hub, sandbox_id);
+    if (older != NULL) {
+        map_remove(&hub->current, session_map_node(older));
+        session_close(older, WS_CLOSE_REPLACED, "a newer agent connected");
+    }
+    map_insert(&hub->current, session_map_node(session), view_of(sandbox_id));
+    log_info("agent.ready", LOG_STR("sandbox_id", sandbox_id));
+    for (LIST_EACH(node, &hub->waits)) {
+        struct hub_wait *wait = LIST_ENTRY(node, struct hub_wait, node);
+        if (strcmp(wait->sandbox_id, sandbox_id) == 0) {
+            wait->ready = true;
+            timer_arm(&wait->timer, 0);
+        }
+    }
+}
+
+void hub_adopt(struct hub *hub, const char sandbox_id[ID_SIZE], struct bufferevent *bev,
+               struct str *configure)
+{
+    const struct session_owner owner = {on_session_ready, on_session_closed, hub};
+    struct err err = {0};
+    struct session *session =
+        session_new(hub->gateway->loop, sandbox_id, bev, configure, &owner, &err);
+    if (session == NULL) {
+        log_error("agent.adopt_failed", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
+        return;
+    }
+    list_append(&hub->sessions, session_list_node(session));
+}
+
+void hub_unlink_token(struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    if (hub->watch != NULL) {
+        watch_unlink_token(hub->watch, sandbox_id);
+    }
+}
+
+void hub_accept(struct hub *hub, struct http_exchange *exchange, const char sandbox_id[ID_SIZE])
+{
+    arrival_begin(hub, hub->gateway, &hub->arrivals, exchange, sandbox_id);
+}
+
+bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    const struct session *session = find(hub, sandbox_id);
+    return session != NULL && session_is_ready(session);
+}
+
+static void free_wait(struct hub_wait *wait)
+{
+    list_remove(&wait->node);
+    timer_close(&wait->timer);
+    free(wait);
+}
+
+static void on_wait_over(void *arg)
+{
+    struct hub_wait *wait = arg;
+    struct err err = {0};
+    err_set_reason(&err, ERR_TIMEOUT, "agent_timeout", "the agent did not connect in time");
+    hub_wait_fn *done = wait->done;
+    void *done_arg = wait->arg;
+    bool ready = wait->ready;
+    free_wait(wait);
+    done(ready ? NULL : &err, done_arg);
+}
+
+struct hub_wait *hub_wait_begin(struct hub *hub, const char sandbox_id[ID_SIZE], int64_t timeout_ms,
+                                hub_wait_fn *done, void *arg, struct err *err)
+{
+    struct hub_wait *wait = calloc(1, sizeof *wait);
+    if (wait == NULL) {
+        err_set(err, ERR_INTERNAL, "hub wait: out of memory");
+        return NULL;
+    }
+    wait->hub = hub;
+    wait->done = done;
+    wait->arg = arg;
+    wait->ready = hub_is_ready(hub, sandbox_id);
+    memcpy(wait->sandbox_id, sandbox_id, ID_SIZE);
+    if (!timer_open(&wait->timer, hub->gateway->loop, on_wait_over, wait, err)) {
+        free_wait(wait);
+        return NULL;
+    }
+    list_append(&hub->waits, &wait->node);
+    timer_arm(&wait->timer, wait->ready ? 0 : timeout_ms);
+    return wait;
+}
+
+void hub_wait_cancel(struct hub_wait *wait)
+{
+    free_wait(wait);
+}
+
+struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
+                                const struct hub_message *message, int64_t timeout_ms,
+                                hub_reply_fn *done, void *arg, struct err *err)
+{
+    struct session *session = find(hub, sandbox_id);
+    if (session == NULL || !session_is_ready(session)) {
+        err_set_reason(err, ERR_UNAVAILABLE, "agent_lost", "no agent is connected");
+        return NULL;
+    }
+    return session_call(session, message, timeout_ms, done, arg, err);
+}
+
+void hub_call_cancel(struct hub_call *call)
+{
+    hub_call_free(call);
+}
+
+/* Writes up to REPORT_IDS_MAX ready sandboxes from *next on; moves *next behind them. */
+static void write_report(const struct hub *hub, struct list **next, struct str *out)
+{
+    struct json_writer writer = json_writer_on(out);
+    json_begin_object(&writer, NULL);
+    json_string(&writer, "gatewayId", view_of(hub->gateway->id));
+    json_begin_array(&writer, "connected");
+    for (int count = 0; *next != &hub->sessions && count < REPORT_IDS_MAX; *next = (*next)->next) {
+        struct session *session = session_of_list_node(*next);
+        if (session_is_ready(session)) {
+            json_string(&writer, NULL, view_of(session_sandbox_id(session)));
+            count++;
+        }
+    }
+    json_end_array(&writer);
+    json_end_object(&writer);
+}
+
+static void on_report_reply(const struct view *body, const struct err *err, void *arg)
+{
+    (void)body;
+    (void)arg;
+    if (err != NULL) {
+        log_debug("report.failed", LOG_ERR(err)); /* The next one says it all again. */
+    }
+}
+
+static void on_report_due(void *arg)
+{
+    struct hub *hub = arg;
+    const struct ipc_call_options options = {
+        .method = SANDBOX_REPORT, .request_id = "", .timeout_ms = REPORT_TIMEOUT_MS};
+    struct list *next = hub->sessions.next;
+    do {
+        struct err err = {0};
+        struct str body = STR_INIT(IPC_MESSAGE_MAX / 2);
+        write_report(hub, &next, &body);
+        if (!str_check(&body, "report", &err) ||
+            ipc_call_begin(hub->gateway->sandbox_service, &options, str_view(&body),
+                           on_report_reply, NULL, &err) == NULL) {
+            log_warn("report.failed", LOG_ERR(&err));
+        }
+        str_free(&body);
+    } while (next != &hub->sessions);
+    timer_arm(&hub->report_timer, HUB_REPORT_EVERY_MS);
+}
+
+static struct http_listener *on_listen(int listening_fd, char *sandbox_id, void *arg)
+{
+    const struct hub *hub = arg;
+    struct err err = {0};
+    struct http_listener *listener =
+        http_listen_unix(hub->gateway->http, listening_fd, sandbox_id, &err);
+    if (listener == NULL) {
+        log_error("agent_socket.failed", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
+    }
+    return listener;
+}
+
+struct hub *hub_new(const struct gateway *gateway, struct err *err)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    if (hub == NULL) {
+        err_set(err, ERR_INTERNAL, "hub: out of memory");
+        return NULL;
+    }
+    hub->gateway = gateway;
+    list_init(&hub->sessions);
+    list_init(&hub->arrivals);
+    list_init(&hub->waits);
+    list_init(&hub->partings);
+    if (!map_init(&hub->current, err) ||
+        !timer_open(&hub->report_timer, gateway->loop, on_report_due, hub, err)) {
+        hub_free(hub);
+        return NULL;
+    }
+    hub->watch = watch_open(gateway->loop, gateway->config->run_dir, on_listen, hub, err);
+    if (hub->watch == NULL) {
+        hub_free(hub);
+        return NULL;
+    }
+    timer_arm(&hub->report_timer, HUB_REPORT_EVERY_MS);
+    return hub;
+}
+
+void hub_stop_listening(struct hub *hub)
+{
+    if (hub != NULL) {
+        watch_close(hub->watch);
+        hub->watch = NULL;
+    }
+}
+
+void hub_free(struct hub *hub)
+{
+    if (hub == NULL) {
+        return;
+    }
+    hub->closing = true;
+    watch_close(hub->watch);
+    arrivals_cancel(&hub->arrivals);
+    while (!list_is_empty(&hub->sessions)) {
+        session_end(session_of_list_node(hub->sessions.next));
+    }
+    for (LIST_EACH(node, &hub->partings)) {
+        struct parting *parting = LIST_ENTRY(node, struct parting, node);
+        sandbox_fetch_cancel(parting->fetch);
+        on_parting_explained(NULL, NULL, parting);
+    }
+    for (LIST_EACH(node, &hub->waits)) {
+        on_wait_over(LIST_ENTRY(node, struct hub_wait, node));
+    }
+    timer_close(&hub->report_timer);
+    map_free(&hub->current);
+    free(hub);
+}

@@ -1,0 +1,70 @@
+/* gateway/hub/hub.h: the agents connected to this gateway, and calls to them.
+ *
+ * One agent a sandbox; a newer connection replaces the older. Whoever calls gives a JSON message
+ * with a gap where its id goes: the hub puts its own in, and tells where the answer's id stands. */
+#ifndef GATEWAY_HUB_HUB_H
+#define GATEWAY_HUB_HUB_H
+
+#include "common/base/id.h"
+#include "common/base/view.h"
+
+#include <stdint.h>
+
+struct gateway;
+struct hub;
+struct hub_call;
+struct hub_wait;
+struct http_exchange;
+
+enum {
+    HUB_CALLS_MAX = 4096, /* waiting for one agent; more: ERR_LIMIT "busy" */
+    HUB_REPORT_EVERY_MS = 5000,
+};
+
+/* Borrows gateway, of which config, loop, http, sandbox_service, sandboxes and id must be there.
+ * Listens on the sockets of the node's sandboxes from here on; requests that come in there have the
+ * sandbox's id (a const char[ID_SIZE]) as the arg of their listener. */
+struct hub *hub_new(const struct gateway *gateway, struct err *err) MUST_CHECK;
+/* Takes no new agents, and lets other gateways have the sockets. NULL is fine. */
+void hub_stop_listening(struct hub *hub);
+/* Tells agents to come back later (1012) and closes; pending calls end with "agent_lost". */
+void hub_free(struct hub *hub);
+
+/* A request for /agent/{sandboxId}: checks the handshake and the token (asking the
+ * sandbox-service), upgrades, and configures the agent. Answers the exchange in every case. */
+void hub_accept(struct hub *hub, struct http_exchange *exchange, const char sandbox_id[ID_SIZE]);
+
+/* Whether the sandbox's agent is connected here and configured. */
+bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
+
+/* err is NULL when the agent is ready. */
+typedef void hub_wait_fn(const struct err *err, void *arg);
+/* done comes once, later, on the loop, with ERR_TIMEOUT "agent_timeout" at the latest. */
+struct hub_wait *hub_wait_begin(struct hub *hub, const char sandbox_id[ID_SIZE], int64_t timeout_ms,
+                                hub_wait_fn *done, void *arg, struct err *err) MUST_CHECK;
+void hub_wait_cancel(struct hub_wait *wait);
+
+/* The agent's answer: text is whole, the caller's own id belongs where id_member stands. */
+struct hub_reply {
+    struct view text;
+    struct view id_member;
+    struct view type;
+};
+/* reply is NULL when err is not: ERR_UNAVAILABLE "agent_lost", ERR_CONFLICT "sandbox_gone",
+ * ERR_TIMEOUT. Both are valid during the call only. */
+typedef void hub_reply_fn(const struct hub_reply *reply, const struct err *err, void *arg);
+
+struct hub_message {
+    struct view before; /* "{" and perhaps members with their comma */
+    struct view after;  /* from the comma (or brace) behind the id member on */
+};
+/* Sends before + "id":"<n>" + after (copied). timeout_ms 0: as long as the agent is connected.
+ * done comes once, later, on the loop. NULL when it can't begin: ERR_UNAVAILABLE "agent_lost" when
+ * no agent is connected, ERR_LIMIT "busy". */
+struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
+                                const struct hub_message *message, int64_t timeout_ms,
+                                hub_reply_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* done is not called any more; what was asked for goes on in the sandbox. */
+void hub_call_cancel(struct hub_call *call);
+
+#endif

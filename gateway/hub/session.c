@@ -1,0 +1,305 @@
+#include "gateway/hub/session.h"
+
+#include "common/base/log.h"
+#include "common/contracts/agent.h"
+#include "common/event/loop.h"
+#include "common/json/scan.h"
+#include "common/ws/socket.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SETUP_TIMEOUT_MS = 10 * 1000 }; /* from the upgrade to a configured agent */
+
+#define CONFIGURE_ID "configure"
+
+enum session_state {
+    SESSION_HELLO,     /* waiting for the agent's first word */
+    SESSION_CONFIGURE, /* configure is sent */
+    SESSION_READY,
+    SESSION_CLOSING,
+};
+
+struct session {
+    struct map_node by_sandbox; /* in the hub's map while it is the sandbox's current one */
+    struct list node;           /* in the hub's list of all */
+    struct loop_corpse corpse;
+    struct loop *loop; /* borrowed */
+    char sandbox_id[ID_SIZE];
+    enum session_state state;
+    struct ws_socket *socket; /* owned */
+    struct timer setup_timer;
+    struct str configure; /* owned; empty once it is sent */
+    struct session_owner owner;
+    uint64_t next_call;
+    struct list calls;
+    struct map calls_by_id;
+};
+
+static void free_session(void *object)
+{
+    struct session *session = object;
+    ws_socket_free(session->socket);
+    timer_close(&session->setup_timer);
+    str_free(&session->configure);
+    map_free(&session->calls_by_id);
+    free(session);
+}
+
+static void forget_call(struct hub_call *call)
+{
+    if (call->session != NULL) {
+        map_remove(&call->session->calls_by_id, &call->by_id);
+        call->session = NULL;
+    }
+    list_remove(&call->node);
+    if (call->deadline != NULL) {
+        event_free(call->deadline);
+        call->deadline = NULL;
+    }
+}
+
+void hub_call_free(struct hub_call *call)
+{
+    forget_call(call);
+    free(call);
+}
+
+/* The only way out: hands the unanswered calls over and frees the session when the turn ends. */
+static void finish(struct session *session)
+{
+    struct list lost;
+    list_init(&lost);
+    for (LIST_EACH(node, &session->calls)) {
+        struct hub_call *call = LIST_ENTRY(node, struct hub_call, node);
+        forget_call(call);
+        list_append(&lost, &call->node);
+    }
+    session->owner.on_closed(session, &lost, session->owner.arg);
+    ws_socket_free(session->socket);
+    session->socket = NULL;
+    timer_disarm(&session->setup_timer);
+    loop_free_later(session->loop, &session->corpse, free_session, session);
+}
+
+static void on_setup_timeout(void *arg)
+{
+    struct session *session = arg;
+    log_warn("agent.setup_timeout", LOG_STR("sandbox_id", session->sandbox_id));
+    session_end(session);
+}
+
+static void refuse(struct session *session, const char *what)
+{
+    log_warn("agent.protocol_error", LOG_STR("sandbox_id", session->sandbox_id),
+             LOG_STR("error", what));
+    session_close(session, WS_CLOSE_PROTOCOL, what);
+}
+
+static void send_configure(struct session *session, struct view text)
+{
+    struct err err = {0};
+    struct agent_hello hello;
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(text, &agent_hello_schema, &hello, NULL, &err);
+    if (doc == NULL || !view_equal(hello.type, VIEW("hello"))) {
+        refuse(session, "expected hello");
+        return;
+    }
+    log_info("agent.hello", LOG_STR("sandbox_id", session->sandbox_id),
+             LOG_INT("protocol", hello.protocol), LOG_VIEW("version", hello.version));
+    const struct view message = str_view(&session->configure);
+    if (!ws_send(session->socket, WS_TEXT, &message, 1, &err)) {
+        session_end(session);
+        return;
+    }
+    str_free(&session->configure);
+    session->state = SESSION_CONFIGURE;
+}
+
+static void become_ready(struct session *session, const struct json_envelope *envelope)
+{
+    if (!view_equal(envelope->id, VIEW(CONFIGURE_ID)) ||
+        !view_equal(envelope->type, VIEW("configureResponse"))) {
+        refuse(session, "expected configureResponse");
+        return;
+    }
+    timer_disarm(&session->setup_timer);
+    session->state = SESSION_READY;
+    session->owner.on_ready(session, session->owner.arg);
+}
+
+static void deliver(struct session *session, struct view text, const struct json_envelope *envelope)
+{
+    struct map_node *node = map_find(&session->calls_by_id, envelope->id);
+    if (node == NULL) {
+        return; /* Cancelled or timed out: nobody waits any more. */
+    }
+    struct hub_call *call = MAP_ENTRY(node, struct hub_call, by_id);
+    const struct hub_reply reply = {text, envelope->id_member, envelope->type};
+    forget_call(call);
+    call->done(&reply, NULL, call->arg);
+    free(call);
+}
+
+static void on_message(enum ws_opcode opcode, struct view text, void *arg)
+{
+    struct session *session = arg;
+    struct json_envelope envelope;
+    struct err err = {0};
+    if (opcode != WS_TEXT) {
+        session_close(session, WS_CLOSE_UNSUPPORTED, "no binary frames in this version");
+        return;
+    }
+    if (!json_scan_envelope(text, &envelope, &err)) {
+        refuse(session, err.message);
+        return;
+    }
+    switch (session->state) {
+    case SESSION_HELLO:
+        send_configure(session, text);
+        break;
+    case SESSION_CONFIGURE:
+        become_ready(session, &envelope);
+        break;
+    case SESSION_READY:
+        deliver(session, text, &envelope);
+        break;
+    case SESSION_CLOSING:
+        break;
+    }
+}
+
+static void on_closed(int code, void *arg)
+{
+    struct session *session = arg;
+    log_info("agent.closed", LOG_STR("sandbox_id", session->sandbox_id), LOG_INT("code", code));
+    session->state = SESSION_CLOSING;
+    finish(session);
+}
+
+struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
+                            struct bufferevent *bev, struct str *configure,
+                            const struct session_owner *owner, struct err *err)
+{
+    static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
+    struct session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        bufferevent_free(bev);
+        err_set(err, ERR_INTERNAL, "agent session: out of memory");
+        return NULL;
+    }
+    session->loop = loop;
+    session->owner = *owner;
+    session->configure = *configure;
+    *configure = STR_INIT(configure->ceiling);
+    memcpy(session->sandbox_id, sandbox_id, ID_SIZE);
+    list_init(&session->calls);
+    session->socket =
+        ws_socket_new(loop, WS_SERVER, bev, &ws_default_limits, &events, session, err);
+    if (session->socket == NULL || !map_init(&session->calls_by_id, err) ||
+        !timer_open(&session->setup_timer, loop, on_setup_timeout, session, err)) {
+        free_session(session);
+        return NULL;
+    }
+    timer_arm(&session->setup_timer, SETUP_TIMEOUT_MS);
+    return session;
+}
+
+void session_close(struct session *session, int code, const char *reason)
+{
+    if (session->state != SESSION_CLOSING) {
+        session->state = SESSION_CLOSING;
+        ws_close(session->socket, code, reason);
+    }
+}
+
+void session_end(struct session *session)
+{
+    session->state = SESSION_CLOSING;
+    finish(session);
+}
+
+const char *session_sandbox_id(const struct session *session)
+{
+    return session->sandbox_id;
+}
+
+bool session_is_ready(const struct session *session)
+{
+    return session->state == SESSION_READY;
+}
+
+struct map_node *session_map_node(struct session *session)
+{
+    return &session->by_sandbox;
+}
+
+struct list *session_list_node(struct session *session)
+{
+    return &session->node;
+}
+
+struct session *session_of_map_node(struct map_node *node)
+{
+    return MAP_ENTRY(node, struct session, by_sandbox);
+}
+
+struct session *session_of_list_node(struct list *node)
+{
+    return LIST_ENTRY(node, struct session, node);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct hub_call *call = arg;
+    struct err err = {0};
+    err_set_reason(&err, ERR_TIMEOUT, "agent_timeout", "the agent did not answer in time");
+    forget_call(call);
+    call->done(NULL, &err, call->arg);
+    free(call);
+}
+
+static bool arm_deadline(struct hub_call *call, int64_t timeout_ms, struct err *err)
+{
+    if (timeout_ms == 0) {
+        return true;
+    }
+    const struct timeval delay = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    call->deadline = evtimer_new(loop_base(call->session->loop), on_deadline, call);
+    return (call->deadline != NULL && evtimer_add(call->deadline, &delay) == 0) ||
+           err_set(err, ERR_INTERNAL, "hub call: out of memory");
+}
+
+struct hub_call *session_call(struct session *session, const struct hub_message *message,
+                              int64_t timeout_ms, hub_reply_fn *done, void *arg, struct err *err)
+{
+    if (session->calls_by_id.count >= HUB_CALLS_MAX) {
+        err_set_reason(err, ERR_LIMIT, "busy", "too many requests wait for this sandbox");
+        return NULL;
+    }
+    struct hub_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        err_set(err, ERR_INTERNAL, "hub call: out of memory");
+        return NULL;
+    }
+    call->done = done;
+    call->arg = arg;
+    call->session = session;
+    (void)snprintf(call->id, sizeof call->id, "%" PRIu64, ++session->next_call);
+    map_insert(&session->calls_by_id, &call->by_id, view_of(call->id));
+    list_append(&session->calls, &call->node);
+    char id_member[sizeof call->id + sizeof "\"id\":\"\""];
+    int length = snprintf(id_member, sizeof id_member, "\"id\":\"%s\"", call->id);
+    const struct view parts[] = {message->before, {id_member, (size_t)length}, message->after};
+    if (!arm_deadline(call, timeout_ms, err) ||
+        !ws_send(session->socket, WS_TEXT, parts, sizeof parts / sizeof parts[0], err)) {
+        hub_call_free(call);
+        return NULL;
+    }
+    return call;
+}

@@ -1,0 +1,147 @@
+/* insien-gateway: the only process on the network. */
+#include "common/base/log.h"
+#include "common/base/secret.h"
+#include "common/event/loop.h"
+#include "common/ipc/client.h"
+#include "gateway/cache/invalidation.h"
+#include "gateway/cache/key_cache.h"
+#include "gateway/cache/sandbox_cache.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "gateway/http/server.h"
+#include "gateway/hub/hub.h"
+#include "gateway/native/client_socket.h"
+#include "gateway/native/health.h"
+#include "gateway/native/routes.h"
+
+#include <stdlib.h>
+
+enum { DRAIN_MS = 10 * 1000 };
+
+/* Everything with a lifetime, in the order it is built. */
+struct process {
+    struct gateway_config config;
+    struct http_limits limits;
+    struct gateway gateway;
+    struct invalidation *invalidation;
+    struct http_listener *listeners[2];
+    struct timer drain_timer;
+    int draining; /* parts that are not done yet */
+};
+
+/* The http_request_fn has the listener's arg alone: public listeners have NULL. */
+static struct process process;
+
+static void on_request(struct http_exchange *exchange, void *arg)
+{
+    routes_handle(&process.gateway, exchange, arg);
+}
+
+static bool open_log(const struct gateway_config *config, struct err *err)
+{
+    enum log_level level;
+    if (!log_level_parse(view_of(config->log_level), &level)) {
+        return err_set(err, ERR_INVALID, "LOG_LEVEL must be debug, info, warn or error");
+    }
+    log_set_level(level);
+    return true;
+}
+
+static bool open_inside(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    return (gateway->loop = loop_new(err)) != NULL &&
+           (gateway->auth_service =
+                ipc_client_open(gateway->loop, config->auth_ipc, "auth-service", err)) != NULL &&
+           (gateway->sandbox_service = ipc_client_open(gateway->loop, config->sandbox_ipc,
+                                                       "sandbox-service", err)) != NULL &&
+           (gateway->keys = key_cache_new(gateway->auth_service, err)) != NULL &&
+           (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
+           (gateway->requests = requests_new(err)) != NULL &&
+           (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
+           (process.invalidation = invalidation_open(gateway, err)) != NULL;
+}
+
+static bool open_outside(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    struct http_limits *limits = &process.limits;
+    *limits = http_default_limits;
+    limits->connections_max = (size_t)config->connections_max;
+    limits->connections_per_address_max = (size_t)config->connections_per_address_max;
+    limits->exempt_cidrs = config->rate_limit_exempt;
+    return (gateway->health = health_open(gateway, err)) != NULL &&
+           (gateway->http = http_server_new(gateway->loop, limits, on_request, err)) != NULL &&
+           (gateway->hub = hub_new(gateway, err)) != NULL &&
+           (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
+                                                   (uint16_t)config->port, NULL, err)) != NULL &&
+           (config->ws_port == config->port ||
+            (process.listeners[1] = http_listen_tcp(gateway->http, config->host,
+                                                    (uint16_t)config->ws_port, NULL, err)) != NULL);
+}
+
+static void on_drain_timeout(void *arg)
+{
+    (void)arg;
+    log_warn("process.drain_timeout", LOG_INT("parts_left", process.draining));
+    loop_stop(process.gateway.loop);
+}
+
+static void on_part_drained(void *arg)
+{
+    (void)arg;
+    if (--process.draining == 0) {
+        loop_stop(process.gateway.loop);
+    }
+}
+
+static void on_stop(void *arg)
+{
+    (void)arg;
+    process.draining = 2;
+    timer_arm(&process.drain_timer, DRAIN_MS);
+    hub_stop_listening(process.gateway.hub);
+    client_sockets_drain(process.gateway.client_sockets, on_part_drained, NULL);
+    http_server_drain(process.gateway.http, on_part_drained, NULL);
+}
+
+static void take_down(struct gateway *gateway)
+{
+    timer_close(&process.drain_timer);
+    invalidation_close(process.invalidation);
+    client_sockets_free(gateway->client_sockets);
+    hub_stop_listening(gateway->hub);
+    http_server_free(gateway->http);
+    requests_free(gateway->requests);
+    hub_free(gateway->hub);
+    health_close(gateway->health);
+    sandbox_cache_free(gateway->sandboxes);
+    key_cache_free(gateway->keys);
+    ipc_client_close(gateway->sandbox_service);
+    ipc_client_close(gateway->auth_service);
+    loop_free(gateway->loop);
+}
+
+int main(void)
+{
+    struct err err = {0};
+    struct gateway *gateway = &process.gateway;
+    log_open("gateway", LOG_INFO);
+    secret_protect_process();
+    gateway->config = &process.config;
+    bool up = gateway_config_read(&process.config, &err) && open_log(&process.config, &err) &&
+              id_new(gateway->id, &err) && open_inside(gateway, &err) &&
+              open_outside(gateway, &err) &&
+              timer_open(&process.drain_timer, gateway->loop, on_drain_timeout, NULL, &err) &&
+              loop_on_stop_signal(gateway->loop, on_stop, NULL, &err);
+    if (up) {
+        log_info("process.started", LOG_INT("port", process.config.port),
+                 LOG_INT("ws_port", process.config.ws_port), LOG_STR("gateway_id", gateway->id));
+        loop_run(gateway->loop);
+        log_info("process.stopped");
+    } else {
+        log_error("process.failed", LOG_ERR(&err));
+    }
+    take_down(gateway);
+    return up ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,28 @@
+/* gateway/native/client_socket.h: WebSockets of clients at /client/{sandboxId}: the agent's
+ * messages passed on, answers only to the socket that asked. */
+#ifndef GATEWAY_NATIVE_CLIENT_SOCKET_H
+#define GATEWAY_NATIVE_CLIENT_SOCKET_H
+
+#include "common/base/id.h"
+
+struct client_sockets;
+struct gateway;
+struct request;
+
+enum { CLIENT_OUTSTANDING_MAX = 256 }; /* requests of one socket without an answer */
+
+/* Borrows gateway: loop, hub, sandboxes. */
+struct client_sockets *client_sockets_new(const struct gateway *gateway,
+                                          struct err *err) MUST_CHECK;
+/* Tells every client to come back (1012); on_closed comes once all are gone. */
+void client_sockets_drain(struct client_sockets *sockets, void (*on_drained)(void *arg), void *arg);
+/* Ends those that are left without a word. */
+void client_sockets_free(struct client_sockets *sockets);
+
+/* The handler of GET /client/{id}: caller and sandbox are known; answers the request. */
+void client_socket_handle(struct request *request);
+
+/* A sandbox changed: if it has ended, its sockets close with 4404. */
+void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE]);
+
+#endif

@@ -1,0 +1,179 @@
+/* POST /sandbox/create: the sandbox-service starts a container, its agent connects here, and then
+ * the client gets its answer. */
+#include "common/base/log.h"
+#include "common/contracts/sandbox.h"
+#include "common/ipc/client.h"
+#include "common/json/write.h"
+#include "gateway/config.h"
+#include "gateway/native/routes.h"
+
+#include <stdio.h>
+
+enum {
+    CREATE_TIMEOUT_MS = 60 * 1000,
+    DESTROY_TIMEOUT_MS = 60 * 1000,
+    MESSAGE_MAX = 2 * JSON_BODY_MAX,
+    ANSWER_MAX = 4096,
+    CPU_SHARES_PER_CPU = 1024,
+};
+
+struct create_body {
+    struct view template_name;
+    int64_t timeout_ms;
+    struct json_pairs env;
+    struct view metadata;
+    struct view network;
+};
+
+static const char *const networks[] = {"none", "open", NULL};
+
+static const struct json_field create_fields[] = {
+    JSON_STRING(struct create_body, template_name, "template", .not_empty = true,
+                .max_len = TEMPLATE_NAME_MAX, .nullable = true),
+    JSON_INT(struct create_body, timeout_ms, "timeoutMs", .min = 1000,
+             .max = SANDBOX_TIMEOUT_MS_MAX, .nullable = true),
+    JSON_PAIRS(struct create_body, env, "env", .max_len = ENV_PAIRS_MAX, .item_max = ENV_BYTES_MAX,
+               .check = sandbox_env_name_check, .nullable = true),
+    JSON_OBJECT(struct create_body, metadata, "metadata", .max_len = METADATA_BYTES_MAX,
+                .nullable = true),
+    JSON_STRING(struct create_body, network, "network", .one_of = networks, .nullable = true),
+};
+
+static void on_destroyed(const struct view *body, const struct err *err, void *arg)
+{
+    (void)body;
+    (void)arg;
+    if (err != NULL) {
+        log_warn("create.undo_failed", LOG_ERR(err)); /* It ends when its time is over. */
+    }
+}
+
+/* Nobody will ever learn the sandbox's id: it is destroyed. */
+static void undo(const struct request *request)
+{
+    struct err err = {0};
+    char body[2 * ID_SIZE + 40];
+    int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\",\"userId\":\"%s\"}",
+                          request->id, request->caller.user_id);
+    const struct ipc_call_options options = {.method = SANDBOX_DESTROY,
+                                             .request_id = "",
+                                             .timeout_ms = DESTROY_TIMEOUT_MS,
+                                             .repeatable = true};
+    if (ipc_call_begin(request->gateway->sandbox_service, &options,
+                       (struct view){body, (size_t)length}, on_destroyed, NULL, &err) == NULL) {
+        log_warn("create.undo_failed", LOG_STR("sandbox_id", request->id), LOG_ERR(&err));
+    }
+}
+
+static void fail_and_undo(struct request *request, const struct err *err)
+{
+    undo(request);
+    request_fail(request, err);
+}
+
+static void write_answer(const struct request *request, struct str *out)
+{
+    const struct sandbox_meta *sandbox = &request->sandbox;
+    char agent_url[CONFIG_PATH_SIZE + ID_SIZE + sizeof "/agent/"];
+    (void)snprintf(agent_url, sizeof agent_url, "%s/agent/%s", request->gateway->config->ws_url,
+                   sandbox->id);
+    struct json_writer writer = json_writer_on(out);
+    json_begin_object(&writer, NULL);
+    json_string(&writer, "sandboxId", view_of(sandbox->id));
+    json_string(&writer, "agentUrl", view_of(agent_url));
+    json_string(&writer, "tier", view_of(sandbox->tier));
+    json_begin_object(&writer, "resourceLimits");
+    json_int(&writer, "memoryMB", sandbox->memory_mb);
+    json_int(&writer, "cpuShares", sandbox->cpu_milli * CPU_SHARES_PER_CPU / 1000);
+    json_int(&writer, "lifetimeHours", sandbox->lifetime_hours);
+    json_end_object(&writer);
+    json_string(&writer, "expiresAt", view_of(sandbox->expires_at));
+    json_end_object(&writer);
+}
+
+static void on_agent_ready(const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    request->hub_wait = NULL;
+    if (err != NULL) {
+        fail_and_undo(request, err);
+        return;
+    }
+    if (request->exchange == NULL) {
+        undo(request);
+    }
+    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
+    write_answer(request, &out);
+    request_respond_json(request, 200, &out);
+}
+
+static void on_created(const struct view *body, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    struct err failure = {0};
+    request->ipc_call = NULL;
+    if (err != NULL) {
+        /* Known refusals made nothing; of anything else it is not known. */
+        if (err->code >= ERR_UNAVAILABLE) {
+            fail_and_undo(request, err);
+        } else {
+            request_fail(request, err);
+        }
+        return;
+    }
+    if (!sandbox_meta_read(*body, &request->sandbox, &failure)) {
+        fail_and_undo(request, &failure);
+        return;
+    }
+    request->hub_wait = hub_wait_begin(request->gateway->hub, request->id, CREATE_TIMEOUT_MS,
+                                       on_agent_ready, request, &failure);
+    if (request->hub_wait == NULL) {
+        fail_and_undo(request, &failure);
+    }
+}
+
+static bool write_message(const struct request *request, const struct create_body *wanted,
+                          struct str *out, struct err *err)
+{
+    struct sandbox_create message = {
+        .template_name = wanted->template_name.len > 0 ? wanted->template_name : VIEW("base"),
+        .timeout_ms = wanted->timeout_ms,
+        .env = wanted->env,
+        .metadata = wanted->metadata,
+        .network = wanted->network,
+    };
+    memcpy(message.sandbox_id, request->id, ID_SIZE);
+    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
+    memcpy(message.api_key_id, request->caller.api_key_id, ID_SIZE);
+    struct json_writer writer = json_writer_on(out);
+    json_begin_object(&writer, NULL);
+    json_struct(&writer, &sandbox_create_schema, &message);
+    json_end_object(&writer);
+    return env_size_check(&wanted->env, err) && str_check(out, "sandbox.create", err);
+}
+
+void sandbox_create_handle(struct request *request)
+{
+    struct err err = {0};
+    struct json_violations violations = {0};
+    struct create_body wanted = {0};
+    const struct json_schema schema = JSON_SCHEMA(create_fields);
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
+                                     &wanted, &violations, &err);
+    AUTO(str_free) struct str message = STR_INIT(MESSAGE_MAX);
+    if (doc == NULL || !id_new(request->id, &err) ||
+        !write_message(request, &wanted, &message, &err)) {
+        request_fail_validation(request, &err, &violations);
+        return;
+    }
+    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
+                                             .request_id = request_id(request),
+                                             .timeout_ms = CREATE_TIMEOUT_MS};
+    request->outlives_client = true;
+    request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
+                                       str_view(&message), on_created, request, &err);
+    if (request->ipc_call == NULL) {
+        request_fail(request, &err);
+    }
+}

@@ -1,0 +1,131 @@
+#include "gateway/native/errors.h"
+
+#include "common/base/log.h"
+#include "common/json/write.h"
+#include "gateway/http/server.h"
+
+enum {
+    ERROR_BODY_MAX = 16 * 1024,
+    RETRY_AFTER_S = 1,
+    QUOTA_RETRY_AFTER_S = 10, /* a sandbox has to end first */
+};
+
+/* What is not the client's business gets a fixed sentence; what has a status of its own is here. */
+static const struct known_error {
+    const char *reason;
+    int status;           /* 0: the code's */
+    const char *code;     /* NULL: the reason */
+    const char *sentence; /* NULL: the message, when it is public */
+} known_errors[] = {
+    {"agent_lost", 503, NULL, "The agent in the sandbox is not connected; try again shortly."},
+    {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time."},
+    {"clerk_not_configured", 503, NULL,
+     "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER."},
+    {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly."},
+    {"docker_unavailable", 503, NULL, "The container engine is not available; try again shortly."},
+    {"network_unavailable", 503, NULL,
+     "This server offers no network to sandboxes: ask for network \"none\"."},
+    {"overloaded", 503, NULL, "Too many sandboxes are being created; try again shortly."},
+    {"unavailable", 503, "service_unavailable", "A service is not available; try again shortly."},
+    {"timeout", 504, NULL, "A service did not answer in time; try again."},
+    {"internal", 500, "internal_error", "Something went wrong on our side."},
+    /* Unknown ids and those of others: the same bytes, whichever process noticed. */
+    {"sandbox_not_found", 404, NULL, "Sandbox not found"},
+    {"api_key_not_found", 404, NULL, "API key not found"},
+    {"upgrade_required", 426, NULL, NULL},
+    {"unsupported_media_type", 415, NULL, NULL},
+    {"method_not_allowed", 405, NULL, NULL},
+    {"not_implemented", 501, NULL, NULL},
+};
+
+static const struct known_error *find(const struct err *err)
+{
+    for (size_t i = 0; i < sizeof known_errors / sizeof known_errors[0]; i++) {
+        if (strcmp(known_errors[i].reason, err->reason) == 0) {
+            return &known_errors[i];
+        }
+    }
+    return NULL;
+}
+
+const char *errors_sentence(const struct err *err)
+{
+    const struct known_error *known = find(err);
+    if (known != NULL && known->sentence != NULL) {
+        return known->sentence;
+    }
+    if (err_message_is_public(err->code)) {
+        return err->message;
+    }
+    switch (err->code) {
+    case ERR_TIMEOUT:
+        return "It took too long; try again.";
+    case ERR_UNAVAILABLE:
+        return "A service is not available; try again shortly.";
+    default:
+        return "Something went wrong on our side.";
+    }
+}
+
+const char *errors_code(const struct err *err)
+{
+    const struct known_error *known = find(err);
+    return known != NULL && known->code != NULL ? known->code : err->reason;
+}
+
+static void write_details(struct json_writer *writer, const struct json_violations *violations)
+{
+    json_begin_array(writer, "details");
+    for (size_t i = 0; i < violations->count; i++) {
+        json_begin_object(writer, NULL);
+        json_string(writer, "path", view_of(violations->items[i].path));
+        json_string(writer, "message", view_of(violations->items[i].message));
+        json_end_object(writer);
+    }
+    json_end_array(writer);
+}
+
+static int retry_after(const struct err *err, int status)
+{
+    if (status == 429) {
+        return strcmp(err->reason, "quota_exceeded") == 0 ? QUOTA_RETRY_AFTER_S : RETRY_AFTER_S;
+    }
+    return status == 503 ? RETRY_AFTER_S : 0;
+}
+
+void errors_respond(struct http_exchange *exchange, const struct err *err,
+                    const struct json_violations *violations)
+{
+    static const struct http_header challenge = {VIEW("WWW-Authenticate"),
+                                                 VIEW("Bearer realm=\"insien\"")};
+    static const struct http_header invalid_token = {VIEW("WWW-Authenticate"),
+                                                     VIEW("Bearer error=\"invalid_token\"")};
+    static const struct http_header upgrade = {VIEW("Sec-WebSocket-Version"), VIEW("13")};
+    const struct known_error *known = find(err);
+    int status = known != NULL && known->status != 0 ? known->status : err_http_status(err->code);
+    if (status >= 500) {
+        log_warn("request.failed", LOG_STR("request_id", http_exchange_request_id(exchange)),
+                 LOG_INT("status", status), LOG_ERR(err));
+    }
+    AUTO(str_free) struct str body = STR_INIT(ERROR_BODY_MAX);
+    struct json_writer writer = json_writer_on(&body);
+    json_begin_object(&writer, NULL);
+    json_string(&writer, "error", view_of(errors_sentence(err)));
+    json_string(&writer, "code", view_of(errors_code(err)));
+    json_string(&writer, "requestId", view_of(http_exchange_request_id(exchange)));
+    if (violations != NULL && violations->count > 0) {
+        write_details(&writer, violations);
+    }
+    json_end_object(&writer);
+    struct http_response response = {
+        .status = status, .body = str_view(&body), .retry_after_s = retry_after(err, status)};
+    if (status == 401) {
+        response.headers =
+            strcmp(err->reason, "unauthenticated") == 0 ? &challenge : &invalid_token;
+        response.header_count = 1;
+    } else if (status == 426) {
+        response.headers = &upgrade;
+        response.header_count = 1;
+    }
+    http_respond(exchange, &response);
+}

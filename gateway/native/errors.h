@@ -1,0 +1,19 @@
+/* gateway/native/errors.h: errors as the native API shows them: {"error","code","requestId"} and,
+ * for validation, "details". */
+#ifndef GATEWAY_NATIVE_ERRORS_H
+#define GATEWAY_NATIVE_ERRORS_H
+
+#include "common/json/read.h"
+
+struct http_exchange;
+
+/* Answers and ends the exchange. Messages that are not public are replaced by a sentence that
+ * belongs to the reason. violations may be NULL. */
+void errors_respond(struct http_exchange *exchange, const struct err *err,
+                    const struct json_violations *violations);
+
+/* The sentence for a client, and the code it sees (never NULL). */
+const char *errors_sentence(const struct err *err);
+const char *errors_code(const struct err *err);
+
+#endif

@@ -1,0 +1,437 @@
+#include "gateway/native/routes.h"
+
+#include "common/base/secret.h"
+#include "common/ipc/client.h"
+#include "gateway/native/client_socket.h"
+#include "gateway/native/credentials.h"
+#include "gateway/native/errors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct route routes[] = {
+    {HTTP_GET, "/health", ROUTE_OPEN, 0, health_show},
+    {HTTP_POST, "/api/keys", ROUTE_SESSION | ROUTE_JSON, JSON_BODY_MAX, keys_create},
+    {HTTP_GET, "/api/keys", ROUTE_SESSION, 0, keys_list},
+    {HTTP_DELETE, "/api/keys/{id}", ROUTE_SESSION, 0, keys_revoke},
+    {HTTP_GET, "/sandbox", ROUTE_KEY, 0, sandbox_list_handle},
+    {HTTP_POST, "/sandbox/create", ROUTE_KEY | ROUTE_JSON, JSON_BODY_MAX, sandbox_create_handle},
+    {HTTP_GET, "/sandbox/{id}/status", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_status_handle},
+    {HTTP_POST, "/sandbox/{id}/destroy", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_destroy_handle},
+    {HTTP_DELETE, "/sandbox/{id}", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_destroy_handle},
+    {HTTP_POST, "/sandbox/{id}/exec", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+     sandbox_exec_handle},
+    {HTTP_GET, "/client/{id}", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_SOCKET, 0, client_socket_handle},
+};
+
+static const struct {
+    enum http_method method;
+    const char *name;
+} method_names[] = {
+    {HTTP_GET, "GET"},     {HTTP_HEAD, "HEAD"},     {HTTP_POST, "POST"},       {HTTP_PUT, "PUT"},
+    {HTTP_PATCH, "PATCH"}, {HTTP_DELETE, "DELETE"}, {HTTP_OPTIONS, "OPTIONS"},
+};
+
+struct requests {
+    struct list all;
+};
+
+/* The only way out. */
+static void finish(struct request *request)
+{
+    list_remove(&request->node);
+    secret_free_string(&request->token);
+    free(request);
+}
+
+static void cancel_work(struct request *request)
+{
+    if (request->key_check != NULL) {
+        key_check_cancel(request->key_check);
+    }
+    if (request->fetch != NULL) {
+        sandbox_fetch_cancel(request->fetch);
+    }
+    if (request->ipc_call != NULL) {
+        ipc_call_cancel(request->ipc_call);
+    }
+    if (request->hub_call != NULL) {
+        hub_call_cancel(request->hub_call);
+    }
+    if (request->hub_wait != NULL) {
+        hub_wait_cancel(request->hub_wait);
+    }
+}
+
+struct requests *requests_new(struct err *err)
+{
+    struct requests *requests = calloc(1, sizeof *requests);
+    if (requests == NULL) {
+        err_set(err, ERR_INTERNAL, "requests: out of memory");
+        return NULL;
+    }
+    list_init(&requests->all);
+    return requests;
+}
+
+void requests_free(struct requests *requests)
+{
+    if (requests == NULL) {
+        return;
+    }
+    for (LIST_EACH(node, &requests->all)) {
+        struct request *request = LIST_ENTRY(node, struct request, node);
+        cancel_work(request);
+        finish(request);
+    }
+    free(requests);
+}
+
+static void on_gone(void *arg)
+{
+    struct request *request = arg;
+    request->exchange = NULL;
+    if (!request->outlives_client) {
+        cancel_work(request);
+        finish(request);
+    }
+}
+
+static struct http_exchange *take_exchange(struct request *request)
+{
+    struct http_exchange *exchange = request->exchange;
+    request->exchange = NULL;
+    if (exchange != NULL) {
+        http_on_gone(exchange, NULL, NULL);
+    }
+    return exchange;
+}
+
+void request_respond(struct request *request, const struct http_response *response)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    if (exchange != NULL) {
+        http_respond(exchange, response);
+    }
+    finish(request);
+}
+
+void request_respond_json(struct request *request, int status, const struct str *body)
+{
+    struct err err = {0};
+    if (!str_check(body, "answer", &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    const struct http_response response = {.status = status, .body = str_view(body)};
+    request_respond(request, &response);
+}
+
+void request_fail_validation(struct request *request, const struct err *err,
+                             const struct json_violations *violations)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    if (exchange != NULL) {
+        errors_respond(exchange, err, violations);
+    }
+    finish(request);
+}
+
+void request_fail(struct request *request, const struct err *err)
+{
+    request_fail_validation(request, err, NULL);
+}
+
+struct http_exchange *request_hand_over(struct request *request)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    finish(request);
+    return exchange;
+}
+
+const char *request_id(const struct request *request)
+{
+    return request->exchange == NULL ? "" : http_exchange_request_id(request->exchange);
+}
+
+/* The segment at the front of path (which begins with '/'); moves path behind it. */
+static struct view next_segment(struct view *path)
+{
+    *path = view_from(*path, 1);
+    const char *slash = path->len == 0 ? NULL : memchr(path->ptr, '/', path->len);
+    struct view segment = {path->ptr, slash == NULL ? path->len : (size_t)(slash - path->ptr)};
+    *path = view_from(*path, segment.len);
+    return segment;
+}
+
+/* Whether path has the pattern's form; *id is the segment that stands for {id}. */
+static bool matches(const char *pattern, struct view path, struct view *id)
+{
+    struct view wanted = view_of(pattern);
+    while (wanted.len > 0 && path.len > 0) {
+        struct view expected = next_segment(&wanted);
+        struct view segment = next_segment(&path);
+        if (view_equal(expected, VIEW("{id}"))) {
+            *id = segment;
+        } else if (!view_equal(expected, segment)) {
+            return false;
+        }
+    }
+    return wanted.len == 0 && path.len == 0;
+}
+
+static void respond_method_not_allowed(struct http_exchange *exchange, struct view path)
+{
+    char allow[64] = "";
+    size_t length = 0;
+    struct view id;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        for (size_t m = 0;
+             matches(routes[i].path, path, &id) && m < sizeof method_names / sizeof method_names[0];
+             m++) {
+            if (method_names[m].method == routes[i].method) {
+                int added = snprintf(allow + length, sizeof allow - length, "%s%s",
+                                     length == 0 ? "" : ", ", method_names[m].name);
+                length += added > 0 ? (size_t)added : 0;
+            }
+        }
+    }
+    static const char format[] =
+        "{\"error\":\"This address allows only: %s.\",\"code\":\"method_not_allowed\","
+        "\"requestId\":\"%s\"}";
+    char body[sizeof format + sizeof allow + HTTP_REQUEST_ID_SIZE];
+    (void)snprintf(body, sizeof body, format, allow, http_exchange_request_id(exchange));
+    const struct http_header header = {VIEW("Allow"), view_of(allow)};
+    const struct http_response response = {
+        .status = 405, .body = view_of(body), .headers = &header, .header_count = 1};
+    http_respond(exchange, &response);
+}
+
+static const struct route *find_route(const struct http_head *head, struct view *id,
+                                      bool *path_is_known)
+{
+    /* HEAD is GET without the body, which the HTTP server leaves out. */
+    enum http_method method = head->method == HTTP_HEAD ? HTTP_GET : head->method;
+    *path_is_known = false;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        struct view found = {0};
+        if (matches(routes[i].path, head->path, &found)) {
+            *path_is_known = true;
+            if (routes[i].method == method) {
+                *id = found;
+                return &routes[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void on_body(struct http_exchange *exchange, struct view body, void *arg)
+{
+    (void)exchange;
+    struct request *request = arg;
+    request->body = body;
+    request->route->handle(request);
+}
+
+static bool is_json(struct view type)
+{
+    const struct view json = VIEW("application/json");
+    if (type.len < json.len || !view_equal_nocase((struct view){type.ptr, json.len}, json)) {
+        return false;
+    }
+    type = view_from(type, json.len);
+    while (type.len > 0 && (type.ptr[0] == ' ' || type.ptr[0] == ';')) {
+        type = view_from(type, 1);
+    }
+    return type.len == 0 || view_equal_nocase(type, VIEW("charset=utf-8"));
+}
+
+/* A create without a body asks for the defaults: only a body needs a type. */
+static bool check_media_type(const struct http_exchange *exchange, struct err *err)
+{
+    struct view encoding = http_exchange_header(exchange, "Content-Encoding");
+    if (!http_exchange_head(exchange)->has_body) {
+        return true;
+    }
+    if (encoding.len > 0 && !view_equal_nocase(encoding, VIEW("identity"))) {
+        return err_set_reason(err, ERR_INVALID, "unsupported_media_type",
+                              "Send the body without Content-Encoding.");
+    }
+    return is_json(http_exchange_header(exchange, "Content-Type")) ||
+           err_set_reason(err, ERR_INVALID, "unsupported_media_type",
+                          "Send the body as Content-Type: application/json.");
+}
+
+static void read_body(struct request *request)
+{
+    struct err err = {0};
+    if ((request->route->needs & ROUTE_JSON) != 0 && !check_media_type(request->exchange, &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    if (request->route->body_max == 0) {
+        request->route->handle(request);
+        return;
+    }
+    http_read_body(request->exchange, request->route->body_max, on_body, request);
+}
+
+static void check_owner(struct request *request, const struct sandbox_meta *meta)
+{
+    if (strcmp(meta->user_id, request->caller.user_id) != 0) {
+        struct err err = {0};
+        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
+        request_fail(request, &err);
+        return;
+    }
+    request->sandbox = *meta;
+    read_body(request);
+}
+
+static void on_fetched(const struct sandbox_meta *meta, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    request->fetch = NULL;
+    if (err != NULL) {
+        request_fail(request, err);
+        return;
+    }
+    check_owner(request, meta);
+}
+
+static void load_sandbox(struct request *request)
+{
+    struct err err = {0};
+    if ((request->route->needs & ROUTE_SANDBOX) == 0) {
+        read_body(request);
+        return;
+    }
+    if (request->id[0] == '\0') {
+        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
+        request_fail(request, &err);
+        return;
+    }
+    const struct sandbox_meta *meta = sandbox_cache_find(request->gateway->sandboxes, request->id);
+    if (meta != NULL) {
+        check_owner(request, meta);
+        return;
+    }
+    request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id,
+                                         request_id(request), on_fetched, request, &err);
+    if (request->fetch == NULL) {
+        request_fail(request, &err);
+    }
+}
+
+static void on_key_checked(const struct caller *caller, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    request->key_check = NULL;
+    if (err != NULL) {
+        request_fail(request, err);
+        return;
+    }
+    request->caller = *caller;
+    load_sandbox(request);
+}
+
+static void authenticate_key(struct request *request)
+{
+    struct err err = {0};
+    char key[API_KEY_SIZE];
+    if (!credentials_api_key(request->exchange, (request->route->needs & ROUTE_SOCKET) != 0, key,
+                             &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    if (key_cache_find(request->gateway->keys, key, &request->caller)) {
+        load_sandbox(request);
+    } else {
+        request->key_check = key_check_begin(request->gateway->keys, key, request_id(request),
+                                             on_key_checked, request, &err);
+        if (request->key_check == NULL) {
+            request_fail(request, &err);
+        }
+    }
+    secret_wipe(key, sizeof key);
+}
+
+static void authenticate(struct request *request)
+{
+    struct err err = {0};
+    if ((request->route->needs & ROUTE_KEY) != 0) {
+        authenticate_key(request);
+    } else if ((request->route->needs & ROUTE_SESSION) != 0) {
+        request->token = credentials_session_token(request->exchange, &err);
+        if (request->token == NULL) {
+            request_fail(request, &err);
+        } else {
+            read_body(request);
+        }
+    } else {
+        read_body(request);
+    }
+}
+
+static void begin(const struct gateway *gateway, const struct route *route, struct view id,
+                  struct http_exchange *exchange)
+{
+    struct err err = {0};
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
+        err_set(&err, ERR_INTERNAL, "request: out of memory");
+        errors_respond(exchange, &err, NULL);
+        return;
+    }
+    request->gateway = gateway;
+    request->route = route;
+    request->exchange = exchange;
+    if (!id_parse(id, request->id)) {
+        request->id[0] = '\0';
+    }
+    list_append(&gateway->requests->all, &request->node);
+    http_on_gone(exchange, on_gone, request);
+    authenticate(request);
+}
+
+/* /agent/{id}: true when path is that. On a sandbox's own socket the id must be its own. */
+static bool handle_agent(const struct gateway *gateway, struct http_exchange *exchange,
+                         const char *listener_id)
+{
+    struct view segment = {0};
+    char id[ID_SIZE];
+    if (!matches("/agent/{id}", http_exchange_head(exchange)->path, &segment)) {
+        return false;
+    }
+    if (!id_parse(segment, id) || (listener_id != NULL && strcmp(listener_id, id) != 0)) {
+        struct err err = {0};
+        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
+        errors_respond(exchange, &err, NULL);
+        return true;
+    }
+    hub_accept(gateway->hub, exchange, id);
+    return true;
+}
+
+void routes_handle(const struct gateway *gateway, struct http_exchange *exchange,
+                   const char *listener_id)
+{
+    const struct http_head *head = http_exchange_head(exchange);
+    struct view id = {0};
+    bool path_is_known = false;
+    if (handle_agent(gateway, exchange, listener_id)) {
+        return;
+    }
+    /* A sandbox's own socket leads to the agent's address and to nothing else. */
+    const struct route *route = listener_id == NULL ? find_route(head, &id, &path_is_known) : NULL;
+    if (route != NULL) {
+        begin(gateway, route, id, exchange);
+    } else if (path_is_known) {
+        respond_method_not_allowed(exchange, head->path);
+    } else {
+        struct err err = {0};
+        err_set(&err, ERR_NOT_FOUND, "There is nothing at this address.");
+        errors_respond(exchange, &err, NULL);
+    }
+}

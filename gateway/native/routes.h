@@ -1,0 +1,40 @@
+/* gateway/native/routes.h: the native surface: which request goes to which handler, and the way
+ * there. */
+#ifndef GATEWAY_NATIVE_ROUTES_H
+#define GATEWAY_NATIVE_ROUTES_H
+
+#include "gateway/native/request.h"
+
+enum route_needs {
+    ROUTE_OPEN = 0,
+    ROUTE_KEY = 1U << 0U,     /* an API key */
+    ROUTE_SESSION = 1U << 1U, /* a session token, passed on unread */
+    ROUTE_SANDBOX = 1U << 2U, /* {id} is a sandbox of the caller */
+    ROUTE_JSON = 1U << 3U,    /* a body that must be application/json */
+    ROUTE_SOCKET = 1U << 4U,  /* a WebSocket: more ways to bring the key */
+};
+
+struct route {
+    enum http_method method;
+    const char *path; /* segments; {id} stands for one */
+    unsigned needs;   /* of enum route_needs */
+    size_t body_max;  /* 0: none is read */
+    request_handler_fn *handle;
+};
+
+enum { JSON_BODY_MAX = 1024 * 1024 };
+
+/* The http_request_fn of the gateway. listener_id is NULL for the public ports, else the id of the
+ * sandbox whose socket the request came in by. */
+void routes_handle(const struct gateway *gateway, struct http_exchange *exchange,
+                   const char *listener_id);
+
+/* One handler a route, in the file of its resource. */
+request_handler_fn health_show;                                /* health.c */
+request_handler_fn keys_create, keys_list, keys_revoke;        /* keys.c */
+request_handler_fn sandbox_create_handle;                      /* create.c */
+request_handler_fn sandbox_list_handle, sandbox_status_handle; /* sandboxes.c */
+request_handler_fn sandbox_destroy_handle;                     /* sandboxes.c */
+request_handler_fn sandbox_exec_handle;                        /* exec.c */
+
+#endif

@@ -1,0 +1,2 @@
+insien_fuzz_target(http_head SOURCES http_head.c LIBS insien_gateway_http)
+insien_fuzz_target(http_connection SOURCES http_connection.c LIBS insien_gateway_http)

@@ -1,0 +1,217 @@
+/* gateway/cache/key_cache.c against a real IPC server on the same loop. */
+#include "common/ipc/client.h"
+#include "common/ipc/server.h"
+#include "gateway/cache/key_cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define USER_ID "11111111-1111-4111-8111-111111111111"
+#define KEY_ID "22222222-2222-4222-8222-222222222222"
+
+enum { WAIT_MS = 5000 };
+
+struct fixture {
+    struct loop *loop;
+    struct ipc_server *server;
+    struct ipc_client *client;
+    struct key_cache *cache;
+    struct timer patience;
+    char folder[64];
+    int asked;
+    bool refuse;
+    bool revoke_before_answer;
+    bool done;
+    struct caller caller;
+    struct err err;
+};
+
+static void serve(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    (void)request;
+    struct fixture *fixture = arg;
+    fixture->asked++;
+    if (fixture->revoke_before_answer) {
+        key_cache_forget_key(fixture->cache, KEY_ID);
+    }
+    if (fixture->refuse) {
+        struct err err = {0};
+        err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_api_key", "no such key");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    ipc_reply_ok(exchange, VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
+                                "\",\"tier\":\"pro\",\"expiresAtMs\":0}"));
+}
+
+static const struct ipc_method methods[] = {{AUTH_CHECK_KEY, serve}};
+
+static void on_patience(void *arg)
+{
+    (void)arg;
+    fail_msg("no answer within %d ms", WAIT_MS);
+}
+
+static int open_fixture(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct err err = {0};
+    char url[128];
+    (void)snprintf(fixture->folder, sizeof fixture->folder, "/tmp/insien-test-XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    (void)snprintf(url, sizeof url, "ipc://%s/auth.sock", fixture->folder);
+    fixture->loop = loop_new(&err);
+    fixture->server = ipc_server_open(fixture->loop, url, (uid_t)-1, methods, 1, fixture, &err);
+    fixture->client = ipc_client_open(fixture->loop, url, "auth-service", &err);
+    fixture->cache = key_cache_new(fixture->client, &err);
+    assert_non_null(fixture->cache);
+    assert_true(timer_open(&fixture->patience, fixture->loop, on_patience, fixture, &err));
+    *state = fixture;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[128];
+    timer_close(&fixture->patience);
+    key_cache_free(fixture->cache);
+    ipc_client_close(fixture->client);
+    ipc_server_close(fixture->server);
+    loop_free(fixture->loop);
+    (void)snprintf(path, sizeof path, "%s/auth.sock", fixture->folder);
+    (void)unlink(path);
+    (void)rmdir(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+static void on_checked(const struct caller *caller, const struct err *err, void *arg)
+{
+    struct fixture *fixture = arg;
+    fixture->done = true;
+    fixture->err = (struct err){0};
+    if (err != NULL) {
+        fixture->err = *err;
+    } else {
+        fixture->caller = *caller;
+    }
+    loop_stop(fixture->loop);
+}
+
+static void check(struct fixture *fixture)
+{
+    struct err err = {0};
+    fixture->done = false;
+    assert_non_null(key_check_begin(fixture->cache, KEY, "req-1", on_checked, fixture, &err));
+    timer_arm(&fixture->patience, WAIT_MS);
+    loop_run(fixture->loop);
+    timer_disarm(&fixture->patience);
+    assert_true(fixture->done);
+}
+
+static void a_checked_key_is_known_without_asking(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    check(fixture);
+    assert_true(key_cache_find(fixture->cache, KEY, &caller));
+    assert_string_equal(caller.user_id, USER_ID);
+    assert_string_equal(caller.api_key_id, KEY_ID);
+    assert_string_equal(caller.tier, "pro");
+    assert_int_equal(fixture->asked, 1);
+}
+
+static void nothing_is_kept_while_the_channel_is_away(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    check(fixture);
+    assert_string_equal(fixture->caller.user_id, USER_ID);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+static void losing_the_channel_empties_the_cache(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    check(fixture);
+    key_cache_set_trusted(fixture->cache, false);
+    key_cache_set_trusted(fixture->cache, true);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+static void a_revoked_key_is_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    check(fixture);
+    key_cache_forget_key(fixture->cache, "99999999-9999-4999-8999-999999999999");
+    assert_true(key_cache_find(fixture->cache, KEY, &caller));
+    key_cache_forget_key(fixture->cache, KEY_ID);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+static void the_keys_of_a_user_are_forgotten_together(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    check(fixture);
+    key_cache_forget_user(fixture->cache, USER_ID);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+static void an_answer_from_before_a_revocation_is_not_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    fixture->revoke_before_answer = true;
+    check(fixture);
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+static void a_refusal_comes_through_and_is_not_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    fixture->refuse = true;
+    check(fixture);
+    assert_int_equal(fixture->err.code, ERR_UNAUTHENTICATED);
+    assert_string_equal(fixture->err.reason, "invalid_api_key");
+    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_checked_key_is_known_without_asking, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_while_the_channel_is_away, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(losing_the_channel_empties_the_cache, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(a_revoked_key_is_forgotten, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(the_keys_of_a_user_are_forgotten_together, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(an_answer_from_before_a_revocation_is_not_kept,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(a_refusal_comes_through_and_is_not_kept, open_fixture,
+                                        close_fixture),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
