@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# Loads every part, in no order that matters but ui first.
+
+for part in ui settings checks data packages supervisor docker postgres redis images build services \
+    account purge; do
+    # shellcheck source=/dev/null
+    . "${BASH_SOURCE[0]%/*}/$part.sh"
+done
+catch_errors

@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# Removes what this instance made, and nothing else: Docker objects by label, rules by chain name,
+# folders by the names that deploy/up gives them.
+
+LABEL_FILTER="label=insien.instance"
+AGENT_VOLUMES=insien-agent- # the volumes that hold the agent, by content; shared
+
+labelled() {
+    docker "$@" --filter "$LABEL_FILTER=$INSIEN_INSTANCE" 2>/dev/null
+}
+
+# remove_each COMMAND...: one call for each id on standard input.
+remove_each() {
+    local id
+    while read -r id; do
+        "$@" "$id" >>"$STEP_LOG" 2>&1 </dev/null || printf 'could not: %s %s\n' "$*" "$id" >>"$STEP_LOG"
+    done
+}
+
+purge_docker() {
+    local ids
+    ids=$(labelled ps -aq)
+    [ -z "$ids" ] || say docker "removing $(wc -l <<<"$ids") containers"
+    [ -z "$ids" ] || xargs -r docker rm -f -v <<<"$ids" >>"$STEP_LOG" 2>&1 || true
+    labelled network ls -q | remove_each docker network rm
+    labelled volume ls -q | { grep -v "^$AGENT_VOLUMES" || true; } | remove_each docker volume rm
+    purge_images
+    [ -n "$(docker images -q 'insien/*:for-*')" ] || purge_shared
+}
+
+# An image that another deployment on this engine uses too stays, and so do images that somebody built
+# upon ours.
+purge_images() {
+    local name tags
+    [ -n "$(docker images -q "insien/*:$(user_tag)")" ] || return 0
+    say images "removing those that no other deployment uses"
+    for name in insien/base insien/tiny; do
+        docker rmi "$name:$(user_tag)" >>"$STEP_LOG" 2>&1 || true
+        image_tags "$name" | while read -r tags; do
+            [[ $tags == *":for-"* ]] || tr ' ' '\n' <<<"$tags" | sed '/^$/d' | remove_each docker rmi
+        done
+    done
+}
+
+# What all deployments on an engine have in common goes with the last of them.
+purge_shared() {
+    docker volume ls -q --filter "name=$AGENT_VOLUMES" | remove_each docker volume rm
+    docker images -q insien/empty | remove_each docker rmi
+    docker images -q --filter dangling=true --filter "$LABEL_FILTER" | remove_each docker rmi
+    docker images -q --filter label=insien.image=debian "$DEBIAN_IMAGE" | remove_each docker rmi
+}
+
+# Prints a line for each image of that name: all its tags.
+image_tags() {
+    docker images -q --no-trunc "$1" | sort -u |
+        xargs -r docker image inspect --format '{{range .RepoTags}}{{.}} {{end}}'
+}
+
+purge_rules() {
+    local tables chain="INSIEN-$INSIEN_INSTANCE"
+    for tables in iptables ip6tables; do
+        command -v "$tables" >/dev/null || continue
+        purge_chain "$tables" "$chain"
+    done
+}
+
+purge_chain() {
+    local rule arguments
+    while read -r rule; do
+        read -ra arguments <<<"-D ${rule#-A }"
+        "$1" -w 5 "${arguments[@]}" >>"$STEP_LOG" 2>&1 || true
+    done < <("$1" -w 5 -S 2>/dev/null | grep -E -- "^-A .* -j $2$" || true)
+    "$1" -w 5 -F "$2" >>"$STEP_LOG" 2>&1 || true
+    "$1" -w 5 -X "$2" >>"$STEP_LOG" 2>&1 || true
+}
+
+purge_folders() {
+    rm -rf "$DATA_DIR" "$STATE_DIR/data" "$SERVICE_DIR" "$STATE_DIR/build" "$ENV_FILE" "$STATE_DIR/migrate.env"
+    if owns_run_dir; then
+        find "$INSIEN_RUN_DIR" -mindepth 1 -delete
+        rmdir "$INSIEN_RUN_DIR" 2>/dev/null || true
+    fi
+    STEP_LOG=/dev/null
+    rm -rf "$LOG_DIR" "$STATE_DIR/lock"
+    rmdir "$STATE_DIR" 2>/dev/null || true
+}

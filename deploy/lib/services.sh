@@ -1,0 +1,152 @@
+# shellcheck shell=bash disable=SC2034 # settings are read by their name
+# The three services: their settings, secrets, run scripts, and their coming up.
+
+SERVICES=(auth sandbox gateway) # in the order in which they start
+HEALTH_DEADLINE_S=30
+
+random_hex() {
+    od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+# keep_secret NAME OWNER: writes the value on standard input to a file that only the owner reads.
+keep_secret() {
+    local file=$SECRET_DIR/$1
+    write_file 0600 "$file"
+    chown "$2" "$file"
+}
+
+# A secret of the operator's if set, else one made once and kept.
+keep_or_make_secret() {
+    local name=$1 owner=$2
+    if [ -n "${!name:-}" ]; then
+        printf '%s' "${!name}" | keep_secret "$name" "$owner"
+    elif [ ! -s "$SECRET_DIR/$name" ]; then
+        random_hex | keep_secret "$name" "$owner"
+    fi
+}
+
+prepare_secrets() {
+    local name
+    keep_or_make_secret KEY_CACHE_SECRET "$SERVICE_USER"
+    keep_or_make_secret AGENT_JWT_SECRET root
+    [ -s "$SECRET_DIR/database_password" ] || random_hex | keep_secret database_password root
+    if [ -n "$PRIVATE_POSTGRES" ]; then
+        DATABASE_URL="postgresql://insien:$(cat "$SECRET_DIR/database_password")@/insien?host=$POSTGRES_SOCKET_DIR"
+    fi
+    [ -z "$PRIVATE_REDIS" ] || REDIS_URL="unix://$REDIS_SOCKET"
+    for name in DATABASE_URL REDIS_URL CLERK_SECRET_KEY CLERK_JWT_KEY; do
+        if [ -n "${!name:-}" ]; then
+            printf '%s' "${!name}" | keep_secret "$name" "$SERVICE_USER"
+        else
+            rm -f "$SECRET_DIR/$name"
+        fi
+    done
+}
+
+# print_settings NAME...: as shell assignments. Secrets become the name of their file.
+print_settings() {
+    local name file
+    for name in "$@"; do
+        file=${name}_FILE
+        if ! is_secret "$name"; then
+            [ -z "${!name:-}" ] || print_assignment "$name" "${!name}"
+        elif [ -n "${!file:-}" ]; then
+            print_assignment "$file" "${!file}"
+        elif [ -e "$SECRET_DIR/$name" ]; then
+            print_assignment "$file" "$SECRET_DIR/$name"
+        fi
+    done
+}
+
+print_assignment() {
+    printf "%s='%s'\n" "$1" "${2//\'/\'\\\'\'}"
+}
+
+# prepare_service NAME USER SETTING...
+prepare_service() {
+    local name=$1 user=$2 become="chpst -u $2 "
+    shift 2
+    [ "$user" != root ] || become=
+    define_service "$name" <<S
+#!/bin/sh
+exec 2>&1
+set -a
+. ./env
+set +a
+cd /
+ulimit -c 0
+ulimit -n 65536 2>/dev/null || ulimit -n "\$(ulimit -H -n)"
+exec ${become}setpriv --pdeathsig TERM '$PREFIX/bin/insien-$name'
+S
+    print_settings "${COMMON_SETTINGS[@]}" "$@" | write_file 0600 "$SERVICE_DIR/$name/env"
+}
+
+prepare_services() {
+    prepare_secrets
+    prepare_service auth "$SERVICE_USER" "${AUTH_SETTINGS[@]}"
+    prepare_service sandbox root "${SANDBOX_SETTINGS[@]}"
+    prepare_service gateway "$SERVICE_USER" "${GATEWAY_SETTINGS[@]}"
+    print_settings "${COMMON_SETTINGS[@]}" "${MIGRATE_SETTINGS[@]}" |
+        write_file 0600 "$STATE_DIR/migrate.env"
+}
+
+# run_with ENV-FILE USER COMMAND...: with the settings of that file and nothing else.
+run_with() {
+    local file=$1 user=$2
+    shift 2
+    # shellcheck disable=SC2016 # the inner shell expands them
+    env -i PATH="$SYSTEM_PATH" LC_ALL=C.UTF-8 sh -c '
+        set -a; . "$1"; set +a; shift; cd /; exec "$@"' sh "$file" chpst -u "$user" "$@" 9>&-
+}
+
+migrate() {
+    quietly "the migrations can't be applied: the lines above say why." \
+        run_with "$STATE_DIR/migrate.env" "$SERVICE_USER" "$PREFIX/bin/insien-migrate"
+}
+
+start_services() {
+    local name secret
+    local files=()
+    for name in "${SERVICES[@]}"; do
+        files=("$PREFIX/bin/insien-$name")
+        for secret in "${SECRET_SETTINGS[@]}"; do
+            ! grep -q "^${secret}_FILE=" "$SERVICE_DIR/$name/env" ||
+                files+=("$SECRET_DIR/$secret")
+        done
+        [ "$name" != sandbox ] || files+=("$AGENT_BUNDLE" "$SECCOMP_PROFILE")
+        service_start "$name" "${files[@]}"
+        # The gateway watches a folder that the sandbox service makes before it listens.
+        [ "$name" != sandbox ] || wait_until 10 test -S "$INSIEN_RUN_DIR/sandbox-1.sock" || true
+    done
+    wait_until "$HEALTH_DEADLINE_S" is_healthy || explain_unhealthy
+}
+
+health() {
+    curl -s --max-time 5 --noproxy '*' "$LOCAL_URL/health"
+}
+
+is_healthy() {
+    curl -sf --max-time 5 --noproxy '*' -o /dev/null "$LOCAL_URL/health"
+}
+
+# Prints the parts that /health calls false, one a line.
+unhealthy_parts() {
+    health | grep -oE '"(postgres|redis|docker|auth|sandbox)": *false' | cut -d'"' -f2 || true
+}
+
+explain_unhealthy() {
+    local parts name
+    parts=$(unhealthy_parts)
+    if [ -z "$parts" ]; then
+        for name in "${SERVICES[@]}"; do
+            service_is_steady "$name" || parts+=${parts:+$'\n'}$name
+        done
+    fi
+    parts=${parts:-gateway}
+    for name in $parts; do
+        printf '%s is not healthy%s\n' "$name" \
+            "$([ ! -s "$(service_log "$name")" ] || printf '; the end of its log:')" >&2
+        show_tail "$(service_log "$name")"
+    done
+    die "not healthy after $HEALTH_DEADLINE_S s: ${parts//$'\n'/, }; deploy/status tells the state of each part, $LOG_DIR its log."
+}

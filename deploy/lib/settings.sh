@@ -1,0 +1,117 @@
+# shellcheck shell=bash disable=SC2034 # used by those that load this file
+# Settings and places. The environment wins over deploy/.env, which wins over the defaults; what a
+# service defaults by itself is left to it. deploy/.env.example describes each variable.
+
+DEPLOY_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+SOURCE_DIR=$(dirname "$DEPLOY_DIR")
+
+COMMON_SETTINGS=(INSIEN_RUN_DIR INSIEN_INSTANCE LOG_LEVEL)
+GATEWAY_SETTINGS=(
+    HOST PORT WS_PORT INSIEN_WS_URL REDIS_URL AUTH_IPC SANDBOX_IPC ALLOWED_ORIGINS
+    RATE_LIMIT_EXEMPT MAX_CONNECTIONS MAX_CONNECTIONS_PER_ADDRESS
+)
+AUTH_SETTINGS=(
+    DATABASE_URL REDIS_URL KEY_CACHE_SECRET BCRYPT_WORKERS CLERK_PUBLISHABLE_KEY CLERK_SECRET_KEY
+    CLERK_JWKS_URL CLERK_JWT_KEY CLERK_ISSUER CLERK_AUTHORIZED_PARTIES CLERK_ALLOW_MISSING_AZP
+    CLERK_IGNORE_CATEGORY CLERK_CLOCK_SKEW_S CLERK_API_URL CLERK_AUDIENCE
+)
+SANDBOX_SETTINGS=(
+    DATABASE_URL REDIS_URL DOCKER_HOST AGENT_JWT_SECRET AGENT_BUNDLE SECCOMP_PROFILE SERVICE_USER
+    NODE_NAME SANDBOX_DEFAULT_NETWORK SANDBOX_SUBNET SANDBOX_BLOCKED_CIDRS START_CONCURRENCY
+    RECONCILE_INTERVAL_S AGENT_LOST_AFTER_S
+    TIER_{FREE,PRO,ENTERPRISE}_{SANDBOXES,MEMORY_MB,CPU_MILLI,PIDS,LIFETIME_H}
+)
+MIGRATE_SETTINGS=(DATABASE_URL MIGRATIONS_DIR)
+# Never written into a file of settings, only into a file of their own.
+SECRET_SETTINGS=(
+    DATABASE_URL REDIS_URL KEY_CACHE_SECRET CLERK_SECRET_KEY CLERK_JWT_KEY AGENT_JWT_SECRET
+)
+
+is_secret() {
+    [[ " ${SECRET_SETTINGS[*]} " == *" $1 "* ]]
+}
+
+# Reads NAME=value lines; a value may stand in single or double quotes. Nothing is expanded or run.
+read_dotenv() {
+    local line name value number=0
+    while IFS= read -r line || [ -n "$line" ]; do
+        number=$((number + 1))
+        [[ $line =~ ^[[:space:]]*(#.*)?$ ]] && continue
+        [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] ||
+            die "deploy/.env line $number is not NAME=value: write one variable a line."
+        name=${BASH_REMATCH[2]}
+        value=${BASH_REMATCH[3]}
+        value=${value%"${value##*[![:space:]]}"}
+        if [[ $value =~ ^\"(.*)\"$ || $value =~ ^\'(.*)\'$ ]]; then
+            value=${BASH_REMATCH[1]}
+        fi
+        [ -n "${!name+set}" ] || export "$name=$value"
+    done <"$1"
+}
+
+require_port() {
+    [[ ${!1} =~ ^[1-9][0-9]{0,4}$ && ${!1} -le 65535 ]] ||
+        die "$1 is '${!1}': set it to a port number from 1 to 65535."
+}
+
+# Every path of this instance. The state folder holds what one deployment knows; what other users of
+# the machine must reach (programs, data of PostgreSQL) is in DATA_DIR, see data.sh.
+load_settings() {
+    [ ! -f "$DEPLOY_DIR/.env" ] || read_dotenv "$DEPLOY_DIR/.env"
+    export INSIEN_INSTANCE=${INSIEN_INSTANCE:-insien}
+    export INSIEN_RUN_DIR=${INSIEN_RUN_DIR:-/run/insien}
+    export INSIEN_BUILD_TYPE=${INSIEN_BUILD_TYPE:-Release}
+    export HOST=${HOST:-127.0.0.1} PORT=${PORT:-3000} WS_PORT=${WS_PORT:-3001}
+    export DOCKER_HOST=${DOCKER_HOST:-unix:///var/run/docker.sock}
+    export SERVICE_USER=${SERVICE_USER:-insien}
+    export LC_ALL=C.UTF-8
+    unset DOCKER_CONTEXT # would win over DOCKER_HOST
+
+    [[ $INSIEN_INSTANCE =~ ^[a-z0-9][a-z0-9-]{0,15}$ ]] ||
+        die "INSIEN_INSTANCE is '$INSIEN_INSTANCE': use at most 16 of a-z, 0-9 and '-'."
+    [[ $INSIEN_RUN_DIR == /* && ${#INSIEN_RUN_DIR} -le 48 ]] ||
+        die "INSIEN_RUN_DIR is '$INSIEN_RUN_DIR': use an absolute path of at most 48 bytes (paths of sockets are short)."
+    require_port PORT
+    require_port WS_PORT
+    [ "$PORT" != "$WS_PORT" ] || die "PORT and WS_PORT are both $PORT: give them different values."
+
+    local host=$HOST
+    case $host in 0.0.0.0 | ::) host=127.0.0.1 ;; esac
+    case $host in *:*) host="[$host]" ;; esac
+    LOCAL_URL="http://$host:$PORT"
+    INSIEN_API_URL=${INSIEN_API_URL:-$LOCAL_URL}
+    export INSIEN_WS_URL=${INSIEN_WS_URL:-ws://$host:$WS_PORT}
+    INSIEN_ADMIN_EMAIL=${INSIEN_ADMIN_EMAIL:-admin@localhost}
+
+    STATE_DIR=${INSIEN_STATE_DIR:-$DEPLOY_DIR/state}
+    [[ $STATE_DIR == /* ]] || STATE_DIR=$PWD/$STATE_DIR
+    DATA_DIR=$(data_place "$STATE_DIR")
+    LOG_DIR=$STATE_DIR/log
+    SERVICE_DIR=$STATE_DIR/service
+    BUILD_DIR=$STATE_DIR/build/$INSIEN_BUILD_TYPE
+    PREFIX=$DATA_DIR/$INSIEN_BUILD_TYPE
+    SECRET_DIR=$DATA_DIR/secrets
+    ENV_FILE=$STATE_DIR/env
+
+    # The operator's own database or Redis instead of private ones.
+    PRIVATE_POSTGRES=yes
+    [ -z "${DATABASE_URL:-}${DATABASE_URL_FILE:-}" ] || PRIVATE_POSTGRES=
+    PRIVATE_REDIS=yes
+    [ -z "${REDIS_URL:-}${REDIS_URL_FILE:-}" ] || PRIVATE_REDIS=
+    POSTGRES_SOCKET_DIR=$INSIEN_RUN_DIR/postgres
+    REDIS_SOCKET=$INSIEN_RUN_DIR/redis.sock
+    export AGENT_BUNDLE=${AGENT_BUNDLE:-$PREFIX/share/insien/insien-agent.tar}
+    export SECCOMP_PROFILE=${SECCOMP_PROFILE:-$PREFIX/share/insien/seccomp.json}
+    export MIGRATIONS_DIR=${MIGRATIONS_DIR:-$PREFIX/share/insien/migrations}
+}
+
+require_root() {
+    [ "$(id -u)" = 0 ] || die "must be run by root (it installs packages and starts Docker): run 'sudo deploy/${0##*/}'."
+}
+
+# One deploy command at a time on a state folder. Children must not inherit descriptor 9.
+lock_state() {
+    mkdir -p "$STATE_DIR"
+    exec 9>"$STATE_DIR/lock"
+    flock -n 9 || die "another deploy command is at work on $STATE_DIR: wait for it to end, then run this again."
+}
