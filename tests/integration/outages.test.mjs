@@ -1,0 +1,110 @@
+// What clients see while a part is down, and that it goes by itself when the part is back.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import {
+  assertError, call, createSandbox, destroySandbox, exec, makeUser, tryExec, whenHealthy, whenUsable,
+} from '../support/api.mjs';
+import { docker, kill9, redis, serviceExists, sql, supervise, until } from '../support/stack.mjs';
+
+const tryCreate = () => call('POST', '/sandbox/create', { body: { template: 'tiny', network: 'none' } });
+
+const degraded = (part) => until(`health says that ${part} is down`, async () => {
+  const { status, json } = await call('GET', '/health', { key: null });
+  return status === 503 && json.status === 'degraded' && json.services[part] === false && json.services;
+}, 10_000);
+
+describe('with one part down', () => {
+  let id;
+  before(async () => {
+    ({ sandboxId: id } = await createSandbox());
+  });
+  after(() => destroySandbox(id));
+
+  const during = async (part, check) => {
+    await supervise('down', part);
+    try {
+      await degraded(part);
+      await check();
+    } finally {
+      await supervise('up', part);
+      await whenHealthy();
+    }
+    await whenUsable(id);
+  };
+
+  it('auth: known keys go on, new ones get 503', async () => {
+    const key = await makeUser('free');
+    await exec(id, 'true');
+    await during('auth', async () => {
+      assert.equal((await exec(id, 'echo', ['on'])).stdout, 'on\n');
+      assertError(await call('GET', '/sandbox', { key }), 503, 'service_unavailable');
+    });
+    assert.equal((await call('GET', '/sandbox', { key })).status, 200);
+  });
+
+  it('sandbox: commands go on, creates get 503', async () => {
+    await during('sandbox', async () => {
+      assert.equal((await exec(id, 'echo', ['on'])).stdout, 'on\n');
+      assertError(await tryCreate(), 503, 'service_unavailable');
+    });
+    const reply = await tryCreate();
+    assert.equal(reply.status, 200, reply.text);
+    await destroySandbox(reply.json.sandboxId);
+  });
+
+  it('redis: everything goes on, from the truth instead of the cache', async () => {
+    await during('redis', async () => {
+      assert.equal((await exec(id, 'echo', ['on'])).stdout, 'on\n');
+      const { sandboxId } = await createSandbox();
+      await destroySandbox(sandboxId);
+    });
+  });
+
+  it('postgres: what needs it gets 503', async () => {
+    await during('postgres', async () => {
+      assertError(await tryCreate(), 503, 'service_unavailable');
+      assertError(await call('GET', '/sandbox'), 503, 'service_unavailable');
+    });
+    assert.equal((await call('GET', '/sandbox')).status, 200);
+  });
+
+  it('docker: creates get 503 and sandboxes stay usable', async (t) => {
+    if (!await serviceExists('docker')) {
+      t.skip('the engine is the machine\'s own and stays up');
+      return;
+    }
+    await during('docker', async () => {
+      assertError(await tryCreate(), 503, 'docker_unavailable');
+      assert.equal((await exec(id, 'echo', ['on'])).stdout, 'on\n');
+    });
+  });
+});
+
+describe('an agent that is away', () => {
+  it('is 503 agent_lost until it is back', async () => {
+    const { sandboxId } = await createSandbox();
+    await docker('pause', `insien-${sandboxId}`);
+    try {
+      await kill9('gateway');
+      await whenHealthy();
+      assertError(await tryExec(sandboxId, { cmd: 'true' }), 503, 'agent_lost');
+      const { json } = await call('GET', `/sandbox/${sandboxId}/status`);
+      assert.deepEqual([json.connected, json.status], [false, 'running']);
+    } finally {
+      await docker('unpause', `insien-${sandboxId}`);
+    }
+    await whenUsable(sandboxId);
+    await destroySandbox(sandboxId);
+  });
+});
+
+describe('Redis holds nothing that can not be made again', () => {
+  it('FLUSHALL goes unnoticed', async () => {
+    const { sandboxId } = await createSandbox();
+    await redis('FLUSHALL');
+    assert.equal((await exec(sandboxId, 'echo', ['on'])).stdout, 'on\n');
+    assert.equal((await call('GET', `/sandbox/${sandboxId}/status`)).json.status, 'running');
+    await destroySandbox(sandboxId);
+    assert.equal(await sql(`SELECT status <> 'running' FROM sandboxes WHERE id = '${sandboxId}'`), 't');
+  });
+});

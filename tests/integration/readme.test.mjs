@@ -1,0 +1,44 @@
+// Every command that README.md shows is run: here, or by tests/run itself.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { whenHealthy } from '../support/api.mjs';
+import { root, run, stateDir } from '../support/stack.mjs';
+
+// What runs these tests, and what it does when it ends, can not be run by them.
+const runElsewhere = new Set(['tests/run', 'tests/run unit lint', 'tests/run --long', 'tests/bench/run', 'deploy/down --purge']);
+
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
+const here = blocks.map((text) => text.split('\n').filter((line) => !runElsewhere.has(line.trim())).join('\n').trim())
+  .filter((text) => text !== '');
+
+after(async () => {
+  assert.equal((await run(path.join(root, 'deploy/up'), [], { timeoutMs: 300_000 })).code, 0);
+  await whenHealthy();
+});
+
+test('the commands run one after the other in one shell', async () => {
+  const mark = '=== block';
+  const script = here.map((text, i) => `echo "${mark} ${i}"\n${text}\necho`).join('\n').replaceAll('deploy/state', stateDir);
+  const { code, stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', script], { timeoutMs: 300_000 });
+  assert.equal(code, 0, `${stdout}\n${stderr}`);
+  const answers = stdout.split(/^=== block \d+\n/m).slice(1);
+  assert.equal(answers.length, here.length);
+  const answerTo = (text) => answers[here.findIndex((block) => block.includes(text))];
+  assert.match(answerTo('/health'), /"status":"ok"/);
+  assert.equal(JSON.parse(answerTo('/exec')).stdout, '6\n');
+  assert.match(answerTo('/status'), /"connected":true[^]*"sandboxes":\[[^]*"success":true/);
+  assert.match(answerTo('deploy/key'), /^isk_[0-9a-f]{64}$/m);
+});
+
+test('what is not run here is what runs this', () => {
+  assert.equal(process.env.TESTS_RUN, 'yes', 'use tests/run');
+});
+
+test('every path that the text names is there', () => {
+  const named = [...readme.matchAll(/`((?:deploy|tests|common|gateway|migrations|auth-service|sandbox-service)\/[\w./-]*)/g)]
+    .map(([, name]) => name).filter((name) => !['deploy/.env', 'deploy/state/env'].includes(name));
+  assert.deepEqual(named.filter((name) => !existsSync(path.join(root, name))), []);
+});

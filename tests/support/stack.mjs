@@ -1,0 +1,125 @@
+// The deployment under test: where it is, what it runs, and its insides for tests that look there.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+export const stateDir = path.resolve(process.env.INSIEN_STATE_DIR ?? path.join(root, 'deploy/state'));
+export const runDir = process.env.INSIEN_RUN_DIR ?? '/run/insien';
+export const instance = process.env.INSIEN_INSTANCE ?? 'insien';
+
+// Lines of NAME='value', as deploy/up writes them.
+function readAssignments(file) {
+  const text = readFileSync(file, 'utf8');
+  return Object.fromEntries([...text.matchAll(/^(\w+)='?(.*?)'?$/gm)].map(([, name, value]) => [name, value]));
+}
+
+const facts = readAssignments(path.join(stateDir, 'env'));
+export const apiUrl = facts.INSIEN_API_URL;
+export const wsUrl = facts.INSIEN_WS_URL;
+export const apiKey = facts.INSIEN_API_KEY;
+
+const execFileAsync = promisify(execFile);
+
+// Runs a program; resolves to {code, stdout, stderr} whatever its exit code is.
+export async function run(file, args, { timeoutMs = 120_000, ...options } = {}) {
+  try {
+    const { stdout, stderr } = await execFileAsync(file, args, {
+      timeout: timeoutMs, maxBuffer: 64 << 20, cwd: root, ...options,
+    });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    if (typeof error.code !== 'number') {
+      throw error;
+    }
+    return { code: error.code, stdout: error.stdout, stderr: error.stderr };
+  }
+}
+
+async function mustRun(file, args, options) {
+  const { code, stdout, stderr } = await run(file, args, options);
+  if (code !== 0) {
+    throw new Error(`${file} ${args.join(' ')}: exit code ${code}\n${stderr}`);
+  }
+  return stdout.trim();
+}
+
+export const docker = (...args) => mustRun('docker', args);
+export const redis = (...args) => mustRun('redis-cli', ['-s', path.join(runDir, 'redis.sock'), ...args]);
+export const sql = (text) => mustRun('chpst', [
+  '-u', 'postgres', 'psql', '-qAtX', '-h', path.join(runDir, 'postgres'), '-d', 'insien', '-c', text,
+], { cwd: '/' });
+
+const lines = (text) => text.split('\n').filter((line) => line !== '');
+
+const serviceDir = (name) => path.join(stateDir, 'service', name);
+export const serviceSettings = (name) => readAssignments(path.join(serviceDir(name), 'env'));
+export const supervise = (command, name) => mustRun('sv', ['-w', '30', command, serviceDir(name)]);
+
+export async function serviceExists(name) {
+  return (await readdir(path.join(stateDir, 'service'))).includes(name);
+}
+
+// 0 while the service is down.
+export async function pidOf(name) {
+  return Number(await readFile(path.join(serviceDir(name), 'supervise/pid'), 'utf8').catch(() => 0));
+}
+
+// Resolves when the supervisor has started the service anew.
+export async function kill9(name) {
+  const pid = await pidOf(name);
+  process.kill(pid, 'SIGKILL');
+  await until(`${name} is started again`, async () => ![0, pid].includes(await pidOf(name)), 5000);
+}
+
+// Polls until the condition holds and resolves to its value.
+export async function until(what, condition, timeoutMs) {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value) {
+      return value;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+// What each store believes to live, for tests that compare them. Ids are sorted.
+export async function whatLives() {
+  const [rows, containers, agentDirs, locks] = await Promise.all([
+    sql(`SELECT id, status FROM sandboxes WHERE instance = '${instance}'
+         AND status IN ('creating', 'running', 'stopping') ORDER BY id`),
+    docker('ps', '-a', '--no-trunc', '--filter', `label=insien.instance=${instance}`,
+      '--filter', 'label=insien.sandbox', '--format', '{{.Label "insien.sandbox"}}|{{.State}}'),
+    readdir(path.join(runDir, 'agents')),
+    readdir(path.join(runDir, 'locks')),
+  ]);
+  return { rows: lines(rows), containers: lines(containers).sort(), agentDirs: agentDirs.sort(), locks: locks.sort() };
+}
+
+// Rows, containers and folders tell the same story: for each running row one running container.
+export async function nothingIsOrphaned(timeoutMs = 30_000) {
+  let seen;
+  try {
+    await until('every row has its container and every container its row', async () => {
+      seen = await whatLives();
+      const ids = seen.rows.map((row) => row.split('|')[0]);
+      const short = ids.map((id) => id.replaceAll('-', '')).sort();
+      return seen.rows.every((row) => row.endsWith('|running'))
+        && same(seen.containers, ids.map((id) => `${id}|running`).sort())
+        && same(seen.agentDirs, short)
+        && seen.locks.every((lock) => short.includes(lock));
+    }, timeoutMs);
+  } catch (error) {
+    throw new Error(`${error.message}\n${JSON.stringify(seen, null, 2)}`);
+  }
+  return seen.rows.map((row) => row.split('|')[0]);
+}
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

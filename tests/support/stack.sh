@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# A deployment for tests, beside whatever else runs on the machine: its settings, up and down.
+# Each may be set from outside; then another stack is tested.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+for part in ui packages; do
+    # shellcheck source=/dev/null
+    . "$ROOT/deploy/lib/$part.sh"
+done
+
+export INSIEN_STATE_DIR=${INSIEN_STATE_DIR:-$ROOT/build/stack}
+export INSIEN_RUN_DIR=${INSIEN_RUN_DIR:-/run/insien-test}
+export INSIEN_INSTANCE=${INSIEN_INSTANCE:-insien-test}
+export INSIEN_BUILD_TYPE=${INSIEN_BUILD_TYPE:-Sanitize}
+export PORT=${PORT:-4300} WS_PORT=${WS_PORT:-4301}
+export SANDBOX_SUBNET=${SANDBOX_SUBNET:-10.201.0.0/20}
+export RATE_LIMIT_EXEMPT=${RATE_LIMIT_EXEMPT:-127.0.0.0/8}
+export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
+
+# The stand-in for Clerk: where it listens and what the auth-service is told about it.
+export CLERK_STAND_IN_PORT=${CLERK_STAND_IN_PORT:-4302}
+export CLERK_JWKS_URL=http://127.0.0.1:$CLERK_STAND_IN_PORT/.well-known/jwks.json
+export CLERK_ISSUER=https://clerk.example.com
+export CLERK_AUTHORIZED_PARTIES=https://app.example.com
+
+stack_up() {
+    "$ROOT/deploy/up"
+}
+
+stack_down() {
+    "$ROOT/deploy/down" --purge
+}
