@@ -10,6 +10,14 @@
 
 #define DOCKER_SCHEME "unix://"
 
+enum {
+    TIER_MEMORY_MB_MAX = 4 * 1024 * 1024,
+    TIER_CPU_MILLI_MAX = 1024 * 1000,
+    TIER_PIDS_MAX = 4 * 1024 * 1024, /* the kernel's own bound */
+    TIER_LIFETIME_H_MAX = 24 * 365,
+    AGENT_LOST_AFTER_S_MAX = 24 * 3600,
+};
+
 #define TEXT(name_, member, ...)                                                                   \
     {                                                                                              \
         .name = (name_), .kind = CONFIG_TEXT, CONFIG_CHARS(struct sandbox_config, member),         \
@@ -27,10 +35,10 @@
     }
 #define TIER(NAME, tier, count, memory, cpu, pids_, life)                                          \
     INT("TIER_" NAME "_SANDBOXES", tiers[tier].sandboxes, count, 0, 100000),                       \
-        INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, 16, 4 * 1024 * 1024),        \
-        INT("TIER_" NAME "_CPU_MILLI", tiers[tier].cpu_milli, cpu, 10, 1024 * 1000),               \
-        INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, 16, 4 * 1024 * 1024),                   \
-        INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, 24 * 365)
+        INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, 16, TIER_MEMORY_MB_MAX),     \
+        INT("TIER_" NAME "_CPU_MILLI", tiers[tier].cpu_milli, cpu, 10, TIER_CPU_MILLI_MAX),        \
+        INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, 16, TIER_PIDS_MAX),                     \
+        INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, TIER_LIFETIME_H_MAX)
 
 static const struct config_item items[] = {
     TEXT("INSIEN_RUN_DIR", run_dir, .fallback = "/run/insien"),
@@ -49,7 +57,7 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
-    INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, 24 * 3600),
+    INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, AGENT_LOST_AFTER_S_MAX),
     TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2"),
     TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "24"),
     TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "168"),

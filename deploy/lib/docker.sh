@@ -82,7 +82,7 @@ docker_log() {
 docker_failed() {
     docker_log | grep -v 'level=info' | uniq >"$LOG_DIR/docker.failure" || true
     show_tail "$LOG_DIR/docker.failure"
-    rm -rf "${SERVICE_DIR:?}/docker"
+    service_remove docker
     die "dockerd does not start: the lines above (from $(service_log docker)) say why; repair that, or start an engine yourself and set DOCKER_HOST."
 }
 

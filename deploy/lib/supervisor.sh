@@ -110,6 +110,14 @@ service_stop() {
     sv -w "${2:-20}" force-stop "$SERVICE_DIR/$1" >>"$STEP_LOG" 2>&1 || true
 }
 
+# Under a name that runsvdir overlooks, so that it doesn't bring back the runsv that is told to leave.
+service_remove() {
+    local dir=$SERVICE_DIR/.$1.removed
+    mv "$SERVICE_DIR/$1" "$dir"
+    sv -w 10 force-shutdown "$dir" >>"$STEP_LOG" 2>&1 || true
+    rm -rf "$dir"
+}
+
 # Ends runsvdir first: it would bring back each runsv that is told to leave.
 supervisor_stop() {
     local pid dirs

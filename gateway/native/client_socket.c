@@ -297,7 +297,7 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id, struct
     }
     list_init(&client->pending);
     client->group = group;
-    client->socket = ws_socket_new(sockets->gateway->loop, WS_SERVER, bev, &ws_default_limits,
+    client->socket = ws_socket_new(sockets->gateway->loop, WS_SERVER, bev, &ws_answering_limits,
                                    &events, client, &err);
     if (client->socket == NULL) {
         log_error("client.adopt_failed", LOG_ERR(&err));

@@ -93,15 +93,17 @@ static int open_folder(const char *run_dir, const char *name, mode_t mode, gid_t
         err_set(err, ERR_INVALID, "INSIEN_RUN_DIR is too long");
         return -1;
     }
-    AUTO(close_fd) int fd = -1;
-    if ((mkdir(path, mode) != 0 && errno != EEXIST) || (fd = open(path, OPEN_DIR)) < 0 ||
-        fchown(fd, (uid_t)-1, group) != 0 || fchmod(fd, mode) != 0) {
+    if (mkdir(path, mode) != 0 && errno != EEXIST) {
         fail(err, "make", path);
         return -1;
     }
-    int opened = fd;
-    fd = -1;
-    return opened;
+    int fd = open(path, OPEN_DIR);
+    if (fd < 0 || fchown(fd, (uid_t)-1, group) != 0 || fchmod(fd, mode) != 0) {
+        fail(err, "open", path);
+        close_fd(&fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* A run directory that is there belongs to who made it; but the engine, when it remaps users, goes

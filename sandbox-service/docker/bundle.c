@@ -43,7 +43,7 @@ void bundle_unmap(struct view bundle)
 bool bundle_volume_name(const char *path, char out[BUNDLE_VOLUME_SIZE], struct err *err)
 {
     enum { NAME_BYTES = 6 };
-    struct view bundle;
+    struct view bundle = {0};
     if (!bundle_map(path, &bundle, err)) {
         return false;
     }

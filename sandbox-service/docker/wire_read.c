@@ -2,7 +2,7 @@
 
 #include "common/json/scan.h"
 
-#include <stdio.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 /* The engine's answers are long; what is not named here is skipped. */
@@ -34,7 +34,11 @@ static void keep_start(struct view text, char *out, size_t size)
 {
     size_t len = text.len < size ? text.len : size - 1;
     for (size_t i = 0; i < len; i++) {
-        out[i] = text.ptr[i] < ' ' && text.ptr[i] >= 0 ? ' ' : text.ptr[i];
+        bool is_control = iscntrl((unsigned char)text.ptr[i]) != 0;
+        out[i] = ' ';
+        if (!is_control) {
+            out[i] = text.ptr[i];
+        }
     }
     out[len] = '\0';
 }
@@ -231,25 +235,34 @@ bool wire_read_event(struct view line, struct wire_event *out, struct err *err)
     return true;
 }
 
+/* The whole text as a number of at most nine digits. */
+static bool read_number(struct view text, uint32_t *out)
+{
+    enum { DIGITS_MAX = 9 };
+    *out = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
+            return false;
+        }
+        *out = *out * 10 + (uint32_t)(text.ptr[i] - '0');
+    }
+    return text.len > 0 && text.len <= DIGITS_MAX;
+}
+
 /* A remapping engine keeps its data in <root>/<uid>.<gid>. */
 static void read_remap(struct view root_dir, struct wire_info *out)
 {
-    enum { DIGITS_MAX = 10 };
     size_t at = root_dir.len;
     while (at > 0 && root_dir.ptr[at - 1] != '/') {
         at--;
     }
-    char name[2 * DIGITS_MAX + 2];
-    unsigned uid;
-    unsigned gid;
-    int used = 0;
-    out->remapped_uid = 0;
-    out->remapped_gid = 0;
-    if (view_copy(view_from(root_dir, at), name, sizeof name) &&
-        strspn(name, "0123456789.") == strlen(name) &&
-        sscanf(name, "%9u.%9u%n", &uid, &gid, &used) == 2 && name[used] == '\0') {
-        out->remapped_uid = uid;
-        out->remapped_gid = gid;
+    struct view name = view_from(root_dir, at);
+    const char *dot = name.len == 0 ? NULL : memchr(name.ptr, '.', name.len);
+    size_t uid_len = dot == NULL ? 0 : (size_t)(dot - name.ptr);
+    if (dot == NULL || !read_number((struct view){name.ptr, uid_len}, &out->remapped_uid) ||
+        !read_number(view_from(name, uid_len + 1), &out->remapped_gid)) {
+        out->remapped_uid = 0;
+        out->remapped_gid = 0;
     }
 }
 

@@ -21,6 +21,11 @@ static const char *const agent_capabilities[] = {"SETUID",       "SETGID", "SETP
 /* SETFCAP stays out: packages then fall back to set-uid programs, which work. */
 static const char *const sudo_capabilities[] = {"FSETID", "AUDIT_WRITE", NULL};
 
+/* The engine's own list, and all of the agent's entry: a tenant's root could otherwise make the
+ * first process the first to be killed when memory ends. */
+static const char *const read_only_paths[] = {
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/1", NULL};
+
 static void put(struct json_writer *json, const char *name, const char *value)
 {
     json_string(json, name, view_of(value == NULL ? "" : value));
@@ -152,6 +157,9 @@ static void put_host_config(struct json_writer *json, const struct container_spe
     put_security(json, spec);
     put_mounts(json, spec);
     put_hosts(json, spec);
+    json_begin_array(json, "ReadonlyPaths");
+    put_items(json, read_only_paths);
+    json_end_array(json);
     json_bool(json, "ReadonlyRootfs", spec->read_only_root);
     json_bool(json, "Init", false);
     json_bool(json, "AutoRemove", false);

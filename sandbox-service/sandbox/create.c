@@ -120,7 +120,7 @@ static bool join(struct creation *creation, const struct sandbox_create *request
 bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
                     int64_t deadline_ms, struct create_waiter *waiter, struct err *err)
 {
-    const char *network;
+    const char *network = "none";
     struct creation *creation = find(sandboxes, request->sandbox_id);
     if (creation != NULL) {
         return join(creation, request, waiter, err);

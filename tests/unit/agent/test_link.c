@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,9 +43,12 @@ struct fixture {
     bool said_hello;
     char received[MESSAGE_SIZE];
     bool has_received;
+    size_t received_bytes;
+    struct bufferevent *socket_bev; /* the socket's */
     /* The agent. */
     char got[MESSAGE_SIZE];
     bool has_got;
+    bool has_drained;
 };
 
 static void path_in(const struct fixture *fixture, const char *name, char out[PATH_TEXT_SIZE])
@@ -70,8 +74,8 @@ static void on_gateway_message(enum ws_opcode opcode, struct view message, void 
         fixture->said_hello = true;
         return;
     }
-    assert_true(view_copy(message, fixture->received, sizeof fixture->received));
-    fixture->has_received = true;
+    fixture->received_bytes += message.len;
+    fixture->has_received = view_copy(message, fixture->received, sizeof fixture->received);
 }
 
 static void on_gateway_closed(int code, void *arg)
@@ -90,6 +94,7 @@ static void accept_upgrade(struct fixture *fixture, const char *key)
     struct err err;
     char accept[WS_ACCEPT_SIZE];
     struct bufferevent *bev = TAKE(fixture->bev);
+    fixture->socket_bev = bev;
     ws_accept_of((struct view){key, strcspn(key, "\r")}, accept);
     (void)evbuffer_add_printf(bufferevent_get_output(bev),
                               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
@@ -191,7 +196,8 @@ static void on_message(struct view text, void *arg)
 
 static void on_drained(void *arg)
 {
-    (void)arg;
+    struct fixture *fixture = arg;
+    fixture->has_drained = true;
 }
 
 static const struct link_events link_events = {on_message, on_drained};
@@ -331,6 +337,32 @@ static void binary_is_refused(void **state)
     assert_false(fixture->has_got);
 }
 
+static void congestion_is_told_and_its_end(void **state)
+{
+    enum { PIECE = 1024 * 1024, PIECES = 8 };
+    struct fixture *fixture = *state;
+    AUTO(free_string) char *piece = malloc(PIECE);
+    assert_non_null(piece);
+    memset(piece, 'p', PIECE);
+    write_token(fixture, "first");
+    open_gateway(fixture);
+    start_link(fixture);
+    turn_until(fixture->loop, &fixture->said_hello);
+    assert_int_equal(bufferevent_disable(fixture->socket_bev, EV_READ), 0);
+    for (int i = 0; i < PIECES; i++) {
+        link_send(fixture->link, link_epoch(fixture->link), (struct view){piece, PIECE});
+    }
+    assert_true(link_is_congested(fixture->link));
+    turn_for(fixture->loop, 50);
+    assert_false(fixture->has_drained);
+    assert_int_equal(bufferevent_enable(fixture->socket_bev, EV_READ), 0);
+    turn_until(fixture->loop, &fixture->has_drained);
+    assert_false(link_is_congested(fixture->link));
+    link_send(fixture->link, link_epoch(fixture->link), VIEW("last"));
+    turn_until(fixture->loop, &fixture->has_received);
+    assert_int_equal(fixture->received_bytes, (size_t)PIECE * PIECES + strlen("last"));
+}
+
 #define LINK_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -342,6 +374,7 @@ int main(void)
         LINK_TEST(the_newest_token_is_shown),
         LINK_TEST(a_refused_agent_looks_for_another_token),
         LINK_TEST(binary_is_refused),
+        LINK_TEST(congestion_is_told_and_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

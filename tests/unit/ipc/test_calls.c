@@ -87,9 +87,18 @@ static void on_close(struct ipc_exchange *exchange, const struct ipc_request *re
     ipc_reply_ok(exchange, VIEW("{}"));
 }
 
+static void on_last(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    (void)request;
+    struct fixture *fixture = arg;
+    ipc_reply_ok(exchange, VIEW("{\"last\":1}"));
+    ipc_server_close(fixture->server);
+    fixture->server = NULL;
+}
+
 static const struct ipc_method methods[] = {
     {"echo", on_echo},         {"fail", on_fail},   {"hold", on_hold},
-    {"too_long", on_too_long}, {"close", on_close},
+    {"too_long", on_too_long}, {"close", on_close}, {"last", on_last},
 };
 
 static void on_reply(const struct view *body, const struct err *err, void *arg)
@@ -350,6 +359,11 @@ static void handler_may_close_its_server(void **state)
     assert_int_equal(ask(fixture, "close", "{}").err.code, ERR_UNAVAILABLE);
 }
 
+static void reply_before_the_close_arrives(void **state)
+{
+    assert_string_equal(ask(*state, "last", "{}").body, "{\"last\":1}");
+}
+
 struct closer {
     struct fixture *fixture;
     bool done;
@@ -491,6 +505,7 @@ int main(void)
         /* Last: nng may keep what a connection leaves that is closed while messages are on it. */
         TEST(closed_server_ends_calls_and_its_exchanges_may_still_reply),
         TEST(handler_may_close_its_server),
+        TEST(reply_before_the_close_arrives),
         TEST(callback_may_close_its_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

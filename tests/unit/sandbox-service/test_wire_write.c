@@ -24,7 +24,7 @@ static struct container_spec example(void)
         .agent_volume = "insien-agent-0",
         .run_dir = "/run/insien/agents/x",
         .seccomp = "{\"defaultAction\":\"SCMP_ACT_ERRNO\"}",
-        .memory_bytes = 512 * 1024 * 1024,
+        .memory_bytes = INT64_C(512) * 1024 * 1024,
         .cpu_milli = 1500,
         .pids = 256,
         .open_files = 16384,
