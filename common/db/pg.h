@@ -29,6 +29,7 @@ struct pg_options {
     int64_t statement_timeout_ms; /* the server's own bound on one statement */
 };
 
+/* Looks host names of the URL up, so that it may block: before the loop runs. */
 struct pg_pool *pg_pool_open(struct loop *loop, const struct pg_options *options,
                              struct err *err) MUST_CHECK;
 /* Queries that wait or run end with ERR_UNAVAILABLE before this returns. */
@@ -45,12 +46,13 @@ struct pg_parameters {
 /* result is NULL when err is not; borrowed during the call. Errors: ERR_UNAVAILABLE (no server,
  * connection lost, shutting down), ERR_TIMEOUT, ERR_CONFLICT "unique_violation", ERR_INTERNAL, and
  * what a statement raises itself: RAISE EXCEPTION USING ERRCODE = 'IN429' etc. gives ERR_LIMIT with
- * the raised message as reason (IN404, IN409 the same way). */
+ * the raised message as reason (IN400, IN401, IN403, IN404, IN409 the same way). */
 typedef void pg_result_fn(const PGresult *result, const struct err *err, void *arg);
 
 /* Runs a prepared statement. Copies the parameters. done comes exactly once, later, on the loop. A
- * query waits at most timeout_ms for a connection and its answer; one that was sent to a connection
- * that then broke is NOT repeated. NULL when it can't begin (done is not called). */
+ * query waits at most timeout_ms for a connection and its answer, and while there is no connection
+ * at all at most a second; one that was sent to a connection that then broke is NOT repeated. NULL
+ * when it can't begin (done is not called). */
 struct pg_query *pg_query_begin(struct pg_pool *pool, const char *statement,
                                 const struct pg_parameters *parameters, int64_t timeout_ms,
                                 pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
