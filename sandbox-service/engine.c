@@ -91,7 +91,8 @@ static void on_retry(void *arg)
 static void on_die(const char sandbox_id[ID_SIZE], void *arg)
 {
     struct engine *engine = arg;
-    sandbox_check_end(engine->options.sandboxes, sandbox_id, END_DIED, NULL, NULL);
+    sandbox_check_end(engine->options.sandboxes, sandbox_id,
+                      engine->live_restore ? END_DIED : END_DIED_OR_TAKEN, NULL, NULL);
 }
 
 static void on_listening(void *arg)

@@ -255,7 +255,7 @@ static bool open_parts(struct app *app, struct err *err)
 static void fail_all(struct app *app)
 {
     app->sandboxes.draining = true;
-    sandbox_creates_forget(&app->sandboxes);
+    sandbox_creates_end(&app->sandboxes);
     bool called;
     do {
         called = app->docker != NULL && docker_fail_all(app->docker);

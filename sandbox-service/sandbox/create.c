@@ -174,17 +174,19 @@ size_t sandbox_creates_unanswered(struct sandboxes *sandboxes)
     return count;
 }
 
-static void forget_answered(struct map_node *node, void *arg)
+static void end_creation(struct map_node *node, void *arg)
 {
     (void)arg;
     struct creation *creation = MAP_ENTRY(node, struct creation, by_id);
-    if (creation->answered && timer_is_armed(&creation->deadline)) {
+    if (list_is_linked(&creation->turn.node)) {
+        creation_give_up(creation);
+    } else if (creation->answered && timer_is_armed(&creation->deadline)) {
         creation_answer(creation, NULL);
         creation_release(creation);
     }
 }
 
-void sandbox_creates_forget(struct sandboxes *sandboxes)
+void sandbox_creates_end(struct sandboxes *sandboxes)
 {
-    map_each(&sandboxes->creating, forget_answered, NULL);
+    map_each(&sandboxes->creating, end_creation, NULL);
 }

@@ -31,7 +31,8 @@ void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_S
 void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
 /* How many are not answered yet. */
 size_t sandbox_creates_unanswered(struct sandboxes *sandboxes);
-/* At the end of the process: forgets those that were answered. */
-void sandbox_creates_forget(struct sandboxes *sandboxes);
+/* At the end of the process: gives up those that wait for their turn, forgets those that were
+ * answered. The rest end with the calls they have in flight. */
+void sandbox_creates_end(struct sandboxes *sandboxes);
 
 #endif

@@ -288,6 +288,12 @@ static void on_row_failed(const PGresult *result, const struct err *err, void *a
     creation_release(creation);
 }
 
+void creation_give_up(struct creation *creation)
+{
+    err_set_reason(&creation->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
+    fail(creation);
+}
+
 /* Before the start: it waited too long. After the answer: the agent never came. */
 void creation_deadline(void *arg)
 {

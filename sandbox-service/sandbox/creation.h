@@ -49,6 +49,8 @@ struct creation {
 /* The first step. Copies from request. */
 void creation_begin(struct creation *creation, const struct sandbox_create *request,
                     const char *network);
+/* Fails one that waits for its turn. */
+void creation_give_up(struct creation *creation);
 /* When the deadline's timer fires. */
 void creation_deadline(void *arg);
 

@@ -49,11 +49,13 @@ static void on_ended(const PGresult *result, const struct err *err, void *arg)
 
 static const char *reason_of(enum end_hint hint, const struct wire_container *container)
 {
-    if (container != NULL && container->oom_killed && container->exit_code == EXIT_KILLED) {
+    int64_t exit_code = container == NULL ? 0 : container->exit_code;
+    if (exit_code == EXIT_KILLED && container->oom_killed) {
         return "oom";
     }
-    bool engine_took_it = hint == END_ENGINE_RESTART || (hint == END_MISSED && container != NULL &&
-                                                         container->exit_code == EXIT_UNKNOWN);
+    bool engine_took_it = hint == END_ENGINE_RESTART ||
+                          (hint == END_MISSED && exit_code == EXIT_UNKNOWN) ||
+                          (hint == END_DIED_OR_TAKEN && exit_code == EXIT_KILLED);
     return engine_took_it ? "engine_restart" : "error";
 }
 

@@ -9,8 +9,9 @@ struct sandboxes;
 /* Why one looks. */
 enum end_hint {
     END_DIED,           /* the engine said that the container ended */
+    END_DIED_OR_TAKEN,  /* the same of an engine that, when it stops, kills its containers */
     END_MISSED,         /* it was found ended, or gone */
-    END_ENGINE_RESTART, /* the same, after an engine was away that takes its containers along */
+    END_ENGINE_RESTART, /* the same, after such an engine was away */
 };
 
 typedef void sandbox_end_fn(void *arg);

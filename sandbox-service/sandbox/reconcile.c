@@ -40,6 +40,7 @@ struct reconciler {
     bool again;
     bool engine_was_away;      /* for this run */
     bool engine_was_away_next; /* for the run after this one */
+    bool failing;              /* the last run did: said once */
     bool out_of_memory;
     struct err err;
     reconciled_fn *on_done;
@@ -95,9 +96,12 @@ static void finish(struct reconciler *reconciler)
     forget_all(reconciler);
     reconciler->running = false;
     if (err.code != ERR_NONE) {
-        log_warn("reconcile.failed", LOG_ERR(&err));
         reconciler->engine_was_away_next |= reconciler->engine_was_away;
+        if (!reconciler->failing) {
+            log_warn("reconcile.failed", LOG_ERR(&err));
+        }
     }
+    reconciler->failing = err.code != ERR_NONE;
     timer_arm(&reconciler->due, next_run_ms(reconciler, err.code != ERR_NONE));
     reconciler->again = false;
     if (reconciler->on_done != NULL) {
@@ -247,10 +251,16 @@ static void start(struct reconciler *reconciler)
 static void on_due(void *arg)
 {
     struct reconciler *reconciler = arg;
-    if (!reconciler->running && !reconciler->sandboxes->draining) {
-        network_refresh(reconciler->sandboxes->network);
-        start(reconciler);
+    const struct sandboxes *sandboxes = reconciler->sandboxes;
+    if (reconciler->running || sandboxes->draining) {
+        return;
     }
+    if (!docker_is_up(sandboxes->docker)) {
+        timer_arm(&reconciler->due, AFTER_FAILURE_MS);
+        return;
+    }
+    network_refresh(sandboxes->network);
+    start(reconciler);
 }
 
 void reconciler_run(struct reconciler *reconciler, bool engine_was_away)
