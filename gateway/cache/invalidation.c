@@ -29,9 +29,11 @@ static void on_message(struct view message, void *arg)
     switch (kind) {
     case INVALIDATE_KEY:
         key_cache_forget_key(gateway->keys, id);
+        client_sockets_revoke(gateway->client_sockets, id);
         break;
     case INVALIDATE_USER:
         key_cache_forget_user(gateway->keys, id);
+        client_sockets_revoke(gateway->client_sockets, id);
         break;
     case INVALIDATE_SANDBOX:
         sandbox_cache_forget(gateway->sandboxes, id);
@@ -46,6 +48,9 @@ static void on_state(bool subscribed, void *arg)
     log_info("invalidation.state", LOG_INT("subscribed", subscribed));
     key_cache_set_trusted(invalidation->gateway->keys, subscribed);
     sandbox_cache_set_trusted(invalidation->gateway->sandboxes, subscribed);
+    if (subscribed) {
+        client_sockets_recheck_all(invalidation->gateway->client_sockets);
+    }
 }
 
 struct invalidation *invalidation_open(const struct gateway *gateway, struct err *err)

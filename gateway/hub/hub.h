@@ -27,7 +27,8 @@ enum {
 struct hub *hub_new(const struct gateway *gateway, struct err *err) MUST_CHECK;
 /* Takes no new agents, and lets other gateways have the sockets. NULL is fine. */
 void hub_stop_listening(struct hub *hub);
-/* Tells agents to come back later (1012) and closes; pending calls end with "agent_lost". */
+/* Ends the agents' connections without a word (they come back to whichever gateway listens then);
+ * pending calls end with "agent_lost". */
 void hub_free(struct hub *hub);
 
 /* A request for /agent/{sandboxId}: checks the handshake and the token (asking the
@@ -60,7 +61,7 @@ struct hub_message {
 };
 /* Sends before + "id":"<n>" + after (copied). timeout_ms 0: as long as the agent is connected.
  * done comes once, later, on the loop. NULL when it can't begin: ERR_UNAVAILABLE "agent_lost" when
- * no agent is connected, ERR_LIMIT "busy". */
+ * no agent is connected, ERR_LIMIT "busy", ERR_INVALID "message_too_big". */
 struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
                                 const struct hub_message *message, int64_t timeout_ms,
                                 hub_reply_fn *done, void *arg, struct err *err) MUST_CHECK;

@@ -11,7 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SETUP_TIMEOUT_MS = 10 * 1000 }; /* from the upgrade to a configured agent */
+enum {
+    SETUP_TIMEOUT_MS = 10 * 1000, /* from the upgrade to a configured agent */
+    /* Not yet taken by the agent; with one message more still under the socket's hard limit, at
+     * which the agent itself, and every call to it, would be lost. */
+    BACKLOG_MAX = 32 * 1024 * 1024,
+};
 
 #define CONFIGURE_ID "configure"
 
@@ -275,11 +280,39 @@ static bool arm_deadline(struct hub_call *call, int64_t timeout_ms, struct err *
            err_set(err, ERR_INTERNAL, "hub call: out of memory");
 }
 
+enum { ID_MEMBER_SIZE = sizeof(((struct hub_call *)NULL)->id) + sizeof "\"id\":\"\"" };
+
+/* What a caller may send must never break the connection, which others use too. */
+static bool has_room(const struct session *session, const struct hub_message *message,
+                     struct err *err)
+{
+    if (session->calls_by_id.count >= HUB_CALLS_MAX || ws_backlog(session->socket) > BACKLOG_MAX) {
+        return err_set_reason(err, ERR_LIMIT, "busy", "too many requests wait for this sandbox");
+    }
+    return message->before.len + ID_MEMBER_SIZE + message->after.len <= AGENT_MESSAGE_MAX ||
+           err_set_reason(err, ERR_INVALID, "message_too_big",
+                          "The message is longer than the agent takes.");
+}
+
+static bool send_call(const struct hub_call *call, const struct hub_message *message,
+                      struct err *err)
+{
+    char id_member[ID_MEMBER_SIZE];
+    int length = snprintf(id_member, sizeof id_member, "\"id\":\"%s\"", call->id);
+    const struct view parts[] = {message->before, {id_member, (size_t)length}, message->after};
+    if (ws_send(call->session->socket, WS_TEXT, parts, sizeof parts / sizeof parts[0], err)) {
+        return true;
+    }
+    if (err->code == ERR_UNAVAILABLE) {
+        err_set_reason(err, ERR_UNAVAILABLE, "agent_lost", "the agent's connection closes");
+    }
+    return false;
+}
+
 struct hub_call *session_call(struct session *session, const struct hub_message *message,
                               int64_t timeout_ms, hub_reply_fn *done, void *arg, struct err *err)
 {
-    if (session->calls_by_id.count >= HUB_CALLS_MAX) {
-        err_set_reason(err, ERR_LIMIT, "busy", "too many requests wait for this sandbox");
+    if (!has_room(session, message, err)) {
         return NULL;
     }
     struct hub_call *call = calloc(1, sizeof *call);
@@ -293,11 +326,7 @@ struct hub_call *session_call(struct session *session, const struct hub_message 
     (void)snprintf(call->id, sizeof call->id, "%" PRIu64, ++session->next_call);
     map_insert(&session->calls_by_id, &call->by_id, view_of(call->id));
     list_append(&session->calls, &call->node);
-    char id_member[sizeof call->id + sizeof "\"id\":\"\""];
-    int length = snprintf(id_member, sizeof id_member, "\"id\":\"%s\"", call->id);
-    const struct view parts[] = {message->before, {id_member, (size_t)length}, message->after};
-    if (!arm_deadline(call, timeout_ms, err) ||
-        !ws_send(session->socket, WS_TEXT, parts, sizeof parts / sizeof parts[0], err)) {
+    if (!arm_deadline(call, timeout_ms, err) || !send_call(call, message, err)) {
         hub_call_free(call);
         return NULL;
     }

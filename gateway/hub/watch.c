@@ -204,10 +204,19 @@ static bool scan(struct watch *watch, struct err *err)
     return true;
 }
 
+static void release_if_gone(struct map_node *node, void *arg)
+{
+    struct place *place = MAP_ENTRY(node, struct place, by_name);
+    if (!is_there(arg, place->name)) {
+        release(arg, place);
+    }
+}
+
 static void on_event(struct watch *watch, const struct inotify_event *event)
 {
     if ((event->mask & IN_Q_OVERFLOW) != 0) {
         struct err err = {0};
+        map_each(&watch->places, release_if_gone, watch);
         if (!scan(watch, &err)) {
             log_error("agent_socket.scan_failed", LOG_ERR(&err));
         }

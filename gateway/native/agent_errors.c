@@ -33,6 +33,12 @@ static const struct {
     {"file_too_large", ERR_INVALID},
     {"no_space", ERR_CONFLICT},
     {"root_denied", ERR_DENIED},
+    {"group_denied", ERR_DENIED},
+    {"too_many_processes", ERR_LIMIT},
+    {"file_busy", ERR_CONFLICT},
+    {"not_a_directory", ERR_INVALID},
+    {"invalid_message", ERR_INVALID},
+    {"not_configured", ERR_UNAVAILABLE},
     {"busy", ERR_LIMIT},
     {"unknown_type", ERR_INVALID},
 };

@@ -41,6 +41,7 @@ struct client {
     struct list node; /* in its group */
     struct loop_corpse corpse;
     struct group *group;      /* borrowed */
+    struct caller caller;     /* whose key it came with */
     struct ws_socket *socket; /* owned */
     struct http_place *place; /* owned; what it counts in for the connection limits */
     struct list pending;
@@ -281,9 +282,37 @@ static bool check(struct request *request, struct err *err)
                           request->sandbox.end_reason);
 }
 
+static void on_rechecked(const struct sandbox_meta *meta, const struct err *err, void *arg)
+{
+    struct group *group = arg;
+    group->recheck = NULL;
+    bool is_gone = meta != NULL ? !meta->is_live : err->code == ERR_NOT_FOUND;
+    if (!is_gone) {
+        return; /* Or not known: the next message to the agent tells. */
+    }
+    for (LIST_EACH(node, &group->clients)) {
+        ws_close(LIST_ENTRY(node, struct client, node)->socket, WS_CLOSE_SANDBOX_GONE,
+                 "the sandbox has ended");
+    }
+}
+
+static void recheck(struct group *group)
+{
+    struct sandbox_cache *sandboxes = group->sockets->gateway->sandboxes;
+    struct err err = {0};
+    if (group->recheck != NULL) {
+        sandbox_fetch_cancel(group->recheck); /* It may have looked before the change. */
+    }
+    group->recheck =
+        sandbox_fetch_begin(sandboxes, group->sandbox_id, "", on_rechecked, group, &err);
+    if (group->recheck == NULL) {
+        log_warn("client.recheck_failed", LOG_STR("sandbox_id", group->sandbox_id), LOG_ERR(&err));
+    }
+}
+
 /* Takes bev and place. */
-static void adopt(struct client_sockets *sockets, const char *sandbox_id, struct bufferevent *bev,
-                  struct http_place *place)
+static void adopt(struct client_sockets *sockets, const char *sandbox_id,
+                  const struct caller *caller, struct bufferevent *bev, struct http_place *place)
 {
     static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
     struct err err = {0};
@@ -307,14 +336,21 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id, struct
         return;
     }
     client->place = place;
+    client->caller = *caller;
     list_append(&group->clients, &client->node);
     sockets->count++;
+    /* What was asked before a change of the sandbox, and is answered behind it, is not kept: then
+     * the news of its end came before this client. */
+    if (sandbox_cache_find(sockets->gateway->sandboxes, sandbox_id) == NULL) {
+        recheck(group);
+    }
 }
 
 void client_socket_handle(struct request *request)
 {
     struct err err = {0};
     struct client_sockets *sockets = request->gateway->client_sockets;
+    const struct caller caller = request->caller;
     char sandbox_id[ID_SIZE];
     memcpy(sandbox_id, request->id, ID_SIZE);
     if (!check(request, &err)) {
@@ -329,38 +365,46 @@ void client_socket_handle(struct request *request)
         errors_respond(exchange, &err, NULL);
         return;
     }
-    adopt(sockets, sandbox_id, bev, place);
-}
-
-static void on_rechecked(const struct sandbox_meta *meta, const struct err *err, void *arg)
-{
-    (void)err; /* Not known: the next message to the agent tells. */
-    struct group *group = arg;
-    group->recheck = NULL;
-    if (meta == NULL || meta->is_live) {
-        return;
-    }
-    for (LIST_EACH(node, &group->clients)) {
-        ws_close(LIST_ENTRY(node, struct client, node)->socket, WS_CLOSE_SANDBOX_GONE,
-                 "the sandbox has ended");
-    }
+    adopt(sockets, sandbox_id, &caller, bev, place);
 }
 
 void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE])
 {
-    struct err err = {0};
     struct group *group = find_group(sockets, sandbox_id);
-    if (group == NULL) {
-        return;
+    if (group != NULL) {
+        recheck(group);
     }
-    if (group->recheck != NULL) {
-        sandbox_fetch_cancel(group->recheck); /* It may have looked before the change. */
+}
+
+static void recheck_node(struct map_node *node, void *arg)
+{
+    (void)arg;
+    recheck(MAP_ENTRY(node, struct group, by_sandbox));
+}
+
+void client_sockets_recheck_all(struct client_sockets *sockets)
+{
+    map_each(&sockets->groups, recheck_node, NULL);
+}
+
+/* arg is the id of a key or of a user. */
+static void close_revoked(struct map_node *node, void *arg)
+{
+    struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
+    for (LIST_EACH(client_node, &group->clients)) {
+        const struct client *client = LIST_ENTRY(client_node, struct client, node);
+        if (strcmp(client->caller.api_key_id, arg) == 0 ||
+            strcmp(client->caller.user_id, arg) == 0) {
+            ws_close(client->socket, WS_CLOSE_POLICY, "the API key was revoked");
+        }
     }
-    group->recheck =
-        sandbox_fetch_begin(sockets->gateway->sandboxes, sandbox_id, "", on_rechecked, group, &err);
-    if (group->recheck == NULL) {
-        log_warn("client.recheck_failed", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
-    }
+}
+
+void client_sockets_revoke(struct client_sockets *sockets, const char id[ID_SIZE])
+{
+    char revoked[ID_SIZE];
+    memcpy(revoked, id, ID_SIZE);
+    map_each(&sockets->groups, close_revoked, revoked);
 }
 
 static void close_group(struct map_node *node, void *arg)

@@ -24,5 +24,11 @@ void client_socket_handle(struct request *request);
 
 /* A sandbox changed: if it has ended, its sockets close with 4404. */
 void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE]);
+/* Any sandbox may have changed unheard. */
+void client_sockets_recheck_all(struct client_sockets *sockets);
+
+/* An API key was revoked, or all of a user's; id is the key's or the user's. Their sockets close
+ * with 1008. */
+void client_sockets_revoke(struct client_sockets *sockets, const char id[ID_SIZE]);
 
 #endif

@@ -125,6 +125,10 @@ static void on_created(const struct view *body, const struct err *err, void *arg
         fail_and_undo(request, &failure);
         return;
     }
+    if (request->exchange == NULL) {
+        fail_and_undo(request, &failure); /* Only ends the request: nobody hears it. */
+        return;
+    }
     request->hub_wait = hub_wait_begin(request->gateway->hub, request->id, CREATE_TIMEOUT_MS,
                                        on_agent_ready, request, &failure);
     if (request->hub_wait == NULL) {

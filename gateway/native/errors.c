@@ -32,6 +32,15 @@ static const struct known_error {
     /* Unknown ids and those of others: the same bytes, whichever process noticed. */
     {"sandbox_not_found", 404, NULL, "Sandbox not found"},
     {"api_key_not_found", 404, NULL, "API key not found"},
+    {"invalid_api_key", 401, NULL, "The API key is not valid."},
+    {"sandbox_not_found", 404, NULL, "Sandbox not found."},
+    {"api_key_not_found", 404, NULL, "API key not found."},
+    {"template_not_found", 404, NULL,
+     "There is no such template; base, base-locked and tiny come with the server."},
+    {"user_suspended", 403, NULL, "This account is suspended."},
+    {"quota_exceeded", 429, NULL,
+     "You have as many sandboxes as your tier allows: destroy one, or wait until one ends."},
+    {"sandbox_exists", 409, NULL, "There is a sandbox with this id already."},
     {"upgrade_required", 426, NULL, NULL},
     {"unsupported_media_type", 415, NULL, NULL},
     {"method_not_allowed", 405, NULL, NULL},
@@ -90,7 +99,8 @@ static int retry_after(const struct err *err, int status)
     if (status == 429) {
         return strcmp(err->reason, "quota_exceeded") == 0 ? QUOTA_RETRY_AFTER_S : RETRY_AFTER_S;
     }
-    return status == 503 ? RETRY_AFTER_S : 0;
+    /* What only the operator can mend does not get better by asking again. */
+    return status == 503 && strcmp(err->reason, "clerk_not_configured") != 0 ? RETRY_AFTER_S : 0;
 }
 
 void errors_respond(struct http_exchange *exchange, const struct err *err,

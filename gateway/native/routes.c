@@ -171,7 +171,7 @@ static bool matches(const char *pattern, struct view path, struct view *id)
     while (wanted.len > 0 && path.len > 0) {
         struct view expected = next_segment(&wanted);
         struct view segment = next_segment(&path);
-        if (view_equal(expected, VIEW("{id}"))) {
+        if (segment.len > 0 && view_equal(expected, VIEW("{id}"))) {
             *id = segment;
         } else if (!view_equal(expected, segment)) {
             return false;

@@ -219,11 +219,35 @@ static bool resolve_spec(struct view passwd, struct view group, struct view text
     return true;
 }
 
+/* In the locked profile a caller may name a group only if the image's own files have the user in
+ * it. */
+static bool group_is_allowed(struct view passwd, struct view group, struct view asked,
+                             const struct user *chosen, struct err *err)
+{
+    struct spec spec = spec_of(asked);
+    struct passwd_entry entry;
+    struct user member;
+    if (!spec.has_group || !look_up(passwd, spec.user, &entry) || entry.gid == chosen->gid) {
+        return true;
+    }
+    fill(&member, &entry);
+    add_memberships(group, true, &member);
+    for (size_t i = 0; i < member.group_count; i++) {
+        if (member.groups[i] == chosen->gid) {
+            return true;
+        }
+    }
+    return err_set_reason(err, ERR_DENIED, "group_denied",
+                          "in this sandbox '%s' acts only in groups that it is a member of",
+                          member.name);
+}
+
 bool user_resolve(struct view passwd, struct view group, const struct user_choice *choice,
                   struct user *out, struct err *err)
 {
     if (choice->asked.len > 0) {
-        return resolve_spec(passwd, group, choice->asked, choice->locked, out, err);
+        return resolve_spec(passwd, group, choice->asked, choice->locked, out, err) &&
+               (!choice->locked || group_is_allowed(passwd, group, choice->asked, out, err));
     }
     struct err ignored;
     const struct view defaults[] = {VIEW("user"), choice->image_user,

@@ -11,6 +11,7 @@ enum {
      * runc 1.1 can't start such a container with a bind mount where the engine remaps users. */
     OOM_SCORE = 0,
     CPU_PERIOD_US = 100000,
+    SIGNALS_PENDING_MAX = 4096,
     SHM_BYTES = 64 * 1024 * 1024,
     SECCOMP_OPTION_MAX = 128 * 1024,
 };
@@ -105,6 +106,9 @@ static void put_limits(struct json_writer *json, const struct container_spec *sp
     json_begin_array(json, "Ulimits");
     put_limit(json, "nofile", spec->open_files);
     put_limit(json, "core", 0);
+    /* These two are counted for the whole machine where users are remapped. */
+    put_limit(json, "sigpending", SIGNALS_PENDING_MAX);
+    put_limit(json, "msgqueue", 0);
     json_end_array(json);
 }
 

@@ -7,7 +7,11 @@
 #include "sandbox-service/network/firewall.h"
 #include "sandbox-service/network/selftest.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -53,6 +57,26 @@ static void read_resolvers(struct rules *rules)
         }
         free(text);
     }
+}
+
+/* The neighbours of the host are not on the internet, whatever their addresses look like. */
+static void read_connected(struct rules *rules)
+{
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) != 0) {
+        log_warn("network.no_addresses", LOG_STR("error", strerror(errno)));
+        return;
+    }
+    for (const struct ifaddrs *each = all; each != NULL; each = each->ifa_next) {
+        if (each->ifa_addr == NULL || each->ifa_netmask == NULL ||
+            each->ifa_addr->sa_family != AF_INET) {
+            continue;
+        }
+        const struct sockaddr_in *address = (const void *)each->ifa_addr;
+        const struct sockaddr_in *mask = (const void *)each->ifa_netmask;
+        rules_add_connected(rules, ntohl(address->sin_addr.s_addr), ntohl(mask->sin_addr.s_addr));
+    }
+    freeifaddrs(all);
 }
 
 static void make_key(struct network *network)
@@ -201,23 +225,29 @@ static void on_bridge(const struct err *err, void *arg)
         return;
     }
     network->bridge_seen = true;
+    /* Somebody removed it since: what is new has to be tested. */
+    network->is_refresh = network->is_refresh && !network->bridge.created;
     apply_rules(network);
 }
 
-void network_check(struct network *network)
+static void begin_bridge(struct network *network, bool is_refresh)
 {
     const struct sandbox_config *config = network->options.config;
-    if (network->busy) {
-        return;
-    }
     network->busy = true;
-    network->is_refresh = false;
+    network->is_refresh = is_refresh;
     network->bridge.name = network->name;
     network->bridge.instance = config->instance;
     network->bridge.bridge = network->rules.bridge;
     network->bridge.subnet = config->subnet;
     network->bridge.gateway = network->gateway;
     bridge_ensure(network->options.docker, &network->bridge, on_bridge, network);
+}
+
+void network_check(struct network *network)
+{
+    if (!network->busy) {
+        begin_bridge(network, false);
+    }
 }
 
 void network_refresh(struct network *network)
@@ -231,9 +261,7 @@ void network_refresh(struct network *network)
         }
         return;
     }
-    network->busy = true;
-    network->is_refresh = true;
-    apply_rules(network);
+    begin_bridge(network, true);
 }
 
 void network_engine_missing(struct network *network)
@@ -263,6 +291,7 @@ struct network *network_new(const struct network_options *options, struct err *e
     }
     address_format(network->rules.subnet.address + 1, network->gateway);
     read_resolvers(&network->rules);
+    read_connected(&network->rules);
     make_key(network);
     return network;
 }

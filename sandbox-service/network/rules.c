@@ -62,6 +62,26 @@ void rules_add_resolvers(struct rules *rules, struct view resolv_conf)
     }
 }
 
+void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask)
+{
+    const struct cidr network = {address & mask, (unsigned)__builtin_popcount(mask)};
+    bool is_ours = cidr_contains(&rules->subnet, address);
+    if (mask == 0 || is_ours || address >> 24U == LOOPBACK_NET ||
+        rules->connected_count >= CONNECTED_MAX) {
+        return;
+    }
+    rules->connected[rules->connected_count++] = network;
+}
+
+static void write_connected(const struct rules *rules, struct str *out)
+{
+    char range[CIDR_TEXT_SIZE];
+    for (size_t i = 0; i < rules->connected_count; i++) {
+        cidr_format(&rules->connected[i], range);
+        str_appendf(out, "-A %s -d %s -j DROP\n", rules->chain, range);
+    }
+}
+
 static void write_resolver(const struct rules *rules, uint32_t resolver, struct str *out)
 {
     static const char *const protocols[] = {"udp", "tcp"};
@@ -93,6 +113,7 @@ bool rules_write(const struct rules *rules, struct str *out, struct err *err)
     for (size_t i = 0; i < rules->blocked_count; i++) {
         str_appendf(out, "-A %s -d %s -j DROP\n", rules->chain, rules->blocked[i]);
     }
+    write_connected(rules, out);
     str_appendf(out, "-A %s -d %s -j DROP\nCOMMIT\n", rules->chain, subnet);
     return str_check(out, "the firewall's rules", err);
 }

@@ -14,6 +14,7 @@ enum {
     CHAIN_SIZE = 29,
     BRIDGE_SIZE = 16, /* the kernel's IFNAMSIZ */
     RESOLVERS_MAX = 8,
+    CONNECTED_MAX = 32,
 };
 
 struct rules {
@@ -24,6 +25,8 @@ struct rules {
     size_t blocked_count;
     uint32_t resolvers[RESOLVERS_MAX]; /* where the host's names come from: port 53 stays open */
     size_t resolver_count;
+    struct cidr connected[CONNECTED_MAX]; /* the networks that the host is itself in */
+    size_t connected_count;
 };
 
 /* "INSIEN-<instance>", and a name of at most 15 bytes that another instance does not get. */
@@ -32,6 +35,10 @@ void rules_name(struct rules *rules, const char *instance);
 /* Adds the servers that a resolv.conf names, less those on loopback addresses: containers get
  * at them from where they are. */
 void rules_add_resolvers(struct rules *rules, struct view resolv_conf);
+
+/* Adds a network of the host's own, by an address in it and its mask (host byte order), less
+ * loopback and the sandboxes' own. */
+void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask);
 
 /* What is closed besides the host itself: "10.0.0.0/8", ...; NULL-terminated. */
 extern const char *const rules_closed_ranges[];

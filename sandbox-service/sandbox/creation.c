@@ -93,7 +93,13 @@ static void on_started(const char *container_id, const struct err *err, void *ar
     struct creation *creation = arg;
     if (err != NULL && creation->err.code == ERR_NONE) {
         creation->err = *err;
-        if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT) {
+        if (err->code == ERR_NOT_FOUND && creation->spec.network != NULL &&
+            strstr(err->message, creation->spec.network) != NULL) {
+            /* Somebody removed the network: it is made and tested anew. */
+            err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable", "%s",
+                           err->message);
+            network_refresh(creation->sandboxes->network);
+        } else if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT) {
             /* The engine's words, not the caller's mistake. */
             err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s",
                            err->message);

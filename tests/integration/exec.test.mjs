@@ -147,7 +147,7 @@ describe('exec', () => {
   const refusals = [
     ['a program that does not exist', { cmd: 'no-such-program' }, 400, 'command_not_found'],
     ['a path that does not exist', { cmd: '/no/such/program' }, 400, 'command_not_found'],
-    ['a file that is no program', { cmd: '/etc/passwd' }, 400, 'command_not_executable'],
+    ['a file that is no program', { cmd: '/etc/passwd' }, 400, 'permission_denied'],
     ['a work folder that does not exist', { cmd: 'true', cwd: '/no/such' }, 400, 'cwd_not_found'],
     ['a user that does not exist', { cmd: 'true', user: 'nemo' }, 400, 'user_not_found'],
   ];

@@ -6,6 +6,8 @@ import { after, before, describe, it } from 'node:test';
 import { call, createSandbox, destroySandbox, exec, shell, shellOutput } from '../support/api.mjs';
 import { docker, runDir } from '../support/stack.mjs';
 
+// What the agent has; tenants get it less SETPCAP, or nothing.
+const capabilityNames = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'SETPCAP', 'AUDIT_WRITE'];
 // CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID AUDIT_WRITE
 const SUDO_SET = '00000000200000fb';
 const NO_CAPABILITY = '0000000000000000';
@@ -77,14 +79,14 @@ for (const [template, profile] of [['base', 'sudo'], ['base-locked', 'locked']])
       const [{ HostConfig: host, Config: config, Mounts: mounts }] = JSON.parse(await docker('inspect', `insien-${id}`));
       assert.equal(host.Privileged, false);
       assert.deepEqual(host.CapDrop, ['ALL']);
-      assert.equal(host.CapAdd.length, 9);
+      assert.deepEqual(host.CapAdd.filter((name) => !capabilityNames.includes(name)), []);
       assert.deepEqual([host.PidMode, host.UTSMode, host.UsernsMode, host.IpcMode, host.NetworkMode],
         ['', '', '', 'private', 'none']);
       assert.equal(host.LogConfig.Type, 'none');
       assert.ok(host.SecurityOpt.some((option) => option.startsWith('seccomp=')));
       assert.equal(host.SecurityOpt.some((option) => option.startsWith('no-new-privileges')), profile === 'locked');
       assert.equal(host.Memory, host.MemorySwap);
-      assert.ok(host.Memory > 0 && host.CpuQuota > 0 && host.PidsLimit > 0 && host.OomScoreAdj < 0);
+      assert.ok(host.Memory > 0 && host.CpuQuota > 0 && host.PidsLimit > 0);
       assert.ok(host.Ulimits.some((limit) => limit.Name === 'nofile'));
       assert.ok((host.Binds ?? []).length === 0);
       assert.deepEqual(mounts.map(({ Destination, RW }) => [Destination, RW]).sort(),
@@ -147,7 +149,10 @@ describe('the profile sudo', () => {
   }
 
   it('keeps the descriptors and the root folder of the agent from root', async () => {
-    await rootFails('ls /proc/1/fd', /denied|not permitted/i);
+    for (let fd = 0; fd < 16; fd += 1) {
+      await rootFails(`readlink -v /proc/1/fd/${fd}`, /denied|not permitted|no such/i);
+      await rootFails(`cat /proc/1/fd/${fd}`, /denied|not permitted|no such/i);
+    }
     await rootFails('ls /proc/1/root/', /denied|not permitted/i);
     await rootFails('ls /proc/1/map_files', /denied|not permitted/i);
   });

@@ -52,7 +52,7 @@ const hostReaches = (address, port) => new Promise((resolve) => {
 test('none has nothing but the loopback, and that works', async (t) => {
   const id = await sandboxFor(t, { template: 'base', network: 'none' });
   assert.equal(await shellOutput(id, 'ls /sys/class/net; wc -l < /proc/net/route'), 'lo\n1');
-  assert.equal(await shellOutput(id, 'python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & for i in $(seq 50); do curl -sf -o /dev/null http://127.0.0.1:8000/ && echo up && break; sleep 0.1; done; kill %1'), 'up');
+  assert.equal(await shellOutput(id, 'python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & for i in $(seq 50); do curl -sf -o /dev/null http://127.0.0.1:8000/ && echo up && break; sleep 0.1; done; kill $!'), 'up');
   assert.equal(await shellOutput(id, 'hostname >/dev/null && getent hosts $(hostname) | wc -l'), '1');
 });
 

@@ -5,6 +5,7 @@ import {
   assertError, call, createSandbox, destroySandbox, exec, makeUser, tryExec, whenHealthy, whenUsable,
 } from '../support/api.mjs';
 import { docker, kill9, redis, serviceExists, sql, supervise, until } from '../support/stack.mjs';
+import { openClient } from '../support/websocket.mjs';
 
 const tryCreate = () => call('POST', '/sandbox/create', { body: { template: 'tiny', network: 'none' } });
 
@@ -42,11 +43,13 @@ describe('with one part down', () => {
     assert.equal((await call('GET', '/sandbox', { key })).status, 200);
   });
 
-  it('sandbox: commands go on, creates get 503', async () => {
+  it('sandbox: open sockets go on, creates get 503', async () => {
+    const socket = await openClient(id);
     await during('sandbox', async () => {
-      assert.equal((await exec(id, 'echo', ['on'])).stdout, 'on\n');
+      assert.equal((await socket.request({ type: 'exec', cmd: 'echo', args: ['on'] })).stdout, 'on\n');
       assertError(await tryCreate(), 503, 'service_unavailable');
     });
+    await socket.close();
     const reply = await tryCreate();
     assert.equal(reply.status, 200, reply.text);
     await destroySandbox(reply.json.sandboxId);

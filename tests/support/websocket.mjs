@@ -110,11 +110,12 @@ export function refusal(path, options) {
     });
     socket.on('error', reject);
     socket.on('unexpected-response', (request, reply) => {
+      const { socket: tcp } = reply;
       let text = '';
       reply.on('data', (chunk) => { text += chunk; });
       reply.on('end', () => {
         request.destroy();
-        reply.socket.destroy(); // kept alive, it would hold up the end of the tests
+        tcp.destroy(); // kept alive, it would hold up the end of the tests
         let json;
         try {
           json = JSON.parse(text);

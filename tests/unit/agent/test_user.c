@@ -107,6 +107,19 @@ static void nobody_is_root_under_the_locked_profile(void **state)
     assert_int_equal(user.gid, USER_NOBODY);
 }
 
+static void a_group_is_for_its_members_under_the_locked_profile(void **state)
+{
+    (void)state;
+    struct user user;
+    struct err err;
+    assert_true(resolve("user:wheel", "", true, &user, &err));
+    assert_int_equal(user.gid, 10);
+    assert_false(resolve("user:docker", "", true, &user, &err));
+    assert_string_equal(err.reason, "group_denied");
+    assert_false(resolve("user:998", "", true, &user, &err));
+    assert_true(resolve("user:docker", "", false, &user, &err));
+}
+
 static void an_image_without_files_has_a_default_too(void **state)
 {
     (void)state;
@@ -153,6 +166,7 @@ int main(void)
         cmocka_unit_test(names_and_numbers_are_found),
         cmocka_unit_test(who_does_not_exist_is_told),
         cmocka_unit_test(nobody_is_root_under_the_locked_profile),
+        cmocka_unit_test(a_group_is_for_its_members_under_the_locked_profile),
         cmocka_unit_test(an_image_without_files_has_a_default_too),
         cmocka_unit_test(groups_end_at_the_bound),
     };

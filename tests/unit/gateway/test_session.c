@@ -1,4 +1,5 @@
 /* gateway/hub/session.c with an agent of the test's own at the other end of a socket pair. */
+#include "common/contracts/agent.h"
 #include "common/event/loop.h"
 #include "common/json/scan.h"
 #include "common/ws/socket.h"
@@ -279,6 +280,46 @@ static void an_agent_that_talks_nonsense_is_closed(void **state)
     assert_int_equal(fixture->lost_calls, 1);
 }
 
+static struct hub_call *call_of_length(struct fixture *fixture, size_t length, struct err *err)
+{
+    char *text = malloc(length);
+    assert_non_null(text);
+    memset(text, ' ', length);
+    const struct hub_message message = {VIEW("{"), {text, length}};
+    struct hub_call *made = session_call(fixture->session, &message, 0, on_reply, fixture, err);
+    free(text);
+    return made;
+}
+
+static void a_message_that_the_agent_would_not_take_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    become_ready(fixture);
+    assert_null(call_of_length(fixture, AGENT_MESSAGE_MAX - 2, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_string_equal(err.reason, "message_too_big");
+    assert_true(session_is_ready(fixture->session));
+}
+
+static void a_caller_can_not_fill_the_connection_until_it_breaks(void **state)
+{
+    enum { CALLS_MAX = 8 };
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    int made = 0;
+    become_ready(fixture);
+    while (made < CALLS_MAX && call_of_length(fixture, AGENT_MESSAGE_MAX - 64, &err) != NULL) {
+        made++;
+    }
+    assert_in_range(made, 1, CALLS_MAX - 1);
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.reason, "busy");
+    assert_true(session_is_ready(fixture->session));
+    assert_int_equal(fixture->closed, 0);
+    assert_int_equal(fixture->replies, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int main(void)
@@ -292,6 +333,8 @@ int main(void)
         TEST(unanswered_calls_are_handed_over_when_the_agent_goes),
         TEST(an_answer_to_an_unknown_id_is_dropped),
         TEST(an_agent_that_talks_nonsense_is_closed),
+        TEST(a_message_that_the_agent_would_not_take_is_refused),
+        TEST(a_caller_can_not_fill_the_connection_until_it_breaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,20 @@ static void all_private_blocked_and_own_ranges_are_closed(void **state)
     assert_string_equal(text + strlen(text) - strlen("COMMIT\n"), "COMMIT\n");
 }
 
+static void networks_of_the_host_are_closed_but_loopback_and_the_sandboxes_own(void **state)
+{
+    (void)state;
+    struct rules rules = example();
+    const size_t before = rules.connected_count;
+    rules_add_connected(&rules, 0xc6336405, 0xffffff80); /* 198.51.100.5/25 in the own subnet */
+    rules_add_connected(&rules, 0x7f000001, 0xff000000);
+    rules_add_connected(&rules, 0x08080808, 0);
+    assert_int_equal(rules.connected_count, before);
+    rules_add_connected(&rules, 0x5db8d822, 0xfffff000); /* 93.184.216.34/20 */
+    AUTO(free_string) char *text = write_rules(&rules);
+    (void)place_of(text, "-d 93.184.208.0/20 -j DROP\n");
+}
+
 static void only_servers_that_are_not_on_loopback_count(void **state)
 {
     (void)state;
@@ -125,6 +139,7 @@ int main(void)
         cmocka_unit_test(names_are_asked_for_before_private_ranges_close),
         cmocka_unit_test(answers_to_the_host_pass_before_the_host_closes),
         cmocka_unit_test(all_private_blocked_and_own_ranges_are_closed),
+        cmocka_unit_test(networks_of_the_host_are_closed_but_loopback_and_the_sandboxes_own),
         cmocka_unit_test(only_servers_that_are_not_on_loopback_count),
         cmocka_unit_test(dropped_packets_are_counted_by_range),
     };
