@@ -100,7 +100,6 @@ static void on_stop(void *arg)
     (void)arg;
     process.draining = 2;
     timer_arm(&process.drain_timer, DRAIN_MS);
-    hub_stop_listening(process.gateway.hub);
     client_sockets_drain(process.gateway.client_sockets, on_part_drained, NULL);
     http_server_drain(process.gateway.http, on_part_drained, NULL);
 }

@@ -160,7 +160,7 @@ static void open_connection(struct http_listener *listener, int fd, const char *
         return;
     }
     listener->open++;
-    listener->server->open++;
+    listener->server->open += listener->is_unix ? 0 : 1;
     if (refusal != REFUSAL_NONE) {
         connection_refuse(connection, refusal);
     }

@@ -45,7 +45,7 @@ static void tell_drained(evutil_socket_t fd, short what, void *arg)
 static void on_closed(struct http_connection *connection)
 {
     struct http_server *server = server_of(connection->core);
-    server->open--;
+    server->open -= connection->listener->is_unix ? 0 : 1;
     listener_release(connection->listener);
     announce_drained(server);
 }
@@ -126,6 +126,9 @@ void http_server_drain(struct http_server *server, void (*on_drained)(void *arg)
     server->on_drained_arg = arg;
     for (LIST_EACH(listener_node, &server->listeners)) {
         struct http_listener *listener = LIST_ENTRY(listener_node, struct http_listener, node);
+        if (listener->is_unix) {
+            continue;
+        }
         listener_stop(listener);
         listener->open++; /* keeps it while its list is walked */
         for (LIST_EACH(node, &listener->connections)) {

@@ -62,8 +62,9 @@ uint16_t http_listener_port(const struct http_listener *listener);
 /* Requests in hand are still answered; its arg is not used any more. */
 void http_listener_close(struct http_listener *listener);
 
-/* Stops accepting, closes idle connections, answers what is in flight with Connection: close.
- * on_drained comes once no connection of the server is left (upgraded ones do not count). */
+/* On the TCP listeners: stops accepting, closes idle connections, answers what is in flight with
+ * Connection: close. on_drained comes once no connection of theirs is left (upgraded ones do not
+ * count). Unix listeners go on: what is in flight may need those who come by them. */
 void http_server_drain(struct http_server *server, void (*on_drained)(void *arg), void *arg);
 
 enum http_method {

@@ -15,7 +15,7 @@ struct http_server {
     struct list listeners;      /* also closed ones with connections left */
     struct map addresses;       /* of struct address_entry */
     struct address_list exempt; /* from the limit per address */
-    size_t open;                /* connections, not upgraded */
+    size_t open;                /* TCP connections, not upgraded */
     size_t counted;             /* TCP connections, with upgraded ones whose place was taken */
     size_t refused;             /* connections that are only told so */
     bool is_full;               /* no TCP is accepted */

@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/contracts/agent.h"
+#include "common/event/loop.h"
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "common/ws/handshake.h"
@@ -13,6 +14,7 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 10 * 1000,
+    REFUSAL_DELAY_MS = 1000,
     CONNECT_MESSAGE_MAX = 2 * AGENT_TOKEN_MAX,
 };
 
@@ -22,21 +24,33 @@ struct arrival {
     const struct gateway *gateway;  /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered */
     struct ipc_call *call;
+    struct timer refusal_timer;
+    struct err refusal;
     char sandbox_id[ID_SIZE];
 };
 
 static void finish(struct arrival *arrival)
 {
     list_remove(&arrival->node);
+    timer_close(&arrival->refusal_timer);
     free(arrival);
 }
 
+static void refuse_now(void *arg)
+{
+    struct arrival *arrival = arg;
+    http_on_gone(arrival->exchange, NULL, NULL);
+    http_respond_err(arrival->exchange, &arrival->refusal);
+    finish(arrival);
+}
+
+/* A tenant's root can knock here as often as it likes. Who is refused for good waits for the
+ * answer, which, as a sandbox's socket has few places, bounds what the knocking costs others. */
 static void refuse(struct arrival *arrival, const struct err *err)
 {
     log_info("agent.refused", LOG_STR("sandbox_id", arrival->sandbox_id), LOG_ERR(err));
-    http_on_gone(arrival->exchange, NULL, NULL);
-    http_respond_err(arrival->exchange, err);
-    finish(arrival);
+    arrival->refusal = *err;
+    timer_arm(&arrival->refusal_timer, err->code >= ERR_UNAVAILABLE ? 0 : REFUSAL_DELAY_MS);
 }
 
 static void on_gone(void *arg)
@@ -151,9 +165,11 @@ void arrival_begin(struct hub *hub, const struct gateway *gateway, struct list *
 {
     struct err err = {0};
     struct arrival *arrival = calloc(1, sizeof *arrival);
-    if (arrival == NULL) {
+    if (arrival == NULL ||
+        !timer_open(&arrival->refusal_timer, gateway->loop, refuse_now, arrival, &err)) {
         err_set(&err, ERR_INTERNAL, "arrival: out of memory");
         http_respond_err(exchange, &err);
+        free(arrival);
         return;
     }
     arrival->hub = hub;
@@ -176,6 +192,7 @@ void arrivals_cancel(struct list *list)
             ipc_call_cancel(arrival->call);
         }
         err_set(&err, ERR_UNAVAILABLE, "the gateway stops");
-        refuse(arrival, &err);
+        arrival->refusal = err;
+        refuse_now(arrival);
     }
 }

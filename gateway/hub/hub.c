@@ -17,7 +17,11 @@
 
 #include <stdlib.h>
 
-enum { REPORT_TIMEOUT_MS = 10 * 1000 };
+enum {
+    REPORT_TIMEOUT_MS = 10 * 1000,
+    PARTING_ASKS_MAX = 8,
+    PARTING_ASK_EVERY_MS = 250,
+};
 
 struct hub {
     const struct gateway *gateway; /* borrowed */
@@ -41,11 +45,16 @@ struct hub_wait {
     void *arg;
 };
 
-/* The unanswered calls of one session that closed. */
+/* The unanswered calls of one session that closed. When a container died, its agent's connection
+ * breaks before the row says why: so the row is asked again for a while. */
 struct parting {
     struct list node;
+    struct hub *hub; /* borrowed */
     struct list calls;
-    struct sandbox_fetch *fetch;
+    struct sandbox_fetch *fetch; /* NULL while waiting to ask */
+    struct timer again;
+    int asked;
+    char sandbox_id[ID_SIZE];
 };
 
 static struct session *find(const struct hub *hub, const char *sandbox_id)
@@ -76,13 +85,42 @@ static void fail_calls_lost(struct list *calls, const struct sandbox_meta *meta)
     fail_calls(calls, &lost);
 }
 
+static void finish_parting(struct parting *parting, const struct sandbox_meta *meta)
+{
+    if (parting->fetch != NULL) {
+        sandbox_fetch_cancel(parting->fetch);
+    }
+    list_remove(&parting->node);
+    timer_close(&parting->again);
+    fail_calls_lost(&parting->calls, meta);
+    free(parting);
+}
+
 static void on_parting_explained(const struct sandbox_meta *meta, const struct err *err, void *arg)
 {
     (void)err; /* Then it is just not known. */
     struct parting *parting = arg;
-    list_remove(&parting->node);
-    fail_calls_lost(&parting->calls, meta);
-    free(parting);
+    parting->fetch = NULL;
+    bool is_back = find(parting->hub, parting->sandbox_id) != NULL;
+    if (meta == NULL || !meta->is_live || is_back || parting->asked >= PARTING_ASKS_MAX) {
+        finish_parting(parting, meta);
+        return;
+    }
+    timer_arm(&parting->again, PARTING_ASK_EVERY_MS);
+}
+
+static void ask_why(void *arg)
+{
+    struct parting *parting = arg;
+    struct sandbox_cache *sandboxes = parting->hub->gateway->sandboxes;
+    struct err err = {0};
+    parting->asked++;
+    sandbox_cache_forget(sandboxes, parting->sandbox_id);
+    parting->fetch = sandbox_fetch_begin(sandboxes, parting->sandbox_id, "", on_parting_explained,
+                                         parting, &err);
+    if (parting->fetch == NULL) {
+        finish_parting(parting, NULL);
+    }
 }
 
 /* Asks whether the sandbox has ended before telling the callers that the agent is lost. */
@@ -90,22 +128,21 @@ static void part(struct hub *hub, const char *sandbox_id, struct list *calls)
 {
     struct err err = {0};
     struct parting *parting = hub->closing ? NULL : calloc(1, sizeof *parting);
-    if (parting == NULL) {
+    if (parting == NULL ||
+        !timer_open(&parting->again, hub->gateway->loop, ask_why, parting, &err)) {
+        free(parting);
         fail_calls_lost(calls, NULL);
         return;
     }
+    parting->hub = hub;
+    memcpy(parting->sandbox_id, sandbox_id, ID_SIZE);
     list_init(&parting->calls);
     for (LIST_EACH(node, calls)) {
         list_remove(node);
         list_append(&parting->calls, node);
     }
     list_append(&hub->partings, &parting->node);
-    sandbox_cache_forget(hub->gateway->sandboxes, sandbox_id);
-    parting->fetch = sandbox_fetch_begin(hub->gateway->sandboxes, sandbox_id, "",
-                                         on_parting_explained, parting, &err);
-    if (parting->fetch == NULL) {
-        on_parting_explained(NULL, &err, parting);
-    }
+    ask_why(parting);
 }
 
 static void on_session_closed(struct session *session, struct list *calls, void *arg)
@@ -338,9 +375,7 @@ void hub_free(struct hub *hub)
         session_end(session_of_list_node(hub->sessions.next));
     }
     for (LIST_EACH(node, &hub->partings)) {
-        struct parting *parting = LIST_ENTRY(node, struct parting, node);
-        sandbox_fetch_cancel(parting->fetch);
-        on_parting_explained(NULL, NULL, parting);
+        finish_parting(LIST_ENTRY(node, struct parting, node), NULL);
     }
     for (LIST_EACH(node, &hub->waits)) {
         on_wait_over(LIST_ENTRY(node, struct hub_wait, node));

@@ -183,6 +183,14 @@ static void send_reply(const struct pending *pending, const struct hub_reply *re
     }
 }
 
+/* What was asked for is answered before the socket closes. */
+static void close_if_draining(struct client *client)
+{
+    if (client->group->sockets->on_drained != NULL && client->pending_count == 0) {
+        ws_close(client->socket, WS_CLOSE_RESTART, "the gateway restarts");
+    }
+}
+
 static void on_reply(const struct hub_reply *reply, const struct err *err, void *arg)
 {
     struct pending *pending = arg;
@@ -195,6 +203,7 @@ static void on_reply(const struct hub_reply *reply, const struct err *err, void 
         send_reply(pending, reply);
     }
     free(pending);
+    close_if_draining(client);
 }
 
 static bool find_type(struct view type, int64_t *timeout_ms, struct err *err)
@@ -412,8 +421,7 @@ static void close_group(struct map_node *node, void *arg)
     (void)arg;
     struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
     for (LIST_EACH(client_node, &group->clients)) {
-        ws_close(LIST_ENTRY(client_node, struct client, node)->socket, WS_CLOSE_RESTART,
-                 "the gateway restarts");
+        close_if_draining(LIST_ENTRY(client_node, struct client, node));
     }
 }
 

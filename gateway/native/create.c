@@ -1,5 +1,6 @@
 /* POST /sandbox/create: the sandbox-service starts a container, its agent connects here, and then
  * the client gets its answer. */
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/contracts/sandbox.h"
 #include "common/ipc/client.h"
@@ -129,8 +130,10 @@ static void on_created(const struct view *body, const struct err *err, void *arg
         fail_and_undo(request, &failure); /* Only ends the request: nobody hears it. */
         return;
     }
-    request->hub_wait = hub_wait_begin(request->gateway->hub, request->id, CREATE_TIMEOUT_MS,
-                                       on_agent_ready, request, &failure);
+    int64_t left_ms = request->until_ms - clock_monotonic_ms();
+    request->hub_wait =
+        hub_wait_begin(request->gateway->hub, request->id, left_ms > 0 ? left_ms : 0,
+                       on_agent_ready, request, &failure);
     if (request->hub_wait == NULL) {
         fail_and_undo(request, &failure);
     }
@@ -175,6 +178,7 @@ void sandbox_create_handle(struct request *request)
                                              .request_id = request_id(request),
                                              .timeout_ms = CREATE_TIMEOUT_MS};
     request->outlives_client = true;
+    request->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
     request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
                                        str_view(&message), on_created, request, &err);
     if (request->ipc_call == NULL) {

@@ -32,6 +32,7 @@ struct request {
     struct ipc_call *ipc_call;
     struct hub_call *hub_call;
     struct hub_wait *hub_wait;
+    int64_t until_ms;     /* monotonic; of handlers with several steps */
     bool outlives_client; /* what was begun goes on when the client leaves */
 };
 

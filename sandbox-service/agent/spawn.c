@@ -106,8 +106,11 @@ static bool failed_to_run(int error_number, const char *command, struct err *err
     switch (error_number) {
     case ENOENT:
     case ENOTDIR:
-        return err_set_reason(err, ERR_INVALID, "command_not_found", "there is no command '%s'",
-                              command);
+        return err_set_reason(err, ERR_INVALID, "command_not_found",
+                              "there is no command '%.120s'%s", command,
+                              strchr(command, ' ') == NULL
+                                  ? ""
+                                  : " (for a shell line: cmd \"sh\", args [\"-c\", \"...\"])");
     case EACCES:
     case EPERM:
     case EISDIR:

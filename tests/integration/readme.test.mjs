@@ -29,7 +29,8 @@ test('the commands run one after the other in one shell', async () => {
   const answerTo = (text) => answers[here.findIndex((block) => block.includes(text))];
   assert.match(answerTo('/health'), /"status":"ok"/);
   assert.equal(JSON.parse(answerTo('/exec')).stdout, '6\n');
-  assert.match(answerTo('/status'), /"connected":true[^]*"sandboxes":\[[^]*"success":true/);
+  assert.match(answerTo('/status'), /"connected":true[^]*"sandboxes":\[/);
+  assert.match(answerTo('-X DELETE'), /"success":true/);
   assert.match(answerTo('deploy/key'), /^isk_[0-9a-f]{64}$/m);
 });
 
@@ -39,6 +40,6 @@ test('what is not run here is what runs this', () => {
 
 test('every path that the text names is there', () => {
   const named = [...readme.matchAll(/`((?:deploy|tests|common|gateway|migrations|auth-service|sandbox-service)\/[\w./-]*)/g)]
-    .map(([, name]) => name).filter((name) => !['deploy/.env', 'deploy/state/env'].includes(name));
+    .map(([, name]) => name).filter((name) => name !== 'deploy/.env' && !name.startsWith('deploy/state/'));
   assert.deepEqual(named.filter((name) => !existsSync(path.join(root, name))), []);
 });

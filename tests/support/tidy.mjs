@@ -38,9 +38,9 @@ async function tidy(entry, version) {
   if (existsSync(stamp)) {
     return true;
   }
-  const { failed, stdout } = await run('clang-tidy', ['-quiet', '-p', buildDir, entry.file], root);
+  const { failed, stdout, stderr } = await run('clang-tidy', ['-quiet', '-p', buildDir, entry.file], root);
   if (failed) {
-    console.log(stdout.trim());
+    console.log(`${entry.file}:\n${stdout}${stderr}`.trim());
     return false;
   }
   writeFileSync(stamp, '');
