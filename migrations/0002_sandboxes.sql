@@ -34,7 +34,6 @@ CREATE TABLE sandboxes (
     network          text NOT NULL CHECK (network IN ('none', 'open')),
     instance         text NOT NULL, -- the deployment whose engine it is on
     node             text NOT NULL,
-    container_id     text,
     work_dir         text, -- of the image, once the container is made
     image_user       text, -- of the image, once the container is made
     agent_generation integer NOT NULL DEFAULT 0, -- of the agent's credential

@@ -16,35 +16,39 @@ static const struct known_error {
     int status;           /* 0: the code's */
     const char *code;     /* NULL: the reason */
     const char *sentence; /* NULL: the message, when it is public */
+    int retry_after_s;    /* 0: the least, for 429 and 503; negative: asking again does not help */
 } known_errors[] = {
-    {"agent_lost", 503, NULL, "The agent in the sandbox is not connected; try again shortly."},
-    {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time."},
+    {"agent_lost", 503, NULL, "The agent in the sandbox is not connected; try again shortly.", 0},
+    {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time.", 0},
     {"clerk_not_configured", 503, NULL,
-     "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER."},
-    {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly."},
-    {"docker_unavailable", 503, NULL, "The container engine is not available; try again shortly."},
+     "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER.", -1},
+    {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly.", 0},
+    {"docker_unavailable", 503, NULL, "The container engine is not available; try again shortly.",
+     0},
     {"network_unavailable", 503, NULL,
-     "This server offers no network to sandboxes: ask for network \"none\"."},
-    {"overloaded", 503, NULL, "Too many sandboxes are being created; try again shortly."},
-    {"unavailable", 503, "service_unavailable", "A service is not available; try again shortly."},
-    {"timeout", 504, NULL, "A service did not answer in time; try again."},
-    {"internal", 500, "internal_error", "Something went wrong on our side."},
+     "This server offers no network to sandboxes: ask for network \"none\".", 0},
+    {"overloaded", 503, NULL, "Too many sandboxes are being created; try again shortly.", 0},
+    {"unavailable", 503, "service_unavailable", "A service is not available; try again shortly.",
+     0},
+    {"timeout", 504, NULL, "A service did not answer in time; try again.", 0},
+    {"internal", 500, "internal_error", "Something went wrong on our side.", 0},
     /* Unknown ids and those of others: the same bytes, whichever process noticed. */
-    {"sandbox_not_found", 404, NULL, "Sandbox not found"},
-    {"api_key_not_found", 404, NULL, "API key not found"},
-    {"invalid_api_key", 401, NULL, "The API key is not valid."},
-    {"sandbox_not_found", 404, NULL, "Sandbox not found."},
-    {"api_key_not_found", 404, NULL, "API key not found."},
+    {"sandbox_not_found", 404, NULL, "Sandbox not found", 0},
+    {"api_key_not_found", 404, NULL, "API key not found", 0},
+    {"invalid_api_key", 401, NULL, "The API key is not valid.", 0},
+    {"sandbox_not_found", 404, NULL, "Sandbox not found.", 0},
+    {"api_key_not_found", 404, NULL, "API key not found.", 0},
     {"template_not_found", 404, NULL,
-     "There is no such template; base, base-locked and tiny come with the server."},
-    {"user_suspended", 403, NULL, "This account is suspended."},
+     "There is no such template; base, base-locked and tiny come with the server.", 0},
+    {"user_suspended", 403, NULL, "This account is suspended.", 0},
     {"quota_exceeded", 429, NULL,
-     "You have as many sandboxes as your tier allows: destroy one, or wait until one ends."},
-    {"sandbox_exists", 409, NULL, "There is a sandbox with this id already."},
-    {"upgrade_required", 426, NULL, NULL},
-    {"unsupported_media_type", 415, NULL, NULL},
-    {"method_not_allowed", 405, NULL, NULL},
-    {"not_implemented", 501, NULL, NULL},
+     "You have as many sandboxes as your tier allows: destroy one, or wait until one ends.",
+     QUOTA_RETRY_AFTER_S},
+    {"sandbox_exists", 409, NULL, "There is a sandbox with this id already.", 0},
+    {"upgrade_required", 426, NULL, NULL, 0},
+    {"unsupported_media_type", 415, NULL, NULL, 0},
+    {"method_not_allowed", 405, NULL, NULL, 0},
+    {"not_implemented", 501, NULL, NULL, 0},
 };
 
 static const struct known_error *find(const struct err *err)
@@ -94,13 +98,12 @@ static void write_details(struct json_writer *writer, const struct json_violatio
     json_end_array(writer);
 }
 
-static int retry_after(const struct err *err, int status)
+static int retry_after(const struct known_error *known, int status)
 {
-    if (status == 429) {
-        return strcmp(err->reason, "quota_exceeded") == 0 ? QUOTA_RETRY_AFTER_S : RETRY_AFTER_S;
+    if (known != NULL && known->retry_after_s != 0) {
+        return known->retry_after_s;
     }
-    /* What only the operator can mend does not get better by asking again. */
-    return status == 503 && strcmp(err->reason, "clerk_not_configured") != 0 ? RETRY_AFTER_S : 0;
+    return status == 429 || status == 503 ? RETRY_AFTER_S : 0;
 }
 
 void errors_respond(struct http_exchange *exchange, const struct err *err,
@@ -128,7 +131,7 @@ void errors_respond(struct http_exchange *exchange, const struct err *err,
     }
     json_end_object(&writer);
     struct http_response response = {
-        .status = status, .body = str_view(&body), .retry_after_s = retry_after(err, status)};
+        .status = status, .body = str_view(&body), .retry_after_s = retry_after(known, status)};
     if (status == 401) {
         response.headers =
             strcmp(err->reason, "unauthenticated") == 0 ? &challenge : &invalid_token;
