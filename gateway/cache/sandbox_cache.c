@@ -21,11 +21,13 @@ struct sandbox_cache {
     struct ipc_client *sandbox_service; /* borrowed */
     struct map entries;
     struct list ages;
+    struct list prefetches;
     bool trusted;
     uint64_t generation; /* moves with every invalidation: answers asked for before are not kept */
 };
 
 struct sandbox_fetch {
+    struct list prefetch; /* linked when nobody waits for it */
     struct sandbox_cache *cache; /* borrowed */
     struct ipc_call *call;
     uint64_t generation;
@@ -42,6 +44,7 @@ struct sandbox_cache *sandbox_cache_new(struct ipc_client *sandbox_service, stru
     }
     cache->sandbox_service = sandbox_service;
     list_init(&cache->ages);
+    list_init(&cache->prefetches);
     if (!map_init(&cache->entries, err)) {
         sandbox_cache_free(cache);
         return NULL;
@@ -69,6 +72,9 @@ void sandbox_cache_free(struct sandbox_cache *cache)
         return;
     }
     drop_all(cache);
+    for (LIST_EACH(node, &cache->prefetches)) {
+        sandbox_fetch_cancel(LIST_ENTRY(node, struct sandbox_fetch, prefetch));
+    }
     map_free(&cache->entries);
     free(cache);
 }
@@ -151,7 +157,10 @@ static void on_reply(const struct view *body, const struct err *err, void *arg)
     if (err == NULL && fetch->cache->trusted && fetch->generation == fetch->cache->generation) {
         remember(fetch->cache, &meta);
     }
-    fetch->done(err == NULL ? &meta : NULL, err, fetch->arg);
+    if (fetch->done != NULL) {
+        fetch->done(err == NULL ? &meta : NULL, err, fetch->arg);
+    }
+    list_remove(&fetch->prefetch);
     free(fetch);
 }
 
@@ -186,7 +195,18 @@ struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const cha
 void sandbox_fetch_cancel(struct sandbox_fetch *fetch)
 {
     ipc_call_cancel(fetch->call);
+    list_remove(&fetch->prefetch);
     free(fetch);
+}
+
+void sandbox_cache_prefetch(struct sandbox_cache *cache, const char id[ID_SIZE])
+{
+    struct err ignored = {0};
+    struct sandbox_fetch *fetch =
+        cache->trusted ? sandbox_fetch_begin(cache, id, "", NULL, NULL, &ignored) : NULL;
+    if (fetch != NULL) {
+        list_append(&cache->prefetches, &fetch->prefetch);
+    }
 }
 
 void sandbox_cache_forget(struct sandbox_cache *cache, const char id[ID_SIZE])

@@ -40,7 +40,7 @@ struct sandbox_meta {
 
 struct sandbox_cache *sandbox_cache_new(struct ipc_client *sandbox_service,
                                         struct err *err) MUST_CHECK;
-/* Every sandbox_fetch must be over. */
+/* Every sandbox_fetch that has a caller must be over. */
 void sandbox_cache_free(struct sandbox_cache *cache);
 
 /* NULL when it must be fetched. Valid until the loop's next turn. */
@@ -53,6 +53,9 @@ struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const cha
                                           const char *request_id, sandbox_fetch_fn *done, void *arg,
                                           struct err *err) MUST_CHECK;
 void sandbox_fetch_cancel(struct sandbox_fetch *fetch);
+
+/* Asks now for what the next request will want; nobody hears of a failure. */
+void sandbox_cache_prefetch(struct sandbox_cache *cache, const char id[ID_SIZE]);
 
 /* Reads a sandbox_info message, of whatever call. */
 bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *err) MUST_CHECK;

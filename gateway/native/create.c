@@ -103,6 +103,7 @@ static void on_agent_ready(const struct err *err, void *arg)
     if (request->exchange == NULL) {
         undo(request);
     }
+    sandbox_cache_prefetch(request->gateway->sandboxes, request->id);
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
     write_answer(request, &out);
     request_respond_json(request, 200, &out);

@@ -241,6 +241,19 @@ static bool run(const struct requests *requests, const struct reply *reply,
     return succeeded;
 }
 
+void exec_warm_up(const struct requests *requests)
+{
+    const struct agent_exec nothing = {.cmd = VIEW(AGENT_DIR "/nothing"), .max_output_bytes = 1};
+    struct preparation preparation = {.argv = NULL};
+    struct err err;
+    pid_t pid = 0;
+    if (prepare(requests->settings, &nothing, &preparation, &err) &&
+        start(requests, &nothing, &preparation, NULL, &pid, &err)) {
+        log_warn("exec.warm_up_ran", LOG_INT("pid", pid));
+    }
+    free_preparation(&preparation);
+}
+
 void request_exec(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_exec request;

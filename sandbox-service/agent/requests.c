@@ -38,6 +38,7 @@ static void request_configure(const struct requests *requests, const struct repl
 {
     struct agent_configure configure;
     struct err err;
+    bool was_configured = requests->settings->configured;
     AUTO(json_doc_release)
     struct json_doc *doc = request_parse(reply, text, &agent_configure_schema, &configure);
     if (doc == NULL) {
@@ -50,6 +51,9 @@ static void request_configure(const struct requests *requests, const struct repl
     if (!requests->set_token(requests->arg, configure.token)) {
         reply_refuse(reply, "invalid_request", VIEW("token: is no token"));
         return;
+    }
+    if (!was_configured) {
+        exec_warm_up(requests);
     }
     struct str out;
     struct json_writer writer = reply_begin(reply, &out, "configureResponse");

@@ -26,6 +26,10 @@ typedef void request_fn(const struct requests *requests, const struct reply *rep
                         struct view text);
 request_fn request_exec, request_write, request_read;
 
+/* Walks the way of a command once, with one that is not there: the first real one is then as quick
+ * as the rest. */
+void exec_warm_up(const struct requests *requests);
+
 /* Reads text by schema into out; NULL when it breaks the schema, after answering with all
  * violations: "invalid_path" when it is the path alone, else "invalid_request". */
 struct json_doc *request_parse(const struct reply *reply, struct view text,
