@@ -33,14 +33,15 @@ ensure_key() {
 }
 
 print_connection_facts() {
+    local create="'{\"timeoutMs\":600000}'" id='s/.*"sandboxId": *"\([^"]*\)".*/\1/p;t;w/dev/stderr'
     local header="-H 'X-API-Key: $INSIEN_API_KEY' -H 'Content-Type: application/json'"
     cat <<S
 
 URL      $INSIEN_API_URL
 API key  $INSIEN_API_KEY
 
-Create a sandbox and run a command in it:
+Create a sandbox, which ends after ten minutes, and run a command in it:
 
-curl -fsS $header -d '{}' $INSIEN_API_URL/sandbox/create | sed 's/.*"sandboxId": *"\([^"]*\)".*/\1/' | xargs -I ID curl -fsS $header -d '{"cmd":"uname","args":["-a"]}' $INSIEN_API_URL/sandbox/ID/exec
+curl --fail-with-body -sS $header -d $create $INSIEN_API_URL/sandbox/create | sed -n '$id' | xargs -I ID curl --fail-with-body -sS $header -d '{"cmd":"uname","args":["-a"]}' $INSIEN_API_URL/sandbox/ID/exec
 S
 }

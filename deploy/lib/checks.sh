@@ -42,6 +42,6 @@ require_free_ports() {
     for name in PORT WS_PORT; do
         owner=$(port_owner "${!name}")
         [ -z "$owner" ] ||
-            die "port ${!name} is taken by process $owner: stop it, or choose another with $name=... deploy/up."
+            die "port ${!name} is taken by process $owner: stop it, or choose another in deploy/.env: $name=$((${!name} > 65000 ? ${!name} - 100 : ${!name} + 100))."
     done
 }

@@ -40,30 +40,18 @@ make_user() {
             --shell /usr/sbin/nologin "$SERVICE_USER"
 }
 
-RUN_DIR_MARK=.state-folder # in the run folder: whose it is
-
-owns_run_dir() {
-    [ "$(cat "$INSIEN_RUN_DIR/$RUN_DIR_MARK" 2>/dev/null)" = "$STATE_DIR" ]
-}
-
 # Sticky and open to the group: services make their sockets here and can't replace each other's.
 make_run_dir() {
-    local owner
-    owner=$(cat "$INSIEN_RUN_DIR/$RUN_DIR_MARK" 2>/dev/null || true)
-    if [ -n "$owner" ] && [ "$owner" != "$STATE_DIR" ] && [ -d "$owner/service" ]; then
-        die "$INSIEN_RUN_DIR belongs to the deployment in $owner: set INSIEN_RUN_DIR, INSIEN_INSTANCE, PORT and WS_PORT to others, or run its deploy/down --purge."
-    fi
-    if [ -z "$owner" ] && [ -n "$(ls -A "$INSIEN_RUN_DIR" 2>/dev/null)" ]; then
-        die "$INSIEN_RUN_DIR has other files in it: empty it, or set INSIEN_RUN_DIR to a folder of its own."
-    fi
+    require_own_marks
     install -d -m 1771 -o root -g "$SERVICE_USER" "$INSIEN_RUN_DIR"
-    printf '%s\n' "$STATE_DIR" >"$INSIEN_RUN_DIR/$RUN_DIR_MARK"
+    write_marks
 }
 
 make_folders() {
-    make_data_dir
     make_user
     make_run_dir
+    write_record
+    make_data_dir
     install -d -m 0700 "$LOG_DIR" "$SERVICE_DIR"
     install -d -m 0711 "$SECRET_DIR"
     STEP_LOG=$LOG_DIR/deploy.log

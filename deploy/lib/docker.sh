@@ -32,6 +32,7 @@ define_docker() {
     define_service docker <<S
 #!/bin/sh
 exec 2>&1
+ulimit -n 1048576 2>/dev/null || ulimit -n "\$(ulimit -H -n)"
 exec setpriv --pdeathsig TERM dockerd $flags
 S
 }

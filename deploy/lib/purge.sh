@@ -25,7 +25,23 @@ purge_docker() {
     labelled network ls -q | remove_each docker network rm
     labelled volume ls -q | { grep -v "^$AGENT_VOLUMES" || true; } | remove_each docker volume rm
     purge_images
+    purge_agent_volumes
     [ -n "$(docker images -q 'insien/*:for-*')" ] || purge_shared
+}
+
+# Those that no container uses, and no running sandbox-service will: each deployment looks for the one
+# that is named after its bundle.
+purge_agent_volumes() {
+    docker volume ls -q --filter dangling=true --filter "name=$AGENT_VOLUMES" |
+        { grep -vxFf <(current_agent_volumes) || true; } | remove_each docker volume rm
+}
+
+current_agent_volumes() {
+    local pid bundle
+    for pid in $(pidof insien-sandbox); do
+        bundle=$(cat "/proc/$pid/environ" 2>/dev/null | tr '\0' '\n' | sed -n 's/^AGENT_BUNDLE=//p') || continue
+        [ ! -r "$bundle" ] || printf '%s%s\n' "$AGENT_VOLUMES" "$(sha256sum "$bundle" | cut -c1-12)"
+    done
 }
 
 # An image that another deployment on this engine uses too stays, and so do images that somebody built
@@ -44,7 +60,6 @@ purge_images() {
 
 # What all deployments on an engine have in common goes with the last of them.
 purge_shared() {
-    docker volume ls -q --filter "name=$AGENT_VOLUMES" | remove_each docker volume rm
     docker images -q insien/empty | remove_each docker rmi
     docker images -q --filter dangling=true --filter "$LABEL_FILTER" | remove_each docker rmi
     docker images -q --filter label=insien.image=debian "$DEBIAN_IMAGE" | remove_each docker rmi
@@ -80,7 +95,8 @@ purge_folders() {
         find "$INSIEN_RUN_DIR" -mindepth 1 -delete
         rmdir "$INSIEN_RUN_DIR" 2>/dev/null || true
     fi
+    [ -n "$(other_owner "$(instance_mark)")" ] || rm -f "$(instance_mark)"
     STEP_LOG=/dev/null
-    rm -rf "$LOG_DIR" "$STATE_DIR/lock"
+    rm -rf "$LOG_DIR" "${STATE_DIR:?}/$RECORD_NAME" "$STATE_DIR/lock"
     rmdir "$STATE_DIR" 2>/dev/null || true
 }

@@ -62,10 +62,10 @@ print_assignment() {
     printf "%s='%s'\n" "$1" "${2//\'/\'\\\'\'}"
 }
 
-# prepare_service NAME USER SETTING...
+# prepare_service NAME USER OPEN-FILES SETTING...
 prepare_service() {
-    local name=$1 user=$2 become="chpst -u $2 "
-    shift 2
+    local name=$1 user=$2 files=$3 become="chpst -u $2 "
+    shift 3
     [ "$user" != root ] || become=
     define_service "$name" <<S
 #!/bin/sh
@@ -75,7 +75,7 @@ set -a
 set +a
 cd /
 ulimit -c 0
-ulimit -n 65536 2>/dev/null || ulimit -n "\$(ulimit -H -n)"
+ulimit -n $files 2>/dev/null || ulimit -n "\$(ulimit -H -n)"
 exec ${become}setpriv --pdeathsig TERM '$PREFIX/bin/insien-$name'
 S
     print_settings "${COMMON_SETTINGS[@]}" "$@" | write_file 0600 "$SERVICE_DIR/$name/env"
@@ -83,9 +83,9 @@ S
 
 prepare_services() {
     prepare_secrets
-    prepare_service auth "$SERVICE_USER" "${AUTH_SETTINGS[@]}"
-    prepare_service sandbox root "${SANDBOX_SETTINGS[@]}"
-    prepare_service gateway "$SERVICE_USER" "${GATEWAY_SETTINGS[@]}"
+    prepare_service auth "$SERVICE_USER" 65536 "${AUTH_SETTINGS[@]}"
+    prepare_service sandbox root 65536 "${SANDBOX_SETTINGS[@]}"
+    prepare_service gateway "$SERVICE_USER" 1048576 "${GATEWAY_SETTINGS[@]}"
     print_settings "${COMMON_SETTINGS[@]}" "${MIGRATE_SETTINGS[@]}" |
         write_file 0600 "$STATE_DIR/migrate.env"
 }
@@ -105,8 +105,9 @@ migrate() {
 }
 
 start_services() {
-    local name secret
+    local name secret began
     local files=()
+    began=$(date -u +%FT%T)
     for name in "${SERVICES[@]}"; do
         files=("$PREFIX/bin/insien-$name")
         for secret in "${SECRET_SETTINGS[@]}"; do
@@ -118,7 +119,43 @@ start_services() {
         # The gateway watches a folder that the sandbox service makes before it listens.
         [ "$name" != sandbox ] || wait_until 10 test -S "$INSIEN_RUN_DIR/sandbox-1.sock" || true
     done
+    # Health is what the gateway heard up to a second ago: only for services that stay up it is true.
+    for name in "${SERVICES[@]}"; do
+        service_gets_steady "$name" || explain_death "$name" "$began"
+    done
     wait_until "$HEALTH_DEADLINE_S" is_healthy || explain_unhealthy
+}
+
+# log_field NAME: prints that string of the JSON line on standard input.
+log_field() {
+    sed -nE 's/.*"'"$1"'":"(([^"\\]|\\.)*)".*/\1/p' | sed -E 's/(\\(n|t|r|u00[01][0-9a-f]))+/ /g; s/ *$//; s/\\(.)/\1/g'
+}
+
+# last_complaint SERVICE LEVELS [SINCE]: its last line of those levels (a regular expression) that
+# carries an error. What it says of a wrong setting is more than the sum that it makes afterwards.
+last_complaint() {
+    local lines
+    lines=$(tail -n 500 "$(service_log "$1")" 2>/dev/null | grep -E "\"level\":\"($2)\".*\"error\":\"" |
+        awk -v since="{\"time\":\"${3:-}" '$0 >= since' || true)
+    if grep -q 'settings are wrong"' < <(tail -n 1 <<<"$lines"); then
+        grep '"event":"config.invalid"' <<<"$lines" | tail -n 1
+    else
+        tail -n 1 <<<"$lines"
+    fi
+}
+
+# explain_death SERVICE SINCE
+explain_death() {
+    local line variable error
+    line=$(last_complaint "$1" error "$2")
+    variable=$(log_field variable <<<"$line")
+    error=$(log_field error <<<"$line")
+    [ -n "$error" ] || {
+        show_tail "$(service_log "$1")"
+        die "$1 keeps ending: the lines above (from $(service_log "$1")) say why; then run deploy/up."
+    }
+    [ -n "$variable" ] || die "$1 keeps ending: $error; its log is $(service_log "$1"); repair that, then run deploy/up."
+    die "$variable ${error#"$variable "}: correct it in deploy/.env, then run deploy/up."
 }
 
 health() {
@@ -129,9 +166,16 @@ is_healthy() {
     curl -sf --max-time 5 --noproxy '*' -o /dev/null "$LOCAL_URL/health"
 }
 
-# Prints the parts that /health calls false, one a line.
+# Prints the parts that /health calls false, one a line. What only a silent service could tell of is
+# not known to be unwell.
 unhealthy_parts() {
-    health | grep -oE '"(postgres|redis|docker|auth|sandbox)": *false' | cut -d'"' -f2 || true
+    local parts
+    parts=$(health | grep -oE '"(postgres|redis|docker|auth|sandbox)": *false' | cut -d'"' -f2 || true)
+    if grep -qx 'auth\|sandbox' <<<"$parts"; then
+        grep -x 'auth\|sandbox' <<<"$parts"
+    else
+        printf '%s' "$parts"
+    fi
 }
 
 explain_unhealthy() {
@@ -139,7 +183,7 @@ explain_unhealthy() {
     parts=$(unhealthy_parts)
     if [ -z "$parts" ]; then
         for name in "${SERVICES[@]}"; do
-            service_is_steady "$name" || parts+=${parts:+$'\n'}$name
+            service_is_up "$name" || parts+=${parts:+$'\n'}$name
         done
     fi
     parts=${parts:-gateway}

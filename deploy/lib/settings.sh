@@ -22,10 +22,16 @@ SANDBOX_SETTINGS=(
     TIER_{FREE,PRO,ENTERPRISE}_{SANDBOXES,MEMORY_MB,CPU_MILLI,PIDS,LIFETIME_H}
 )
 MIGRATE_SETTINGS=(DATABASE_URL MIGRATIONS_DIR)
+DEPLOY_SETTINGS=(INSIEN_STATE_DIR INSIEN_BUILD_TYPE INSIEN_ADMIN_EMAIL INSIEN_API_URL DOCKERD_OPTIONS)
 # Never written into a file of settings, only into a file of their own.
 SECRET_SETTINGS=(
     DATABASE_URL REDIS_URL KEY_CACHE_SECRET CLERK_SECRET_KEY CLERK_JWT_KEY AGENT_JWT_SECRET
 )
+
+is_setting() {
+    [[ " ${COMMON_SETTINGS[*]} ${GATEWAY_SETTINGS[*]} ${AUTH_SETTINGS[*]} ${SANDBOX_SETTINGS[*]} \
+        ${MIGRATE_SETTINGS[*]} ${DEPLOY_SETTINGS[*]} ${SECRET_SETTINGS[*]/%/_FILE} " == *" $1 "* ]]
+}
 
 is_secret() {
     [[ " ${SECRET_SETTINGS[*]} " == *" $1 "* ]]
@@ -41,6 +47,8 @@ read_dotenv() {
             die "deploy/.env line $number is not NAME=value: write one variable a line."
         name=${BASH_REMATCH[2]}
         value=${BASH_REMATCH[3]}
+        is_setting "$name" ||
+            die "deploy/.env line $number: there is no setting $name; see deploy/.env.example."
         value=${value%"${value##*[![:space:]]}"}
         if [[ $value =~ ^\"(.*)\"$ || $value =~ ^\'(.*)\'$ ]]; then
             value=${BASH_REMATCH[1]}
@@ -54,10 +62,17 @@ require_port() {
         die "$1 is '${!1}': set it to a port number from 1 to 65535."
 }
 
+# The folder that holds what one deployment knows.
+find_state() {
+    [ ! -f "$DEPLOY_DIR/.env" ] || read_dotenv "$DEPLOY_DIR/.env"
+    STATE_DIR=${INSIEN_STATE_DIR:-$DEPLOY_DIR/state}
+    [[ $STATE_DIR == /* ]] || STATE_DIR=$PWD/$STATE_DIR
+}
+
 # Every path of this instance. The state folder holds what one deployment knows; what other users of
 # the machine must reach (programs, data of PostgreSQL) is in DATA_DIR, see data.sh.
 load_settings() {
-    [ ! -f "$DEPLOY_DIR/.env" ] || read_dotenv "$DEPLOY_DIR/.env"
+    find_state
     export INSIEN_INSTANCE=${INSIEN_INSTANCE:-insien}
     export INSIEN_RUN_DIR=${INSIEN_RUN_DIR:-/run/insien}
     export INSIEN_BUILD_TYPE=${INSIEN_BUILD_TYPE:-Release}
@@ -68,7 +83,7 @@ load_settings() {
     unset DOCKER_CONTEXT # would win over DOCKER_HOST
 
     [[ $INSIEN_INSTANCE =~ ^[a-z0-9][a-z0-9-]{0,15}$ ]] ||
-        die "INSIEN_INSTANCE is '$INSIEN_INSTANCE': use at most 16 of a-z, 0-9 and '-'."
+        die "INSIEN_INSTANCE is '$INSIEN_INSTANCE': use at most 16 of a-z, 0-9 and '-', beginning with a letter or digit."
     [[ $INSIEN_RUN_DIR == /* && ${#INSIEN_RUN_DIR} -le 48 ]] ||
         die "INSIEN_RUN_DIR is '$INSIEN_RUN_DIR': use an absolute path of at most 48 bytes (paths of sockets are short)."
     require_port PORT
@@ -83,8 +98,6 @@ load_settings() {
     export INSIEN_WS_URL=${INSIEN_WS_URL:-ws://$host:$WS_PORT}
     INSIEN_ADMIN_EMAIL=${INSIEN_ADMIN_EMAIL:-admin@localhost}
 
-    STATE_DIR=${INSIEN_STATE_DIR:-$DEPLOY_DIR/state}
-    [[ $STATE_DIR == /* ]] || STATE_DIR=$PWD/$STATE_DIR
     DATA_DIR=$(data_place "$STATE_DIR")
     LOG_DIR=$STATE_DIR/log
     SERVICE_DIR=$STATE_DIR/service

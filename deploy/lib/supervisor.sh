@@ -68,11 +68,29 @@ service_is_up() {
     service_is_defined "$1" && sv status "$SERVICE_DIR/$1" 2>/dev/null | grep -q '^run:'
 }
 
-# Up long enough not to be one that falls over and over.
-service_is_steady() {
-    local seconds
-    seconds=$(sv status "$SERVICE_DIR/$1" 2>/dev/null | sed -nE 's/^run: .*: \(pid [0-9]+\) ([0-9]+)s.*/\1/p' | head -n 1)
-    [ "${seconds:-0}" -ge 5 ]
+# Prints "PID SECONDS" of a service that is up, else nothing.
+service_life() {
+    sv status "$SERVICE_DIR/$1" 2>/dev/null | sed -nE 's/^run: [^:]*: \(pid ([0-9]+)\) ([0-9]+)s.*/\1 \2/p'
+}
+
+STEADY_S=3      # runit counts whole seconds: the true age is more than STEADY_S - 1
+STEADY_WITHIN_S=12
+LIVES=3         # a service that has been so many processes meanwhile keeps dying
+
+# Waits until the service has been one process for a while; false when it keeps dying.
+service_gets_steady() {
+    local pid age seen='' lives=0 deadline=$((SECONDS + STEADY_WITHIN_S))
+    while [ "$SECONDS" -lt "$deadline" ] && [ "$lives" -lt "$LIVES" ]; do
+        pid='' age=0
+        read -r pid age < <(service_life "$1") || true
+        if [ -n "$pid" ]; then
+            [ "$age" -lt "$STEADY_S" ] || return 0
+            [ "$pid" = "$seen" ] || lives=$((lives + 1))
+            seen=$pid
+        fi
+        sleep 0.1
+    done
+    return 1
 }
 
 service_is_supervised() {

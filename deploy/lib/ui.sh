@@ -24,7 +24,7 @@ die() {
 # show_tail FILE: the last lines of a log, indented, repetitions left out.
 show_tail() {
     [ -s "$1" ] || return 0
-    tail -n 200 "$1" | sed 's/"time":"[^"]*",//' | cut -c1-300 | uniq | tail -n 15 | sed 's/^/    | /' >&2
+    tail -n 200 "$1" | sed 's/"time":"[^"]*",//' | cut -c1-300 | awk '!seen[$0]++' | tail -n 15 | sed 's/^/    | /' >&2
 }
 
 # quietly SENTENCE COMMAND...: runs the command with its output in the log; when it fails, shows the

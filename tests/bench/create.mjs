@@ -7,13 +7,14 @@ import { docker, until } from '../support/stack.mjs';
 import { inMs, median, spread, timed } from './statistics.mjs';
 
 const ROUNDS = 15;
+const socketPath = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '');
 const engine = new http.Agent({ keepAlive: true });
 
 function engineCall(method, path, body) {
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   return new Promise((resolve, reject) => {
     const request = http.request({
-      socketPath: '/var/run/docker.sock', path: `/v1.41${path}`, method, agent: engine,
+      socketPath, path: `/v1.41${path}`, method, agent: engine,
       headers: bytes === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': bytes.length },
     }, (reply) => {
       let text = '';

@@ -31,7 +31,12 @@ count() {
     say "$1" "$2 passed, $3 failed in $PART_SECONDS s"
     [ "$3" -gt 0 ] || return 0
     FAILURES+=("$1")
-    tail -n "$SHOWN_LINES" "$TEST_LOG_DIR/$1.log" | cut -c1-400 | sed 's/^/    | /' >&2
+    what_went_wrong "$TEST_LOG_DIR/$1.log" | cut -c1-400 | sed 's/^/    | /' >&2
+}
+
+# Of Node's tests those that failed, of anything else the end.
+what_went_wrong() {
+    grep -E -A 25 '^ *not ok' "$1" | head -n "$SHOWN_LINES" | grep . || tail -n "$SHOWN_LINES" "$1"
 }
 
 # check NAME SECONDS PROGRAM...: one thing that holds or does not; false when it does not.

@@ -55,7 +55,8 @@ let clean = 0;
 mkdirSync(cacheDir, { recursive: true });
 await Promise.all(cpus().map(async () => {
   for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-    clean += await tidy(entry, version) ? 1 : 0;
+    const isClean = await tidy(entry, version); // not in the next line: the cores would overwrite each other
+    clean += isClean ? 1 : 0;
   }
 }));
 console.log(`${clean} of ${total} files are clean`);
