@@ -52,7 +52,7 @@ static void request_configure(const struct requests *requests, const struct repl
         reply_refuse(reply, "invalid_request", VIEW("token: is no token"));
         return;
     }
-    if (!was_configured) {
+    if (!was_configured && requests->processes != NULL) {
         exec_warm_up(requests);
     }
     struct str out;
