@@ -27,7 +27,7 @@ struct sandbox_cache {
 };
 
 struct sandbox_fetch {
-    struct list prefetch; /* linked when nobody waits for it */
+    struct list prefetch;        /* linked when nobody waits for it */
     struct sandbox_cache *cache; /* borrowed */
     struct ipc_call *call;
     uint64_t generation;
