@@ -113,12 +113,22 @@ start_stand_in() {
     STAND_IN_PID=$!
 }
 
+# A run of another clone that was killed leaves its marks behind, and they would be respected.
+forget_dead_runs() {
+    local mark owner
+    for mark in "$INSIEN_RUN_DIR/.state-folder" "/run/lock/insien-$INSIEN_INSTANCE"; do
+        owner=$(cat "$mark" 2>/dev/null) || continue
+        pgrep -f "runsvdir -P $owner/service" >/dev/null || rm -f "$mark"
+    done
+}
+
 # The files in this order: what changes the stack for all comes last.
 part_stack() {
     local file name late=(deploy readme outages crash logs)
     start_stand_in
     STACK_IS_UP=yes
     say stack "starting (logs in $TEST_LOG_DIR)"
+    forget_dead_runs
     check up 900 "$ROOT/deploy/up" || return 0
     for file in "$ROOT"/tests/integration/*.test.mjs; do
         name=$(basename "$file" .test.mjs)
