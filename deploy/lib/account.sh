@@ -18,12 +18,18 @@ kept_key() {
     [ ! -r "$ENV_FILE" ] || (INSIEN_API_KEY='' && . "$ENV_FILE" && printf '%s' "$INSIEN_API_KEY")
 }
 
+issue_first_key() {
+    INSIEN_API_KEY=$(issue_key "$INSIEN_ADMIN_EMAIL" enterprise 2>>"$STEP_LOG")
+}
+
 ensure_key() {
     INSIEN_API_KEY=$(kept_key)
     if [ -z "$INSIEN_API_KEY" ] || [ "$(status_with_key "$INSIEN_API_KEY")" = 401 ]; then
         say key "issuing one for $INSIEN_ADMIN_EMAIL (tier enterprise)"
-        INSIEN_API_KEY=$(issue_key "$INSIEN_ADMIN_EMAIL" enterprise 2>>"$STEP_LOG") ||
-            die "no API key can be issued: see the end of $STEP_LOG."
+        if ! wait_until 10 issue_first_key; then
+            show_tail "$STEP_LOG"
+            die "no API key can be issued: the lines above say why."
+        fi
     fi
     {
         print_assignment INSIEN_API_URL "$INSIEN_API_URL"
