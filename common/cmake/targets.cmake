@@ -17,8 +17,7 @@ function(insien_unit_test name)
     add_executable(test_${name} ${arg_SOURCES})
     target_link_libraries(test_${name} PRIVATE ${arg_LIBS} PkgConfig::CMOCKA)
     add_test(NAME ${name} COMMAND test_${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 120 ENVIRONMENT
-        "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 120)
 endfunction()
 
 # insien_fuzz_target(name SOURCES a.c ... LIBS lib ...): a libFuzzer program in the Fuzz build; in

@@ -1,180 +1,193 @@
 #include "common/ipc/client.h"
 
 #include "common/base/clock.h"
-#include "common/event/mailbox.h"
-#include "common/ipc/closing.h"
-#include "common/ipc/wire.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/ipc/channel.h"
 
 #include <assert.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
     IPC_RECONNECT_MIN_MS = 10,
     IPC_RECONNECT_MAX_MS = 500,
+    IPC_DIAL_WAIT_MS = 5000,
     IPC_RETURN_WAIT_MS = 3000, /* how long a peer that went may take to come back */
     IPC_SEND_WAIT_MIN_MS = 50,
     IPC_PEER_SIZE = 32,
     IPC_URL_SIZE = 160,
 };
 
-/* What nng's threads know about; it outlives the client by as long as they may call. */
-struct presence {
-    _Atomic int connected;   /* peers */
-    _Atomic int64_t lost_ms; /* monotonic: when the last peer went, or the client began */
-};
-
 struct ipc_client {
     struct loop *loop;       /* borrowed */
     struct mailbox *mailbox; /* owned */
-    nng_socket socket;       /* owned */
-    bool has_socket;
     bool closing;
-    struct list calls;
+    struct list peers; /* whoever was given a call goes to the end */
+    size_t connected_count;
+    int64_t lost_ms;        /* monotonic: when the last connection went, or the client began */
+    struct list waiting;    /* calls that no peer has */
+    struct map calls_by_id; /* those that a peer has */
     size_t call_count;
-    char peer[IPC_PEER_SIZE];
-    struct presence *presence; /* owned */
+    uint64_t last_id;
+    char name[IPC_PEER_SIZE];
     struct loop_corpse corpse;
 };
 
-enum call_state { CALL_SENDING, CALL_RECEIVING };
-
-struct ipc_call {
-    struct letter letter; /* in the mailbox from post to delivery */
-    struct list node;     /* in the client's calls */
+/* A process that answers calls, connected or not. */
+struct peer {
+    struct list node; /* in the client's peers */
     struct ipc_client *client;
-    enum call_state state;
-    nng_ctx ctx;
-    bool has_ctx;
-    nng_aio *aio; /* owned; in flight, or its letter is */
+    char url[IPC_URL_SIZE];
+    nng_stream_dialer *dialer; /* owned */
+    nng_aio *dialing;          /* owned */
+    struct letter dialed;      /* in the mailbox from the end of a dial to delivery */
+    struct timer redial;
+    int64_t pause_ms;            /* before the next dial */
+    struct ipc_channel *channel; /* owned; NULL while there is no connection */
+    struct list calls;           /* which it has */
+};
+
+/* Without a peer it is in the client's waiting; with one in that peer's calls and in calls_by_id.
+ */
+struct ipc_call {
+    struct list node;
+    struct map_node by_id;
+    uint64_t id;
+    struct ipc_client *client;
+    struct timer timer; /* until it has waited long enough for a peer, or for the answer */
     int64_t deadline_ms;
     bool repeatable;
-    ipc_reply_fn *done; /* NULL: cancelled */
+    ipc_reply_fn *done;
     void *arg;
     struct ipc_request request; /* its body is in body */
     char body[];
 };
 
-/* On a thread of nng. */
-static void on_nng_thread(void *arg)
+static timer_fn on_call_timer, on_redial;
+
+static bool call_is_sent(const struct ipc_call *call)
 {
-    struct ipc_call *call = arg;
-    mailbox_post(call->client->mailbox, &call->letter);
+    return call->by_id.mapped;
 }
 
-static void close_ctx(struct ipc_call *call)
+static void detach(struct ipc_call *call)
 {
-    if (call->has_ctx) {
-        (void)nng_ctx_close(call->ctx);
-        call->has_ctx = false;
-    }
+    list_remove(&call->node);
+    map_remove(&call->client->calls_by_id, &call->by_id);
 }
 
 static void call_free(struct ipc_call *call)
 {
-    list_remove(&call->node);
+    detach(call);
     call->client->call_count--;
-    close_ctx(call);
-    nng_aio_free(call->aio);
+    timer_close(&call->timer);
     free(call);
 }
 
-/* The only way out of a call that was begun. done may close the client. */
+/* The only way out of a call that was begun, but for cancelling. done may close the client. */
 static void finish(struct ipc_call *call, const struct view *body, const struct err *err)
 {
     ipc_reply_fn *done = call->done;
     void *arg = call->arg;
     call_free(call);
-    if (done != NULL) {
-        done(body, err, arg);
-    }
-}
-
-bool ipc_client_is_connected(const struct ipc_client *client)
-{
-    return atomic_load(&client->presence->connected) > 0;
-}
-
-/* A peer that has been away for long is not waited for. */
-static int64_t send_wait_ms(const struct ipc_call *call, int64_t now_ms)
-{
-    int64_t wait_ms = IPC_RETURN_WAIT_MS;
-    if (!ipc_client_is_connected(call->client)) {
-        wait_ms -= now_ms - atomic_load(&call->client->presence->lost_ms);
-        wait_ms = wait_ms > IPC_SEND_WAIT_MIN_MS ? wait_ms : IPC_SEND_WAIT_MIN_MS;
-    }
-    int64_t left_ms = call->deadline_ms - now_ms;
-    return wait_ms < left_ms ? wait_ms : left_ms;
-}
-
-/* Below zero a duration means something else to nng. */
-static void set_timeout(struct ipc_call *call, int64_t timeout_ms)
-{
-    int64_t bounded = timeout_ms < 0 ? 0 : timeout_ms;
-    nng_aio_set_timeout(call->aio, bounded > INT32_MAX ? INT32_MAX : (nng_duration)bounded);
-}
-
-static bool begin_send(struct ipc_call *call, struct err *err)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    call->request.timeout_ms = call->deadline_ms - now_ms;
-    struct str text = STR_INIT(IPC_MESSAGE_MAX);
-    nng_msg *message = NULL;
-    bool ok = ipc_request_write(&call->request, &text, err) &&
-              ipc_message_new(str_view(&text), &message, err);
-    str_free(&text);
-    if (!ok) {
-        return false;
-    }
-    call->state = CALL_SENDING;
-    nng_aio_set_msg(call->aio, message);
-    set_timeout(call, send_wait_ms(call, now_ms));
-    nng_ctx_send(call->ctx, call->aio);
-    return true;
-}
-
-static void begin_receive(struct ipc_call *call)
-{
-    call->state = CALL_RECEIVING;
-    set_timeout(call, call->deadline_ms - clock_monotonic_ms());
-    nng_ctx_recv(call->ctx, call->aio);
+    done(body, err, arg);
 }
 
 static void fail(struct ipc_call *call, enum err_code code, const char *why)
 {
     struct err err = {0};
-    err_set(&err, code, "%s: %s: %s", call->client->peer, call->request.method, why);
+    err_set(&err, code, "%s: %s: %s", call->client->name, call->request.method, why);
     finish(call, NULL, &err);
 }
 
-static void on_failure(struct ipc_call *call, int result)
+bool ipc_client_is_connected(const struct ipc_client *client)
 {
-    bool peer_died = result == NNG_ECONNRESET && call->state == CALL_RECEIVING;
-    bool has_time = call->deadline_ms > clock_monotonic_ms();
-    struct err ignored = {0};
-    if (peer_died && call->repeatable && has_time && begin_send(call, &ignored)) {
-        return;
-    }
-    if (result == NNG_ETIMEDOUT && (call->state == CALL_RECEIVING || !has_time)) {
+    return client->connected_count > 0;
+}
+
+static int64_t left_ms(const struct ipc_call *call)
+{
+    int64_t left = call->deadline_ms - clock_monotonic_ms();
+    return left > 0 ? left : 0;
+}
+
+/* A peer that has been away for long is not waited for. */
+static void wait_for_peer(struct ipc_call *call)
+{
+    int64_t wait_ms = IPC_RETURN_WAIT_MS - (clock_monotonic_ms() - call->client->lost_ms);
+    wait_ms = wait_ms > IPC_SEND_WAIT_MIN_MS ? wait_ms : IPC_SEND_WAIT_MIN_MS;
+    int64_t left = left_ms(call);
+    detach(call);
+    list_append(&call->client->waiting, &call->node);
+    timer_arm(&call->timer, wait_ms < left ? wait_ms : left);
+}
+
+static void on_call_timer(void *arg)
+{
+    struct ipc_call *call = arg;
+    if (call_is_sent(call) || left_ms(call) == 0) {
         fail(call, ERR_TIMEOUT, "no answer in time");
-    } else if (result == NNG_ETIMEDOUT) {
-        fail(call, ERR_UNAVAILABLE, "not connected");
     } else {
-        fail(call, ERR_UNAVAILABLE, nng_strerror(result));
+        fail(call, ERR_UNAVAILABLE, "not connected");
     }
 }
 
-static void on_reply(struct ipc_call *call)
+/* One after the other. */
+static struct peer *next_peer(struct ipc_client *client)
 {
+    for (LIST_EACH(node, &client->peers)) {
+        struct peer *peer = LIST_ENTRY(node, struct peer, node);
+        if (peer->channel != NULL) {
+            list_remove(&peer->node);
+            list_append(&client->peers, &peer->node);
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static bool give(struct ipc_call *call, struct peer *peer, struct err *err)
+{
+    struct str text = STR_INIT(IPC_MESSAGE_MAX);
+    call->request.timeout_ms = left_ms(call);
+    bool ok = ipc_request_write(&call->request, &text, err) &&
+              ipc_channel_send(peer->channel, call->id, str_view(&text), err);
+    str_free(&text);
+    if (ok) {
+        const struct view key = {(const char *)&call->id, sizeof call->id};
+        detach(call);
+        list_append(&peer->calls, &call->node);
+        map_insert(&call->client->calls_by_id, &call->by_id, key);
+        timer_arm(&call->timer, left_ms(call));
+    }
+    return ok;
+}
+
+static void give_waiting(struct ipc_client *client, struct peer *peer)
+{
+    struct list *node;
+    while (peer->channel != NULL && (node = list_pop(&client->waiting)) != NULL) {
+        struct ipc_call *call = LIST_ENTRY(node, struct ipc_call, node);
+        struct err err = {0};
+        if (!give(call, peer, &err)) {
+            finish(call, NULL, &err); /* may close the client, and with it the channel */
+        }
+    }
+}
+
+static void on_frame(const struct ipc_frame *frame, void *arg)
+{
+    struct peer *peer = arg;
+    const struct view key = {(const char *)&frame->id, sizeof frame->id};
+    struct map_node *node = map_find(&peer->client->calls_by_id, key);
+    if (node == NULL) {
+        return; /* nobody waits for it any more */
+    }
+    struct ipc_call *call = MAP_ENTRY(node, struct ipc_call, by_id);
     struct err err = {0};
     struct ipc_reply reply;
-    nng_msg *message = nng_aio_get_msg(call->aio);
-    const struct view text = {nng_msg_body(message), nng_msg_len(message)};
-    AUTO(json_doc_release) struct json_doc *doc = ipc_reply_read(text, &reply, &err);
-    nng_msg_free(message);
+    AUTO(json_doc_release) struct json_doc *doc = ipc_reply_read(frame->text, &reply, &err);
     if (doc == NULL) {
         fail(call, ERR_INTERNAL, err.message);
     } else if (reply.ok) {
@@ -184,83 +197,138 @@ static void on_reply(struct ipc_call *call)
     }
 }
 
-/* On the loop. A cancelled call comes here too, for its memory. */
-static void on_delivered(struct letter *letter)
+static void dial(struct peer *peer)
 {
-    struct ipc_call *call = LIST_ENTRY(letter, struct ipc_call, letter);
-    int result = nng_aio_result(call->aio);
-    bool wanted = call->done != NULL;
-    if (result != 0 && call->state == CALL_SENDING) {
-        nng_msg_free(nng_aio_get_msg(call->aio)); /* still ours: it was not sent */
+    nng_stream_dialer_dial(peer->dialer, peer->dialing);
+}
+
+static void on_redial(void *arg)
+{
+    dial(arg);
+}
+
+static void dial_later(struct peer *peer)
+{
+    timer_arm(&peer->redial, peer->pause_ms);
+    peer->pause_ms *= 2;
+    if (peer->pause_ms > IPC_RECONNECT_MAX_MS) {
+        peer->pause_ms = IPC_RECONNECT_MAX_MS;
     }
-    if (result == 0 && call->state == CALL_RECEIVING && !wanted) {
-        nng_msg_free(nng_aio_get_msg(call->aio));
+}
+
+/* What it had in hand is asked again where that does no harm. */
+static void on_lost(const struct err *err, void *arg)
+{
+    struct peer *peer = arg;
+    struct ipc_client *client = peer->client;
+    struct list *node;
+    log_info("ipc.lost", LOG_STR("peer", client->name), LOG_ERR(err));
+    ipc_channel_close(TAKE(peer->channel));
+    client->connected_count--;
+    client->lost_ms = clock_monotonic_ms();
+    dial_later(peer);
+    while ((node = list_pop(&peer->calls)) != NULL) {
+        struct ipc_call *call = LIST_ENTRY(node, struct ipc_call, node);
+        if (call->repeatable && left_ms(call) > 0) {
+            wait_for_peer(call);
+        } else {
+            fail(call, ERR_UNAVAILABLE, "the peer went with the call in hand");
+        }
     }
-    if (!wanted) {
-        call_free(call);
-    } else if (result != 0) {
-        on_failure(call, result);
-    } else if (call->state == CALL_SENDING) {
-        begin_receive(call);
-    } else {
-        on_reply(call);
+    struct peer *other = client->closing ? NULL : next_peer(client);
+    if (other != NULL) {
+        give_waiting(client, other);
     }
+}
+
+static void connect_to(struct peer *peer, nng_stream *stream)
+{
+    static const struct ipc_channel_handlers handlers = {on_frame, on_lost};
+    struct ipc_client *client = peer->client;
+    struct err err = {0};
+    peer->channel = ipc_channel_new(client->loop, client->mailbox, stream, &handlers, peer, &err);
+    if (peer->channel == NULL) {
+        log_error("ipc.connect_failed", LOG_STR("peer", client->name), LOG_ERR(&err));
+        dial_later(peer);
+        return;
+    }
+    log_info("ipc.connected", LOG_STR("peer", client->name));
+    peer->pause_ms = IPC_RECONNECT_MIN_MS;
+    client->connected_count++;
+    give_waiting(client, peer);
 }
 
 /* On a thread of nng. */
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void on_nng_thread(void *arg)
 {
-    (void)pipe;
-    struct presence *presence = arg;
-    if (event == NNG_PIPE_EV_ADD_PRE) {
-        (void)atomic_fetch_add(&presence->connected, 1);
-    } else if (atomic_fetch_sub(&presence->connected, 1) == 1) {
-        atomic_store(&presence->lost_ms, clock_monotonic_ms());
+    struct peer *peer = arg;
+    mailbox_post(peer->client->mailbox, &peer->dialed);
+}
+
+static void on_dialed(struct letter *letter)
+{
+    struct peer *peer = LIST_ENTRY(letter, struct peer, dialed);
+    int failure = nng_aio_result(peer->dialing);
+    if (failure == 0 && peer->client->closing) {
+        nng_stream_free(nng_aio_get_output(peer->dialing, 0));
+    } else if (failure == 0) {
+        connect_to(peer, nng_aio_get_output(peer->dialing, 0));
+    } else if (!peer->client->closing) {
+        dial_later(peer);
     }
 }
 
-static bool dial(struct ipc_client *client, struct view url, struct err *err)
+static void peer_free(struct peer *peer)
 {
-    char text[IPC_URL_SIZE];
-    if (!view_copy(url, text, sizeof text)) {
-        return err_set(err, ERR_INVALID, "%s: an IPC URL is too long", client->peer);
+    timer_close(&peer->redial);
+    nng_aio_free(peer->dialing);
+    if (peer->dialer != NULL) {
+        nng_stream_dialer_free(peer->dialer);
     }
-    int failure = nng_dial(client->socket, text, NULL, NNG_FLAG_NONBLOCK);
-    return failure == 0 || err_set(err, ERR_INVALID, "%s: can't dial %s: %s", client->peer, text,
-                                   nng_strerror(failure));
+    free(peer);
 }
 
-static bool dial_all(struct ipc_client *client, const char *urls, struct err *err)
+static bool add_peer(struct ipc_client *client, struct view url, struct err *err)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (peer == NULL) {
+        return err_set(err, ERR_INTERNAL, "%s: out of memory", client->name);
+    }
+    peer->client = client;
+    peer->dialed.on_delivered = on_dialed;
+    peer->pause_ms = IPC_RECONNECT_MIN_MS;
+    list_init(&peer->calls);
+    list_append(&client->peers, &peer->node);
+    if (!view_copy(url, peer->url, sizeof peer->url)) {
+        return err_set(err, ERR_INVALID, "%s: an IPC URL is too long", client->name);
+    }
+    int failure = nng_stream_dialer_alloc(&peer->dialer, peer->url);
+    if (failure != 0) {
+        return err_set(err, ERR_INVALID, "%s: can't dial %s: %s", client->name, peer->url,
+                       nng_strerror(failure));
+    }
+    failure = nng_aio_alloc(&peer->dialing, on_nng_thread, peer);
+    if (failure != 0) {
+        return err_set(err, ERR_INTERNAL, "%s: %s", client->name, nng_strerror(failure));
+    }
+    nng_aio_set_timeout(peer->dialing, IPC_DIAL_WAIT_MS);
+    if (!timer_open(&peer->redial, client->loop, on_redial, peer, err)) {
+        return false;
+    }
+    dial(peer);
+    return true;
+}
+
+static bool add_peers(struct ipc_client *client, const char *urls, struct err *err)
 {
     struct view rest = view_of(urls);
     while (rest.len > 0) {
         const char *comma = memchr(rest.ptr, ',', rest.len);
         struct view url = {rest.ptr, comma == NULL ? rest.len : (size_t)(comma - rest.ptr)};
         rest = view_from(rest, comma == NULL ? rest.len : url.len + 1);
-        if (!dial(client, url, err)) {
+        if (!add_peer(client, url, err)) {
             return false;
         }
-    }
-    return true;
-}
-
-static bool open_socket(struct ipc_client *client, struct err *err)
-{
-    nng_socket *socket = &client->socket;
-    int failure = nng_req0_open(socket);
-    client->has_socket = failure == 0;
-    if (failure != 0 ||
-        /* Never sends again by itself: a "create" could run twice. */
-        (failure = nng_socket_set_ms(*socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) !=
-            0 ||
-        (failure = nng_socket_set_size(*socket, NNG_OPT_RECVMAXSZ, IPC_MESSAGE_MAX)) != 0 ||
-        (failure = nng_socket_set_ms(*socket, NNG_OPT_RECONNMINT, IPC_RECONNECT_MIN_MS)) != 0 ||
-        (failure = nng_socket_set_ms(*socket, NNG_OPT_RECONNMAXT, IPC_RECONNECT_MAX_MS)) != 0 ||
-        /* REM_POST comes for each ADD_PRE; ADD_POST may be left out. */
-        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client->presence)) != 0 ||
-        (failure = nng_pipe_notify(*socket, NNG_PIPE_EV_REM_POST, on_pipe, client->presence)) !=
-            0) {
-        return err_set(err, ERR_INTERNAL, "%s: nng: %s", client->peer, nng_strerror(failure));
     }
     return true;
 }
@@ -274,31 +342,39 @@ struct ipc_client *ipc_client_open(struct loop *loop, const char *urls, const ch
         return NULL;
     }
     client->loop = loop;
-    list_init(&client->calls);
-    (void)snprintf(client->peer, sizeof client->peer, "%s", peer);
-    client->presence = calloc(1, sizeof *client->presence);
-    if (client->presence == NULL) {
-        free(client);
-        err_set(err, ERR_INTERNAL, "%s: out of memory", peer);
-        return NULL;
-    }
-    atomic_store(&client->presence->lost_ms, clock_monotonic_ms());
+    client->lost_ms = clock_monotonic_ms();
+    list_init(&client->peers);
+    list_init(&client->waiting);
+    (void)snprintf(client->name, sizeof client->name, "%s", peer);
     client->mailbox = mailbox_new(loop, err);
-    if (client->mailbox == NULL || !open_socket(client, err) || !dial_all(client, urls, err)) {
+    if (client->mailbox == NULL || !map_init(&client->calls_by_id, err) ||
+        !add_peers(client, urls, err)) {
         ipc_client_close(client);
         return NULL;
     }
     return client;
 }
 
-/* At the end of the loop's turn: this may have been closed from inside a delivery. */
+/* At the end of the loop's turn: this may have been closed from inside a callback. */
 static void client_free(void *object)
 {
     struct ipc_client *client = object;
-    mailbox_free(client->mailbox); /* delivers: the calls free themselves */
-    assert(list_is_empty(&client->calls));
-    free(client->presence);
+    struct list *node;
+    mailbox_free(client->mailbox); /* delivers what the end of dials and channels left */
+    while ((node = list_pop(&client->peers)) != NULL) {
+        peer_free(LIST_ENTRY(node, struct peer, node));
+    }
+    assert(client->call_count == 0);
+    map_free(&client->calls_by_id);
     free(client);
+}
+
+static void forget_calls(struct list *calls)
+{
+    struct list *node;
+    while ((node = list_pop(calls)) != NULL) {
+        call_free(LIST_ENTRY(node, struct ipc_call, node));
+    }
 }
 
 void ipc_client_close(struct ipc_client *client)
@@ -307,27 +383,17 @@ void ipc_client_close(struct ipc_client *client)
         return;
     }
     client->closing = true;
-    for (LIST_EACH(node, &client->calls)) {
-        struct ipc_call *call = LIST_ENTRY(node, struct ipc_call, node);
-        call->done = NULL;
-        nng_aio_stop(call->aio); /* from here on its letter is in the mailbox */
-        close_ctx(call);
-    }
-    if (client->has_socket) {
-        ipc_close_behind(client->socket, TAKE(client->presence));
+    forget_calls(&client->waiting);
+    for (LIST_EACH(node, &client->peers)) {
+        struct peer *peer = LIST_ENTRY(node, struct peer, node);
+        forget_calls(&peer->calls);
+        timer_close(&peer->redial);
+        if (peer->dialing != NULL) {
+            nng_aio_stop(peer->dialing); /* from here on its letter, if any, is in the mailbox */
+        }
+        ipc_channel_close(TAKE(peer->channel));
     }
     loop_free_later(client->loop, &client->corpse, client_free, client);
-}
-
-static bool open_call(struct ipc_call *call, struct err *err)
-{
-    int failure = nng_aio_alloc(&call->aio, on_nng_thread, call);
-    if (failure == 0) {
-        failure = nng_ctx_open(&call->ctx, call->client->socket);
-        call->has_ctx = failure == 0;
-    }
-    return failure == 0 ||
-           err_set(err, ERR_INTERNAL, "%s: nng: %s", call->client->peer, nng_strerror(failure));
 }
 
 static struct ipc_call *call_new(struct ipc_client *client, const struct ipc_call_options *options,
@@ -335,25 +401,25 @@ static struct ipc_call *call_new(struct ipc_client *client, const struct ipc_cal
 {
     struct ipc_call *call = calloc(1, sizeof *call + body.len);
     if (call == NULL) {
-        err_set(err, ERR_INTERNAL, "%s: out of memory", client->peer);
+        err_set(err, ERR_INTERNAL, "%s: out of memory", client->name);
         return NULL;
     }
-    call->letter.on_delivered = on_delivered;
     call->client = client;
     client->call_count++;
-    list_append(&client->calls, &call->node);
+    call->id = ++client->last_id;
     call->deadline_ms = clock_monotonic_ms() + options->timeout_ms;
     call->repeatable = options->repeatable;
     memcpy(call->body, body.ptr, body.len);
     call->request.body = (struct view){call->body, body.len};
     if (!view_copy(view_of(options->method), call->request.method, IPC_METHOD_SIZE) ||
         !view_copy(view_of(options->request_id), call->request.request_id, IPC_REQUEST_ID_SIZE)) {
-        call_free(call);
         err_set(err, ERR_INTERNAL, "%s: the method's name or the request id is too long",
-                client->peer);
-        return NULL;
+                client->name);
+    } else if (timer_open(&call->timer, client->loop, on_call_timer, call, err)) {
+        return call;
     }
-    return call;
+    call_free(call);
+    return NULL;
 }
 
 struct ipc_call *ipc_call_begin(struct ipc_client *client, const struct ipc_call_options *options,
@@ -361,7 +427,7 @@ struct ipc_call *ipc_call_begin(struct ipc_client *client, const struct ipc_call
 {
     assert(body.len > 0);
     if (client->closing) {
-        err_set(err, ERR_UNAVAILABLE, "%s: shutting down", client->peer);
+        err_set(err, ERR_UNAVAILABLE, "%s: shutting down", client->name);
         return NULL;
     }
     if (client->call_count >= IPC_CALLS_MAX) {
@@ -372,17 +438,19 @@ struct ipc_call *ipc_call_begin(struct ipc_client *client, const struct ipc_call
     if (call == NULL) {
         return NULL;
     }
-    if (!open_call(call, err) || !begin_send(call, err)) {
+    call->done = done;
+    call->arg = arg;
+    struct peer *peer = next_peer(client);
+    if (peer == NULL) {
+        wait_for_peer(call);
+    } else if (!give(call, peer, err)) {
         call_free(call);
         return NULL;
     }
-    call->done = done;
-    call->arg = arg;
     return call;
 }
 
 void ipc_call_cancel(struct ipc_call *call)
 {
-    call->done = NULL;
-    nng_aio_cancel(call->aio); /* the letter comes, at once or with what ended it before */
+    call_free(call);
 }

@@ -1,4 +1,4 @@
-/* common/ipc/client.h: calls to another of our processes (nng REQ, one context a call). */
+/* common/ipc/client.h: calls to another of our processes, over a stream of nng. */
 #ifndef COMMON_IPC_CLIENT_H
 #define COMMON_IPC_CLIENT_H
 

@@ -2,136 +2,129 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/event/mailbox.h"
-#include "common/ipc/closing.h"
-#include "common/ipc/wire.h"
+#include "common/ipc/channel.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { IPC_EXCHANGES_WAITING = 4 }; /* kept ready for the next requests */
+enum {
+    IPC_PEERS_MAX = 256,       /* connections; further ones are closed at once */
+    IPC_ACCEPT_PAUSE_MS = 100, /* after a failure: out of descriptors, say */
+};
 
 static const struct view ipc_scheme = VIEW("ipc://");
 
 struct ipc_server {
-    struct loop *loop;       /* borrowed */
-    struct mailbox *mailbox; /* owned */
-    nng_socket socket;       /* owned */
-    bool has_socket;
+    struct loop *loop;             /* borrowed */
+    struct mailbox *mailbox;       /* owned */
+    nng_stream_listener *listener; /* owned */
+    nng_aio *accepting;            /* owned */
+    struct letter accepted;        /* in the mailbox from the end of an accept to delivery */
+    struct timer accept_again;
     bool closing;
     const struct ipc_method *methods; /* borrowed */
     size_t method_count;
     void *arg;
+    struct list peers;
+    size_t peer_count;
     struct list exchanges;
     size_t exchange_count;
-    size_t waiting_count; /* of those, in EXCHANGE_WAITING */
     struct loop_corpse corpse;
 };
 
-enum exchange_state {
-    EXCHANGE_WAITING,  /* for a request */
-    EXCHANGE_SERVING,  /* the handler has it */
-    EXCHANGE_REPLYING, /* nng has the reply */
+/* A connection from another process. */
+struct peer {
+    struct list node; /* in the server's peers */
+    struct ipc_server *server;
+    struct ipc_channel *channel; /* owned */
+    struct list exchanges;       /* it waits for */
+    struct loop_corpse corpse;
 };
 
-/* A context of nng, used for one request after the other. */
 struct ipc_exchange {
-    struct letter letter;      /* in the mailbox from post to delivery */
     struct list node;          /* in the server's exchanges */
+    struct list peer_node;     /* in the peer's */
     struct ipc_server *server; /* NULL once that is closed */
-    enum exchange_state state;
-    nng_ctx ctx;
-    bool has_ctx;
-    nng_aio *aio;         /* owned */
-    struct json_doc *doc; /* owned; of the request being served */
+    struct peer *peer;         /* NULL once that has left */
+    uint64_t id;
+    struct json_doc *doc; /* owned */
     struct ipc_request request;
     int64_t deadline_ms; /* monotonic */
 };
 
-/* On a thread of nng. */
-static void on_nng_thread(void *arg)
+static void pause_peers(struct ipc_server *server)
 {
-    struct ipc_exchange *exchange = arg;
-    mailbox_post(exchange->server->mailbox, &exchange->letter);
+    for (LIST_EACH(node, &server->peers)) {
+        ipc_channel_pause(LIST_ENTRY(node, struct peer, node)->channel);
+    }
 }
 
-static void close_ctx(struct ipc_exchange *exchange)
+static void resume_peers(struct ipc_server *server)
 {
-    if (exchange->has_ctx) {
-        (void)nng_ctx_close(exchange->ctx);
-        exchange->has_ctx = false;
+    for (LIST_EACH(node, &server->peers)) {
+        ipc_channel_resume(LIST_ENTRY(node, struct peer, node)->channel);
     }
+}
+
+/* The handler still has it and will free it by replying. */
+static void forget(struct ipc_exchange *exchange)
+{
+    list_remove(&exchange->node);
+    list_remove(&exchange->peer_node);
+    exchange->server = NULL;
+    exchange->peer = NULL;
 }
 
 static void exchange_free(struct ipc_exchange *exchange)
 {
-    if (exchange->server != NULL) {
-        list_remove(&exchange->node);
-        exchange->server->exchange_count--;
-    }
-    close_ctx(exchange);
-    nng_aio_free(exchange->aio);
+    struct ipc_server *server = exchange->server;
+    forget(exchange);
     json_doc_free(exchange->doc);
     free(exchange);
-}
-
-static void wait_for_request(struct ipc_exchange *exchange)
-{
-    json_doc_free(exchange->doc);
-    exchange->doc = NULL;
-    exchange->state = EXCHANGE_WAITING;
-    exchange->server->waiting_count++;
-    nng_ctx_recv(exchange->ctx, exchange->aio);
+    if (server != NULL && server->exchange_count-- == IPC_EXCHANGES_MAX) {
+        resume_peers(server);
+    }
 }
 
 static void send_reply(struct ipc_exchange *exchange, const struct ipc_reply *reply)
 {
     struct err err = {0};
     struct str text = STR_INIT(IPC_MESSAGE_MAX);
-    nng_msg *message = NULL;
     bool ok = ipc_reply_write(reply, &text, &err);
     if (!ok && reply->ok) { /* too large: that itself can be said */
         const struct ipc_reply instead = {.error = err};
         str_clear(&text);
         ok = ipc_reply_write(&instead, &text, &err);
     }
-    ok = ok && ipc_message_new(str_view(&text), &message, &err);
+    ok = ok && ipc_channel_send(exchange->peer->channel, exchange->id, str_view(&text), &err);
     str_free(&text);
     if (!ok) { /* the caller's deadline tells it */
         log_error("ipc.reply_lost", LOG_STR("method", exchange->request.method),
                   LOG_STR("request_id", exchange->request.request_id), LOG_ERR(&err));
-        wait_for_request(exchange);
-        return;
     }
-    exchange->state = EXCHANGE_REPLYING;
-    nng_aio_set_msg(exchange->aio, message);
-    nng_ctx_send(exchange->ctx, exchange->aio);
+}
+
+static void end(struct ipc_exchange *exchange, const struct ipc_reply *reply)
+{
+    if (exchange->peer != NULL) {
+        send_reply(exchange, reply);
+    }
+    exchange_free(exchange);
 }
 
 void ipc_reply_ok(struct ipc_exchange *exchange, struct view body)
 {
-    assert(exchange->state == EXCHANGE_SERVING);
-    if (exchange->server == NULL) {
-        exchange_free(exchange);
-        return;
-    }
     const struct ipc_reply reply = {.ok = true, .body = body};
-    send_reply(exchange, &reply);
+    end(exchange, &reply);
 }
 
 void ipc_reply_error(struct ipc_exchange *exchange, const struct err *err)
 {
-    assert(exchange->state == EXCHANGE_SERVING && err->code != ERR_NONE);
-    if (exchange->server == NULL) {
-        exchange_free(exchange);
-        return;
-    }
+    assert(err->code != ERR_NONE);
     const struct ipc_reply reply = {.error = *err};
-    send_reply(exchange, &reply);
+    end(exchange, &reply);
 }
 
 int64_t ipc_exchange_remaining_ms(const struct ipc_exchange *exchange)
@@ -150,21 +143,19 @@ static const struct ipc_method *find_method(const struct ipc_server *server, con
     return NULL;
 }
 
-static void serve(struct ipc_exchange *exchange)
+/* Whoever is given the exchange frees it. */
+static void serve(struct ipc_exchange *exchange, struct view text)
 {
     struct ipc_server *server = exchange->server;
     struct err err = {0};
-    nng_msg *message = nng_aio_get_msg(exchange->aio);
-    const struct view text = {nng_msg_body(message), nng_msg_len(message)};
     exchange->doc = ipc_request_read(text, &exchange->request, &err);
-    nng_msg_free(message);
     if (exchange->doc == NULL) {
         log_error("ipc.bad_request", LOG_ERR(&err));
         ipc_reply_error(exchange, &err);
         return;
     }
     if (exchange->request.timeout_ms <= 0) { /* nobody waits for the answer any more */
-        wait_for_request(exchange);
+        exchange_free(exchange);
         return;
     }
     exchange->deadline_ms = clock_monotonic_ms() + exchange->request.timeout_ms;
@@ -178,107 +169,132 @@ static void serve(struct ipc_exchange *exchange)
     method->handle(exchange, &exchange->request, server->arg);
 }
 
-static bool open_exchange(struct ipc_server *server, struct err *err);
-
-/* Grows the number of exchanges with what is being served, so that slow requests do not keep quick
- * ones waiting. */
-static void keep_waiting(struct ipc_server *server)
+static void on_frame(const struct ipc_frame *frame, void *arg)
 {
-    struct err err = {0};
-    while (server->waiting_count < IPC_EXCHANGES_WAITING &&
-           server->exchange_count < IPC_EXCHANGES_MAX) {
-        if (!open_exchange(server, &err)) {
-            log_error("ipc.exchange_failed", LOG_ERR(&err));
-            return;
-        }
-    }
-}
-
-static void on_request(struct ipc_exchange *exchange, int result)
-{
-    struct ipc_server *server = exchange->server;
-    server->waiting_count--;
-    if (result != 0) { /* a message that nng refused, say */
-        wait_for_request(exchange);
+    struct peer *peer = arg;
+    struct ipc_server *server = peer->server;
+    struct ipc_exchange *exchange = calloc(1, sizeof *exchange);
+    if (exchange == NULL) { /* the caller's deadline tells it */
+        log_error("ipc.exchange_failed", LOG_STR("error", "out of memory"));
         return;
     }
-    exchange->state = EXCHANGE_SERVING;
-    keep_waiting(server);
-    serve(exchange);
-}
-
-/* On the loop. */
-static void on_delivered(struct letter *letter)
-{
-    struct ipc_exchange *exchange = LIST_ENTRY(letter, struct ipc_exchange, letter);
-    int result = nng_aio_result(exchange->aio);
-    bool has_message = exchange->state == EXCHANGE_WAITING ? result == 0 : result != 0;
-    if (exchange->server->closing || result == NNG_ECLOSED) {
-        if (has_message) {
-            nng_msg_free(nng_aio_get_msg(exchange->aio));
-        }
-        exchange_free(exchange);
-    } else if (exchange->state == EXCHANGE_WAITING) {
-        on_request(exchange, result);
-    } else {
-        if (has_message) { /* the reply could not go: the caller is gone */
-            nng_msg_free(nng_aio_get_msg(exchange->aio));
-        }
-        wait_for_request(exchange);
-    }
-}
-
-static bool open_exchange(struct ipc_server *server, struct err *err)
-{
-    struct ipc_exchange *exchange = calloc(1, sizeof *exchange);
-    if (exchange == NULL) {
-        return err_set(err, ERR_INTERNAL, "ipc: out of memory");
-    }
-    exchange->letter.on_delivered = on_delivered;
     exchange->server = server;
+    exchange->peer = peer;
+    exchange->id = frame->id;
     list_append(&server->exchanges, &exchange->node);
-    server->exchange_count++;
-    int failure = nng_aio_alloc(&exchange->aio, on_nng_thread, exchange);
-    if (failure == 0) {
-        failure = nng_ctx_open(&exchange->ctx, server->socket);
-        exchange->has_ctx = failure == 0;
+    list_append(&peer->exchanges, &exchange->peer_node);
+    if (++server->exchange_count == IPC_EXCHANGES_MAX) {
+        pause_peers(server);
+    }
+    serve(exchange, frame->text);
+}
+
+static void peer_free(void *object)
+{
+    free(object);
+}
+
+/* What it asked for goes on; nobody hears the answers. */
+static void drop_peer(struct peer *peer)
+{
+    struct list *node;
+    while ((node = list_pop(&peer->exchanges)) != NULL) {
+        LIST_ENTRY(node, struct ipc_exchange, peer_node)->peer = NULL;
+    }
+    list_remove(&peer->node);
+    peer->server->peer_count--;
+    ipc_channel_close(TAKE(peer->channel));
+    loop_free_later(peer->server->loop, &peer->corpse, peer_free, peer);
+}
+
+static void on_lost(const struct err *err, void *arg)
+{
+    (void)err; /* processes come and go */
+    drop_peer(arg);
+}
+
+static void add_peer(struct ipc_server *server, nng_stream *stream)
+{
+    static const struct ipc_channel_handlers handlers = {on_frame, on_lost};
+    struct err err = {0};
+    struct peer *peer = server->peer_count < IPC_PEERS_MAX ? calloc(1, sizeof *peer) : NULL;
+    if (peer == NULL) {
+        nng_stream_free(stream);
+        log_error("ipc.peer_refused", LOG_INT("peers", (int64_t)server->peer_count));
+        return;
+    }
+    peer->server = server;
+    list_init(&peer->exchanges);
+    peer->channel = ipc_channel_new(server->loop, server->mailbox, stream, &handlers, peer, &err);
+    if (peer->channel == NULL) {
+        free(peer);
+        log_error("ipc.peer_refused", LOG_ERR(&err));
+        return;
+    }
+    list_append(&server->peers, &peer->node);
+    server->peer_count++;
+    if (server->exchange_count >= IPC_EXCHANGES_MAX) {
+        ipc_channel_pause(peer->channel);
+    }
+}
+
+static void accept_next(void *arg)
+{
+    struct ipc_server *server = arg;
+    nng_stream_listener_accept(server->listener, server->accepting);
+}
+
+/* On a thread of nng. */
+static void on_nng_thread(void *arg)
+{
+    struct ipc_server *server = arg;
+    mailbox_post(server->mailbox, &server->accepted);
+}
+
+static void on_accepted(struct letter *letter)
+{
+    struct ipc_server *server = LIST_ENTRY(letter, struct ipc_server, accepted);
+    int failure = nng_aio_result(server->accepting);
+    if (server->closing) {
+        if (failure == 0) {
+            nng_stream_free(nng_aio_get_output(server->accepting, 0));
+        }
+        return;
     }
     if (failure != 0) {
-        exchange_free(exchange);
-        return err_set(err, ERR_INTERNAL, "ipc: %s", nng_strerror(failure));
+        log_error("ipc.accept_failed", LOG_STR("error", nng_strerror(failure)));
+        timer_arm(&server->accept_again, IPC_ACCEPT_PAUSE_MS);
+        return;
     }
-    wait_for_request(exchange);
-    return true;
-}
-
-static bool open_socket(struct ipc_server *server, struct err *err)
-{
-    int failure = nng_rep0_open(&server->socket);
-    server->has_socket = failure == 0;
-    if (failure != 0 ||
-        (failure = nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, IPC_MESSAGE_MAX)) != 0) {
-        return err_set(err, ERR_INTERNAL, "ipc: %s", nng_strerror(failure));
-    }
-    return true;
+    add_peer(server, nng_aio_get_output(server->accepting, 0));
+    accept_next(server);
 }
 
 /* nng itself replaces the file of a socket that nobody listens on. */
 static bool start_listener(struct ipc_server *server, const char *url, uid_t owner, struct err *err)
 {
-    struct view path = view_of(url);
-    bool is_ipc = view_starts_with(path, ipc_scheme);
-    nng_listener listener;
-    int failure = nng_listener_create(&listener, server->socket, url);
+    bool is_ipc = view_starts_with(view_of(url), ipc_scheme);
+    int failure = nng_stream_listener_alloc(&server->listener, url);
     if (failure != 0 ||
-        (is_ipc && (failure = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS,
-                                                   S_IRUSR | S_IWUSR)) != 0) ||
-        (failure = nng_listener_start(listener, 0)) != 0) {
+        (is_ipc && (failure = nng_stream_listener_set_int(server->listener, NNG_OPT_IPC_PERMISSIONS,
+                                                          S_IRUSR | S_IWUSR)) != 0) ||
+        (failure = nng_stream_listener_listen(server->listener)) != 0) {
         return err_set(err, ERR_UNAVAILABLE, "can't listen on %s: %s", url, nng_strerror(failure));
     }
     if (is_ipc && owner != (uid_t)-1 && lchown(url + ipc_scheme.len, owner, (gid_t)-1) != 0) {
         return err_set(err, ERR_INTERNAL, "can't hand %s over: %s", url, strerror(errno));
     }
     return true;
+}
+
+static bool open_accepting(struct ipc_server *server, struct err *err)
+{
+    server->accepted.on_delivered = on_accepted;
+    int failure = nng_aio_alloc(&server->accepting, on_nng_thread, server);
+    if (failure != 0) {
+        return err_set(err, ERR_INTERNAL, "ipc: %s", nng_strerror(failure));
+    }
+    return timer_open(&server->accept_again, server->loop, accept_next, server, err);
 }
 
 struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t owner,
@@ -294,40 +310,25 @@ struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t own
     server->methods = methods;
     server->method_count = method_count;
     server->arg = arg;
+    list_init(&server->peers);
     list_init(&server->exchanges);
     server->mailbox = mailbox_new(loop, err);
-    if (server->mailbox == NULL || !open_socket(server, err)) {
-        goto fail;
+    if (server->mailbox == NULL || !open_accepting(server, err) ||
+        !start_listener(server, url, owner, err)) {
+        ipc_server_close(server);
+        return NULL;
     }
-    while (server->waiting_count < IPC_EXCHANGES_WAITING) {
-        if (!open_exchange(server, err)) {
-            goto fail;
-        }
-    }
-    if (!start_listener(server, url, owner, err)) {
-        goto fail;
-    }
+    accept_next(server);
     return server;
-fail:
-    ipc_server_close(server);
-    return NULL;
 }
 
-/* At the end of the loop's turn: this may have been closed from inside a delivery. */
+/* At the end of the loop's turn: this may have been closed from inside a handler. */
 static void server_free(void *object)
 {
     struct ipc_server *server = object;
-    mailbox_free(server->mailbox); /* delivers: the exchanges free themselves */
-    assert(list_is_empty(&server->exchanges));
+    mailbox_free(server->mailbox); /* delivers what the end of accepting and channels left */
+    nng_aio_free(server->accepting);
     free(server);
-}
-
-/* The handler still has it and will free it by replying. */
-static void forget(struct ipc_exchange *exchange)
-{
-    list_remove(&exchange->node);
-    exchange->server->exchange_count--;
-    exchange->server = NULL;
 }
 
 void ipc_server_close(struct ipc_server *server)
@@ -337,15 +338,17 @@ void ipc_server_close(struct ipc_server *server)
     }
     server->closing = true;
     for (LIST_EACH(node, &server->exchanges)) {
-        struct ipc_exchange *exchange = LIST_ENTRY(node, struct ipc_exchange, node);
-        nng_aio_stop(exchange->aio); /* from here on its letter, if any, is in the mailbox */
-        close_ctx(exchange);
-        if (exchange->state == EXCHANGE_SERVING) {
-            forget(exchange);
-        }
+        forget(LIST_ENTRY(node, struct ipc_exchange, node));
     }
-    if (server->has_socket) {
-        ipc_close_behind(server->socket, NULL);
+    for (LIST_EACH(node, &server->peers)) {
+        drop_peer(LIST_ENTRY(node, struct peer, node));
+    }
+    timer_close(&server->accept_again);
+    if (server->accepting != NULL) {
+        nng_aio_stop(server->accepting); /* from here on its letter, if any, is in the mailbox */
+    }
+    if (server->listener != NULL) {
+        nng_stream_listener_free(server->listener); /* and with it goes the socket's file */
     }
     loop_free_later(server->loop, &server->corpse, server_free, server);
 }

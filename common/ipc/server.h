@@ -1,4 +1,4 @@
-/* common/ipc/server.h: answers calls of other processes of ours (nng REP, contexts). */
+/* common/ipc/server.h: answers calls of other processes of ours, over streams of nng. */
 #ifndef COMMON_IPC_SERVER_H
 #define COMMON_IPC_SERVER_H
 
@@ -10,7 +10,7 @@
 struct ipc_server;
 struct ipc_exchange; /* one request and its one reply */
 
-enum { IPC_EXCHANGES_MAX = 256 }; /* served at a time; further requests wait in the socket */
+enum { IPC_EXCHANGES_MAX = 256 }; /* served at a time; then nothing more is read */
 
 /* Handles a request, on the loop. request and what it points to are valid until the reply. Must
  * lead to exactly one ipc_reply_ok or ipc_reply_error, now or later. */

@@ -445,6 +445,61 @@ static void leftover_socket_is_replaced_and_a_live_one_is_not(void **state)
     assert_string_equal(ask(fixture, "echo", "{}").body, "{}");
 }
 
+/* A connection of a stranger to the server. */
+static int connect_raw(const struct fixture *fixture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", fixture->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+struct raw {
+    int fd;
+    char reply[256];
+    ssize_t len; /* 0: hung up */
+};
+
+static bool raw_heard(void *arg)
+{
+    struct raw *raw = arg;
+    raw->len = recv(raw->fd, raw->reply, sizeof raw->reply, 0);
+    return raw->len >= 0;
+}
+
+static void request_that_arrives_byte_by_byte_is_answered(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char text[] =
+        "{\"method\":\"echo\",\"requestId\":\"\",\"timeoutMs\":5000,\"body\":{\"a\":1}}";
+    const char head[12] = {[3] = sizeof text - 1, [11] = 9};
+    struct raw raw = {.fd = connect_raw(fixture)};
+    for (size_t i = 0; i < sizeof head + sizeof text - 1; i++) {
+        const char *byte = i < sizeof head ? &head[i] : &text[i - sizeof head];
+        assert_int_equal(send(raw.fd, byte, 1, 0), 1);
+        turn_for(fixture->loop, 1);
+    }
+    turn_until_true(fixture->loop, raw_heard, &raw);
+    assert_true(raw.len > (ssize_t)sizeof head);
+    assert_int_equal(raw.reply[11], 9);
+    raw.reply[raw.len] = '\0';
+    assert_string_equal(raw.reply + sizeof head, "{\"body\":{\"a\":1}}");
+    (void)close(raw.fd);
+}
+
+static void who_sends_a_message_that_is_too_long_is_hung_up_on(void **state)
+{
+    struct fixture *fixture = *state;
+    const char head[12] = {[0] = 1};
+    struct raw raw = {.fd = connect_raw(fixture)};
+    assert_int_equal(send(raw.fd, head, sizeof head, 0), sizeof head);
+    turn_until_true(fixture->loop, raw_heard, &raw);
+    assert_int_equal(raw.len, 0);
+    (void)close(raw.fd);
+    assert_string_equal(ask(fixture, "echo", "{}").body, "{}");
+}
+
 static void bad_url_is_told(void **state)
 {
     struct fixture *fixture = *state;
@@ -501,8 +556,9 @@ int main(void)
         TEST(server_that_comes_later_is_found),
         TEST(socket_is_for_its_owner_alone),
         TEST(leftover_socket_is_replaced_and_a_live_one_is_not),
+        TEST(request_that_arrives_byte_by_byte_is_answered),
+        TEST(who_sends_a_message_that_is_too_long_is_hung_up_on),
         TEST(bad_url_is_told),
-        /* Last: nng may keep what a connection leaves that is closed while messages are on it. */
         TEST(closed_server_ends_calls_and_its_exchanges_may_still_reply),
         TEST(handler_may_close_its_server),
         TEST(reply_before_the_close_arrives),

@@ -23,6 +23,8 @@ enum {
     TOLD_MS = 1000,       /* a death is noticed by the socket, not by a deadline */
     GIVEN_UP_MS = 4000,   /* a peer that does not come back */
     STILL_AWAY_MS = 1000, /* one that is known to be away */
+    STORM_CALLERS = 32,
+    STORM_DEATHS = 150,
 };
 
 struct fixture {
@@ -213,6 +215,63 @@ static void returning_peer_is_found_quickly(void **state)
     assert_string_equal(answer.body, "{\"asked\":1}");
 }
 
+/* Many that call again as soon as they hear. */
+struct storm {
+    struct fixture *fixture;
+    int callers;
+    bool over;
+    bool is_answered; /* since it was last set to false */
+};
+
+static void call_again(struct storm *storm);
+
+static void on_storm_reply(const struct view *body, const struct err *err, void *arg)
+{
+    struct storm *storm = arg;
+    (void)body;
+    storm->callers--;
+    storm->is_answered = storm->is_answered || err == NULL;
+    if (!storm->over) {
+        call_again(storm);
+    }
+}
+
+static void call_again(struct storm *storm)
+{
+    const struct ipc_call_options options = {
+        .method = "work", .request_id = "", .timeout_ms = 5000};
+    struct err err = {0};
+    assert_non_null(
+        ipc_call_begin(storm->fixture->client, &options, VIEW("{}"), on_storm_reply, storm, &err));
+    storm->callers++;
+}
+
+static bool is_over(void *arg)
+{
+    const struct storm *storm = arg;
+    return storm->callers == 0;
+}
+
+/* Replies arrive, requests leave and the connection breaks, all at the same moment. */
+static void peer_that_dies_under_load_is_found_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct storm storm = {.fixture = fixture};
+    start_peer(fixture, "answer");
+    for (int i = 0; i < STORM_CALLERS; i++) {
+        call_again(&storm);
+    }
+    for (int death = 0; death < STORM_DEATHS; death++) {
+        storm.is_answered = false;
+        turn_until(fixture->loop, &storm.is_answered);
+        turn_for(fixture->loop, death % 7);
+        kill_peer(fixture);
+        start_peer(fixture, "answer");
+    }
+    storm.over = true;
+    turn_until_true(fixture->loop, is_over, &storm);
+}
+
 static int open_fixture(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
@@ -256,6 +315,7 @@ int main(int argc, char **argv)
         TEST(peer_that_stays_away_is_given_up),
         TEST(deadline_is_kept_without_a_peer),
         TEST(returning_peer_is_found_quickly),
+        TEST(peer_that_dies_under_load_is_found_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
