@@ -4,7 +4,6 @@
 #include "common/base/secret.h"
 
 #include <stdio.h>
-#include <sys/prctl.h>
 
 enum {
     DATABASE_CONNECTIONS = 4,
@@ -164,7 +163,7 @@ int main(int argc, char **argv)
     static struct program program;
     struct err err;
     bool is_command = argc > 1 && strcmp(argv[1], "issue-key") == 0;
-    (void)prctl(PR_SET_DUMPABLE, 0); /* no core dump, no /proc/PID/environ: there are secrets */
+    secret_protect_process();
     log_open("auth-service", is_command ? LOG_ERROR : LOG_INFO);
     if (argc > 1 && !is_command) {
         (void)fprintf(stderr, "insien-auth: the only command is issue-key\n");

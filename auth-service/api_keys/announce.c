@@ -83,11 +83,7 @@ static void on_timer(void *arg)
     struct announcer *announcer = arg;
     struct list due;
     list_init(&due);
-    while (!list_is_empty(&announcer->waiting)) {
-        struct list *node = announcer->waiting.next;
-        list_remove(node);
-        list_append(&due, node);
-    }
+    list_append_all(&due, &announcer->waiting);
     for (LIST_EACH(node, &due)) {
         list_remove(node);
         publish(LIST_ENTRY(node, struct announcement, node));

@@ -71,12 +71,6 @@ static const struct json_field many_audiences_fields[] = {
     JSON_STRINGS(struct many_audiences, audiences, "aud", .required = true),
 };
 
-static bool refuse(struct err *err, const char *reason)
-{
-    (void)err_set_reason(err, ERR_UNAUTHENTICATED, reason, "session token refused: %s", reason);
-    return false;
-}
-
 bool token_refuse_document(const struct json_violations *violations,
                            const struct token_member_reason *reasons, size_t reason_count,
                            struct err *err)
@@ -84,11 +78,11 @@ bool token_refuse_document(const struct json_violations *violations,
     for (size_t i = 0; i < reason_count; i++) {
         for (size_t j = 0; j < violations->count; j++) {
             if (strcmp(violations->items[j].path, reasons[i].member) == 0) {
-                return refuse(err, reasons[i].reason);
+                return token_refuse(err, reasons[i].reason);
             }
         }
     }
-    return refuse(err, "token-invalid");
+    return token_refuse(err, "token-invalid");
 }
 
 static bool is_authorized_party(const struct token_policy *policy, const struct payload *payload)
@@ -130,13 +124,13 @@ static bool is_for_audience(struct view payload, const char *audience)
 static bool check_times(const struct payload *payload, double now_s, double skew_s, struct err *err)
 {
     if (payload->expires_at <= now_s - skew_s) {
-        return refuse(err, "token-expired");
+        return token_refuse(err, "token-expired");
     }
     if (payload->has_not_before && payload->not_before > now_s + skew_s) {
-        return refuse(err, "token-not-active-yet");
+        return token_refuse(err, "token-not-active-yet");
     }
     if (payload->has_issued_at && payload->issued_at > now_s + skew_s) {
-        return refuse(err, "token-iat-in-the-future");
+        return token_refuse(err, "token-iat-in-the-future");
     }
     return true;
 }
@@ -145,19 +139,19 @@ static bool check_claims(const struct payload *payload, const struct token_polic
                          double now_s, struct err *err)
 {
     if (view_starts_with(payload->subject, VIEW("mch_"))) {
-        return refuse(err, "token-type-mismatch");
+        return token_refuse(err, "token-type-mismatch");
     }
     if (!is_authorized_party(policy, payload)) {
-        return refuse(err, "token-invalid-authorized-parties");
+        return token_refuse(err, "token-invalid-authorized-parties");
     }
     if (!view_equal(payload->issuer, view_of(policy->issuer))) {
-        return refuse(err, "token-invalid-issuer");
+        return token_refuse(err, "token-invalid-issuer");
     }
     if (!check_times(payload, now_s, (double)policy->clock_skew_s, err)) {
         return false;
     }
     if (view_equal(payload->status, VIEW("pending"))) {
-        return refuse(err, "session-pending");
+        return token_refuse(err, "session-pending");
     }
     return true;
 }
@@ -187,8 +181,8 @@ bool token_claims_read(struct view text, const struct token_policy *policy, doub
         return false;
     }
     if (policy->audience[0] != '\0' && !is_for_audience(text, policy->audience)) {
-        return refuse(err, verification_failed);
+        return token_refuse(err, verification_failed);
     }
     token_organization_read(text, &claims->organization);
-    return keep(&payload, claims) || refuse(err, verification_failed);
+    return keep(&payload, claims) || token_refuse(err, verification_failed);
 }

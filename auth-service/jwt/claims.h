@@ -35,6 +35,13 @@ struct token_claims {
 bool token_claims_read(struct view payload, const struct token_policy *policy, double now_s,
                        struct token_claims *claims, struct err *err) MUST_CHECK;
 
+/* Fills err with ERR_UNAUTHENTICATED and a reason for our log. Returns false. */
+static inline bool token_refuse(struct err *err, const char *reason)
+{
+    (void)err_set_reason(err, ERR_UNAUTHENTICATED, reason, "session token refused: %s", reason);
+    return false;
+}
+
 /* How a violation of a member is called. */
 struct token_member_reason {
     const char *member;

@@ -102,14 +102,10 @@ static void end_waits(struct jwks_cache *cache, const struct err *err)
 {
     struct list ended;
     list_init(&ended);
-    while (!list_is_empty(&cache->waits)) {
-        struct list *node = cache->waits.next;
-        list_remove(node);
-        list_append(&ended, node);
-    }
-    while (!list_is_empty(&ended)) {
-        struct jwks_wait *wait = LIST_ENTRY(ended.next, struct jwks_wait, node);
-        list_remove(&wait->node);
+    list_append_all(&ended, &cache->waits);
+    struct list *node;
+    while ((node = list_pop(&ended)) != NULL) {
+        struct jwks_wait *wait = LIST_ENTRY(node, struct jwks_wait, node);
         if (err == NULL) {
             remember_unknown(cache, wait->kid);
         }

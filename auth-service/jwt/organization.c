@@ -39,9 +39,7 @@ static bool next_part(struct view *rest, char separator, struct view *part)
     if (rest->len == 0) {
         return false;
     }
-    const char *end = memchr(rest->ptr, separator, rest->len);
-    *part = (struct view){rest->ptr, end == NULL ? rest->len : (size_t)(end - rest->ptr)};
-    *rest = view_from(*rest, end == NULL ? rest->len : part->len + 1);
+    *part = view_cut(rest, separator);
     return true;
 }
 

@@ -39,12 +39,6 @@ static const struct token_member_reason header_reasons[] = {
     {"cat", "token-invalid"},           {"kid", "jwk-kid-mismatch"},
 };
 
-static bool refuse(struct err *err, const char *reason)
-{
-    (void)err_set_reason(err, ERR_UNAUTHENTICATED, reason, "session token refused: %s", reason);
-    return false;
-}
-
 static bool is_base64url(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -58,17 +52,17 @@ static bool split(struct view token, struct token_parts *parts, struct err *err)
     size_t dots[TOKEN_PARTS - 1];
     size_t dot_count = 0;
     if (token.len == 0 || token.len > TOKEN_MAX) {
-        return refuse(err, "token-invalid");
+        return token_refuse(err, "token-invalid");
     }
     for (size_t i = 0; i < token.len; i++) {
         if (token.ptr[i] == '.' && dot_count < TOKEN_PARTS - 1) {
             dots[dot_count++] = i;
         } else if (!is_base64url(token.ptr[i])) {
-            return refuse(err, "token-invalid");
+            return token_refuse(err, "token-invalid");
         }
     }
     if (dot_count != TOKEN_PARTS - 1 || dots[0] == 0 || dots[1] == dots[0] + 1) {
-        return refuse(err, "token-invalid");
+        return token_refuse(err, "token-invalid");
     }
     parts->header = (struct view){token.ptr, dots[0]};
     parts->payload = (struct view){token.ptr + dots[0] + 1, dots[1] - dots[0] - 1};
@@ -81,18 +75,19 @@ static bool check_header(const struct header *header, const struct token_policy 
                          struct err *err)
 {
     if (!view_equal(header->algorithm, VIEW("RS256"))) {
-        return refuse(err, "token-invalid-algorithm");
+        return token_refuse(err, "token-invalid-algorithm");
     }
     if ((header->has_type && !view_equal(header->type, VIEW("JWT"))) || header->has_critical) {
-        return refuse(err, "token-invalid");
+        return token_refuse(err, "token-invalid");
     }
     if (header->has_category && !policy->ignore_category &&
         !view_equal(header->category, category_session)) {
-        return refuse(err, view_equal(header->category, category_machine) ? "token-invalid"
-                                                                          : "token-type-mismatch");
+        return token_refuse(err, view_equal(header->category, category_machine)
+                                     ? "token-invalid"
+                                     : "token-type-mismatch");
     }
     if (header->kid.len > KEY_ID_MAX) {
-        return refuse(err, "token-invalid");
+        return token_refuse(err, "token-invalid");
     }
     return true;
 }
@@ -101,7 +96,7 @@ static bool decode(struct view part, uint8_t *bytes, struct view *out, struct er
 {
     size_t len = 0;
     if (!encode_base64_decode(ENCODE_BASE64_URL, part, bytes, &len)) {
-        return refuse(err, "token-invalid");
+        return token_refuse(err, "token-invalid");
     }
     *out = (struct view){(const char *)bytes, len};
     return true;
@@ -126,7 +121,7 @@ static bool read_header(const struct token_parts *parts, const struct token_poli
                                      sizeof header_reasons / sizeof header_reasons[0], err);
     }
     return check_header(&header, policy, err) &&
-           (view_copy(header.kid, kid, KEY_ID_SIZE) || refuse(err, "token-invalid"));
+           (view_copy(header.kid, kid, KEY_ID_SIZE) || token_refuse(err, "token-invalid"));
 }
 
 bool token_read_kid(struct view token, const struct token_policy *policy, char kid[KEY_ID_SIZE],
@@ -134,7 +129,7 @@ bool token_read_kid(struct view token, const struct token_policy *policy, char k
 {
     struct token_parts parts;
     return split(token, &parts, err) && read_header(&parts, policy, kid, err) &&
-           (parts.signature.len > 0 || refuse(err, "token-invalid"));
+           (parts.signature.len > 0 || token_refuse(err, "token-invalid"));
 }
 
 static void free_digest(EVP_MD_CTX **context)
@@ -168,10 +163,10 @@ static bool check_signature(const struct token_parts *parts, const struct key_se
     }
     EVP_PKEY *pkey = key_set_find(keys, view_of(kid));
     if (pkey == NULL) {
-        return refuse(err, "jwk-kid-mismatch");
+        return token_refuse(err, "jwk-kid-mismatch");
     }
     return signature_holds(pkey, parts->signed_text, signature) ||
-           refuse(err, "token-invalid-signature");
+           token_refuse(err, "token-invalid-signature");
 }
 
 bool token_verify(struct view token, const struct token_policy *policy, const struct key_set *keys,

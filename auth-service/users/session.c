@@ -18,7 +18,7 @@ struct check {
     struct sessions *sessions; /* borrowed */
     struct view token;         /* borrowed until done */
     char request_id[IPC_REQUEST_ID_SIZE];
-    int64_t timeout_ms;
+    int64_t deadline_ms; /* monotonic */
     struct token_claims claims;
     user_found_fn *done;
     void *arg;
@@ -74,7 +74,11 @@ static bool verify_and_find(struct check *check, const struct key_set *keys, str
     }
     struct user_identity identity = {.issuer = sessions->clerk.issuer,
                                      .subject = check->claims.subject};
-    return user_find_or_make(sessions->pg, &identity, check->timeout_ms, on_user, check, err);
+    int64_t left_ms = check->deadline_ms - clock_monotonic_ms();
+    if (left_ms <= 0) {
+        return err_set(err, ERR_TIMEOUT, "checking a session took too long");
+    }
+    return user_find_or_make(sessions->pg, &identity, left_ms, on_user, check, err);
 }
 
 static void on_keys(const struct key_set *keys, const struct err *err, void *arg)
@@ -118,7 +122,7 @@ bool session_check(struct sessions *sessions, struct view token, const char *req
     }
     check->sessions = sessions;
     check->token = token;
-    check->timeout_ms = timeout_ms;
+    check->deadline_ms = clock_monotonic_ms() + timeout_ms;
     check->done = done;
     check->arg = arg;
     if (!view_copy(view_of(request_id), check->request_id, sizeof check->request_id)) {

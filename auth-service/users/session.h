@@ -17,7 +17,7 @@ void sessions_close(struct sessions *sessions);
 
 /* Verifies the token and finds the user, making the row at first sight. Borrows token until done,
  * which comes exactly once, later. False and err, without done, for what is known at once.
- * ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_UNAVAILABLE. */
+ * ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_UNAVAILABLE; ERR_TIMEOUT. */
 bool session_check(struct sessions *sessions, struct view token, const char *request_id,
                    int64_t timeout_ms, user_found_fn *done, void *arg, struct err *err) MUST_CHECK;
 

@@ -36,6 +36,10 @@ bool config_read_file(const char *path, char *buffer, size_t size, struct err *e
         secret_wipe(buffer, size);
         return err_set(err, ERR_INVALID, "%s is larger than %zu bytes", path, size - 1);
     }
+    if (memchr(buffer, '\0', len) != NULL) {
+        secret_wipe(buffer, size);
+        return err_set(err, ERR_INVALID, "%s is no text: it holds a NUL", path);
+    }
     if (len > 0 && buffer[len - 1] == '\n') {
         len--;
     }

@@ -41,7 +41,8 @@ struct config_item {
 bool config_read(const struct config_item *items, size_t count, void *config,
                  struct err *err) MUST_CHECK;
 
-/* Reads a whole small file into a NUL-terminated buffer, less one trailing newline. */
+/* Reads a whole small text file into a NUL-terminated buffer, less one trailing newline. Refuses
+ * one that is longer or holds a NUL. */
 bool config_read_file(const char *path, char *buffer, size_t size, struct err *err) MUST_CHECK;
 
 #endif

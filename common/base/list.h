@@ -72,4 +72,17 @@ static inline struct list *list_pop(struct list *head)
     return node;
 }
 
+/* Moves all members of from, in their order, to the end of to. */
+static inline void list_append_all(struct list *to, struct list *from)
+{
+    if (list_is_empty(from)) {
+        return;
+    }
+    from->next->previous = to->previous;
+    to->previous->next = from->next;
+    from->previous->next = to;
+    to->previous = from->previous;
+    list_init(from);
+}
+
 #endif

@@ -23,7 +23,7 @@ struct log_field {
 #define LOG_VIEW(name_, view_) ((struct log_field){.name = (name_), .text = (view_)})
 #define LOG_INT(name_, number_)                                                                    \
     ((struct log_field){.name = (name_), .kind = LOG_KIND_INT, .number = (int64_t)(number_)})
-/* The code, reason and message of a struct err, as one field. */
+/* The message and the reason of a struct err: two fields. */
 #define LOG_ERR(err_) LOG_STR("error", (err_)->message), LOG_STR("reason", (err_)->reason)
 
 /* log_info("sandbox.started", LOG_STR("sandbox_id", id), LOG_INT("duration_ms", ms)); the event

@@ -41,6 +41,17 @@ static inline struct view view_from(struct view view, size_t offset)
     return (struct view){view.ptr + offset, view.len - offset};
 }
 
+/* Cuts text at the first separator: returns what is before it and leaves what is behind it. Without
+ * a separator that is all of it and nothing. */
+static inline struct view view_cut(struct view *text, char separator)
+{
+    const char *found =
+        text->len == 0 ? NULL : (const char *)memchr(text->ptr, separator, text->len);
+    struct view before = {text->ptr, found == NULL ? text->len : (size_t)(found - text->ptr)};
+    *text = found == NULL ? (struct view){0} : view_from(*text, before.len + 1);
+    return before;
+}
+
 /* Copies into a buffer with a terminating NUL. False when it does not fit or holds a NUL. */
 static inline bool view_copy(struct view view, char *buffer, size_t size)
 {

@@ -18,7 +18,8 @@ enum {
     AGENT_TOKEN_MAX = 1024,
 };
 
-/* "creating", "running", "stopping", "destroyed", "failed". */
+/* A status is "creating", "running", "stopping", "destroyed" or "failed"; the first two are live.
+ */
 bool sandbox_status_is_live(struct view status);
 
 /* Rules for environment names, for .check. Of one command: ^[A-Za-z_][A-Za-z0-9_]{0,127}$. Of a

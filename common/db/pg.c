@@ -76,14 +76,24 @@ static void finish(struct pg_query *query, const PGresult *result, const struct 
     free(query);
 }
 
+static bool got_no_connection(struct pg_query *query)
+{
+    return err_set(&query->err, ERR_TIMEOUT, "postgres: %s got no connection in time",
+                   query->statement);
+}
+
 static void send_over(struct slot *slot, struct pg_query *query)
 {
     struct pg_pool *pool = slot->pool;
     detach(query);
     list_append(&pool->begun, &query->node);
     int64_t left_ms = query->deadline_ms - clock_monotonic_ms();
-    if (pg_connection_send(slot->connection, query->statement, query->values, query->value_count,
-                           &query->err)) {
+    /* What is sent and not answered in time costs the connection: not for a query that is late
+     * already. */
+    bool sent = left_ms > 0 ? pg_connection_send(slot->connection, query->statement, query->values,
+                                                 query->value_count, &query->err)
+                            : got_no_connection(query);
+    if (sent) {
         query->state = QUERY_SENT;
         query->slot = slot;
         slot->query = query;
@@ -140,17 +150,23 @@ static void on_answer(const PGresult *result, const struct err *err, void *arg)
 static void on_deadline(void *arg)
 {
     struct pg_query *query = arg;
-    struct err err = query->err;
+    int64_t left_ms = query->deadline_ms - clock_monotonic_ms();
+    bool is_up = pg_pool_is_up(query->pool);
+    if (query->state == QUERY_WAITING && is_up && left_ms > 0) {
+        timer_arm(&query->timer, left_ms); /* the server came back meanwhile */
+        return;
+    }
     if (query->state == QUERY_SENT) {
         /* Asking the server to cancel would block; a new connection does not. */
         pg_connection_reset(query->slot->connection);
-        err_set(&err, ERR_TIMEOUT, "postgres: %s was not answered in time", query->statement);
-    } else if (query->state == QUERY_WAITING && pg_pool_is_up(query->pool)) {
-        err_set(&err, ERR_TIMEOUT, "postgres: %s got no connection in time", query->statement);
+        err_set(&query->err, ERR_TIMEOUT, "postgres: %s was not answered in time",
+                query->statement);
+    } else if (query->state == QUERY_WAITING && is_up) {
+        (void)got_no_connection(query);
     } else if (query->state == QUERY_WAITING) {
-        err_set(&err, ERR_UNAVAILABLE, "postgres: no connection for %s", query->statement);
+        err_set(&query->err, ERR_UNAVAILABLE, "postgres: no connection for %s", query->statement);
     }
-    finish(query, NULL, &err);
+    finish(query, NULL, &query->err);
 }
 
 static const struct pg_connection_hooks hooks = {.on_ready = on_ready, .on_answer = on_answer};

@@ -140,15 +140,6 @@ static bool look_up(struct servers *servers, struct view host, struct view port,
     return true;
 }
 
-/* Cuts the next item off a list with commas. */
-static struct view next_item(struct view *list)
-{
-    const char *comma = list->len == 0 ? NULL : memchr(list->ptr, ',', list->len);
-    struct view item = {list->ptr, comma == NULL ? list->len : (size_t)(comma - list->ptr)};
-    *list = view_from(*list, comma == NULL ? list->len : item.len + 1);
-    return item;
-}
-
 static bool set_list(struct pg_target *target, const char *keyword, const struct str *list,
                      struct err *err)
 {
@@ -163,9 +154,9 @@ static bool look_up_all(struct pg_target *target, struct servers *servers, struc
     struct view port = {"", 0};
     do {
         if (ports.len > 0) { /* one port may serve all hosts */
-            port = next_item(&ports);
+            port = view_cut(&ports, ',');
         }
-        if (!look_up(servers, next_item(&hosts), port, err)) {
+        if (!look_up(servers, view_cut(&hosts, ','), port, err)) {
             return false;
         }
     } while (hosts.len > 0);

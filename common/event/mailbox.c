@@ -19,11 +19,7 @@ void mailbox_deliver(struct mailbox *mailbox)
     struct list taken;
     list_init(&taken);
     (void)pthread_mutex_lock(&mailbox->lock);
-    while (!list_is_empty(&mailbox->letters)) {
-        struct list *node = mailbox->letters.next;
-        list_remove(node);
-        list_append(&taken, node);
-    }
+    list_append_all(&taken, &mailbox->letters);
     (void)pthread_mutex_unlock(&mailbox->lock);
     while (!list_is_empty(&taken)) {
         struct letter *letter = LIST_ENTRY(taken.next, struct letter, node);

@@ -123,33 +123,6 @@ void call_free(struct http_call *call)
     free(call);
 }
 
-static int64_t max_age_in(struct view header)
-{
-    static const struct view directive = VIEW("max-age=");
-    for (size_t i = 0; i < header.len; i++) {
-        struct view rest = view_from(header, i);
-        bool starts = i == 0 || header.ptr[i - 1] == ' ' || header.ptr[i - 1] == ',';
-        if (starts && rest.len > directive.len &&
-            view_equal_nocase((struct view){rest.ptr, directive.len}, directive)) {
-            return strtoll(rest.ptr + directive.len, NULL, 10);
-        }
-        if (starts && rest.len >= strlen("no-store") &&
-            strncasecmp(rest.ptr, "no-store", strlen("no-store")) == 0) {
-            return 0;
-        }
-    }
-    return -1;
-}
-
-static int64_t max_age_of(CURL *easy)
-{
-    struct curl_header *header;
-    if (curl_easy_header(easy, "Cache-Control", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
-        return -1;
-    }
-    return max_age_in(view_of(header->value));
-}
-
 void call_describe_failure(const struct http_call *call, struct err *err)
 {
     const char *why =
@@ -167,13 +140,6 @@ void call_describe_failure(const struct http_call *call, struct err *err)
 struct http_reply call_reply(const struct http_call *call)
 {
     long status = 0;
-    const char *content_type = NULL;
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
-    return (struct http_reply){
-        .status = (int)status,
-        .body = str_view(&call->body),
-        .content_type = view_of(content_type == NULL ? "" : content_type),
-        .max_age_s = max_age_of(call->easy),
-    };
+    return (struct http_reply){.status = (int)status, .body = str_view(&call->body)};
 }

@@ -21,8 +21,6 @@ void http_client_close(struct http_client *client);
 struct http_reply {
     int status;
     struct view body;
-    struct view content_type;
-    int64_t max_age_s; /* of Cache-Control; -1 when not said */
 };
 /* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT, or
  * ERR_LIMIT "response_too_large". Any status is a reply. */

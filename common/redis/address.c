@@ -11,16 +11,6 @@ static const struct view unix_scheme = VIEW("unix://");
 static const struct view tcp_scheme = VIEW("redis://");
 static const struct view db_query = VIEW("?db=");
 
-/* Cuts text at the first c: returns what is before it and leaves what is behind it, nothing when
- * there is no c. */
-static struct view cut(struct view *text, char c)
-{
-    const char *found = text->len == 0 ? NULL : memchr(text->ptr, c, text->len);
-    struct view before = {text->ptr, found == NULL ? text->len : (size_t)(found - text->ptr)};
-    *text = view_from(*text, found == NULL ? text->len : before.len + 1);
-    return before;
-}
-
 static bool read_number(struct view text, int max, int *out)
 {
     int value = 0;
@@ -59,7 +49,7 @@ static bool percent_decode(struct view text, char *out, size_t size)
 
 static bool read_unix(struct view text, struct redis_address *out)
 {
-    struct view path = cut(&text, '?');
+    struct view path = view_cut(&text, '?');
     bool has_db = text.len > 0 || path.ptr[path.len] == '?';
     if (has_db) {
         struct view query = {text.ptr - 1, text.len + 1};
@@ -99,19 +89,19 @@ static bool look_up(struct view host, struct redis_address *out, struct err *err
 
 static bool read_host(struct view text, struct redis_address *out, struct view *host)
 {
-    struct view place = cut(&text, '/');
+    struct view place = view_cut(&text, '/');
     if (text.len > 0 && !read_number(text, INT_MAX / 10, &out->db)) {
         return false;
     }
     out->port = REDIS_PORT_DEFAULT;
     if (place.len > 0 && place.ptr[0] == '[') { /* an IPv6 address */
         place = view_from(place, 1);
-        *host = cut(&place, ']');
+        *host = view_cut(&place, ']');
         if (place.len > 0 && place.ptr[0] == ':') {
             place = view_from(place, 1);
         }
     } else {
-        *host = cut(&place, ':');
+        *host = view_cut(&place, ':');
     }
     return host->len > 0 && (place.len == 0 || read_number(place, UINT16_MAX, &out->port));
 }
@@ -121,7 +111,7 @@ static bool read_tcp(struct view text, struct redis_address *out, struct view *h
     const char *at = memrchr(text.ptr, '@', text.len);
     if (at != NULL) {
         struct view credentials = {text.ptr, (size_t)(at - text.ptr)};
-        struct view user = cut(&credentials, ':');
+        struct view user = view_cut(&credentials, ':');
         text = view_from(text, (size_t)(at - text.ptr) + 1);
         if (!percent_decode(user, out->user, sizeof out->user) ||
             !percent_decode(credentials, out->password, sizeof out->password)) {

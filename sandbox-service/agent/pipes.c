@@ -29,13 +29,6 @@ bool pipes_open(struct pipes *pipes, int stdin_fd, const struct user *user, stru
     return true;
 }
 
-int pipes_take(int *fd)
-{
-    int taken = *fd;
-    *fd = -1;
-    return taken;
-}
-
 void pipes_close(struct pipes *pipes)
 {
     for (int number = 0; number < PIPES; number++) {

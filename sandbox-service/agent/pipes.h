@@ -19,8 +19,6 @@ struct pipes {
  * to user, who may so open /dev/stdout and its like. */
 bool pipes_open(struct pipes *pipes, int stdin_fd, const struct user *user,
                 struct err *err) MUST_CHECK;
-/* Hands a descriptor over. */
-int pipes_take(int *fd) MUST_CHECK;
 /* For AUTO. */
 void pipes_close(struct pipes *pipes);
 

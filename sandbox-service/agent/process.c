@@ -21,8 +21,9 @@ static void close_output(struct output *output)
     if (output->event != NULL) {
         event_free(output->event);
         output->event = NULL;
-        close_fd(&output->fd);
     }
+    close_fd(&output->fd);
+    output->fd = -1;
 }
 
 static void close_stdin(struct process *process)
@@ -30,9 +31,10 @@ static void close_stdin(struct process *process)
     if (process->stdin_event != NULL) {
         event_free(process->stdin_event);
         process->stdin_event = NULL;
-        close_fd(&process->stdin_fd);
-        release_memory(process, &process->stdin_text);
     }
+    close_fd(&process->stdin_fd);
+    process->stdin_fd = -1;
+    release_memory(process, &process->stdin_text);
 }
 
 static bool has_open_output(const struct process *process)
@@ -53,7 +55,6 @@ void process_free(struct process *process)
 {
     unlink_process(process);
     close_stdin(process);
-    release_memory(process, &process->stdin_text);
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
         close_output(&process->outputs[i]);
         release_memory(process, &process->outputs[i].text);
@@ -251,12 +252,12 @@ static bool open_events(struct process *process, struct pipes *pipes, struct err
                   timer_open(&process->quiet, process->all->loop, on_quiet, process, err);
     for (int i = 0; i < PROCESS_OUTPUTS && opened; i++) {
         struct output *output = &process->outputs[i];
-        output->fd = pipes_take(&pipes->ours[1 + i]);
+        output->fd = take_fd(&pipes->ours[1 + i]);
         output->event = event_new(base, output->fd, EV_READ | EV_PERSIST, on_output, output);
         opened = output->event != NULL && event_add(output->event, NULL) == 0;
     }
     if (opened && pipes->ours[0] >= 0) {
-        process->stdin_fd = pipes_take(&pipes->ours[0]);
+        process->stdin_fd = take_fd(&pipes->ours[0]);
         process->stdin_event =
             event_new(base, process->stdin_fd, EV_WRITE | EV_PERSIST, on_stdin_writable, process);
         opened = process->stdin_event != NULL && event_add(process->stdin_event, NULL) == 0;
@@ -283,6 +284,7 @@ static struct process *new_process(struct processes *all, const struct process_s
         return NULL;
     }
     process->all = all;
+    process->stdin_fd = -1;
     process->strict_eof = start->strict_eof;
     process->output_max = start->output_max;
     process->stdin_text = STR_INIT(start->stdin_text.len);

@@ -25,15 +25,9 @@ static bool wait_for_one(struct reap_end *out)
     return true;
 }
 
-static void on_child(evutil_socket_t fd, short what, void *arg)
+static void wait_for_many(void *arg)
 {
-    (void)what;
     struct reaper *reaper = arg;
-    struct signalfd_siginfo info;
-    /* Signals of one kind merge: what has arrived says only that there is something to wait for. */
-    if (read(fd, &info, sizeof info) < 0 && errno != EAGAIN && errno != EINTR) {
-        log_warn("reap.no_signals", LOG_INT("errno", errno));
-    }
     struct reap_end end;
     for (int i = 0; i < ENDS_A_TURN; i++) {
         if (!wait_for_one(&end)) {
@@ -41,7 +35,19 @@ static void on_child(evutil_socket_t fd, short what, void *arg)
         }
         reaper->on_end(&end, reaper->arg);
     }
-    event_active(reaper->event, EV_READ, 0);
+    /* An event made active here would still belong to this turn. */
+    timer_arm(&reaper->again, 0);
+}
+
+static void on_child(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct signalfd_siginfo info;
+    /* Signals of one kind merge: what has arrived says only that there is something to wait for. */
+    if (read(fd, &info, sizeof info) < 0 && errno != EAGAIN && errno != EINTR) {
+        log_warn("reap.no_signals", LOG_INT("errno", errno));
+    }
+    wait_for_many(arg);
 }
 
 bool reaper_open(struct reaper *reaper, struct loop *loop, reap_fn *on_end, void *arg,
@@ -49,6 +55,9 @@ bool reaper_open(struct reaper *reaper, struct loop *loop, reap_fn *on_end, void
 {
     sigset_t child;
     *reaper = (struct reaper){.on_end = on_end, .arg = arg};
+    if (!timer_open(&reaper->again, loop, wait_for_many, reaper, err)) {
+        return false;
+    }
     (void)sigemptyset(&child);
     (void)sigaddset(&child, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &child, NULL);
@@ -67,6 +76,7 @@ bool reaper_open(struct reaper *reaper, struct loop *loop, reap_fn *on_end, void
 
 void reaper_close(struct reaper *reaper)
 {
+    timer_close(&reaper->again);
     if (reaper->event != NULL) {
         event_free(reaper->event);
         reaper->event = NULL;

@@ -19,6 +19,7 @@ typedef void reap_fn(const struct reap_end *end, void *arg);
 struct reaper {
     struct event *event; /* owned */
     int fd;              /* a signalfd of SIGCHLD */
+    struct timer again;  /* armed when more may be left than one turn takes */
     reap_fn *on_end;
     void *arg;
 };

@@ -84,12 +84,9 @@ static bool once(bool *seen, bool is_right)
 static bool lists(struct view list, struct view token)
 {
     while (list.len > 0) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
-        if (view_equal_nocase(trim((struct view){list.ptr, len}), token)) {
+        if (view_equal_nocase(trim(view_cut(&list, ',')), token)) {
             return true;
         }
-        list = view_from(list, comma == NULL ? len : len + 1);
     }
     return false;
 }

@@ -32,20 +32,6 @@ struct spec {
     struct key group;
 };
 
-/* Cuts text at the first separator: returns what is before it, leaves what is after it. */
-static struct view cut(struct view *text, char separator)
-{
-    const char *end = text->len == 0 ? NULL : memchr(text->ptr, separator, text->len);
-    struct view head = *text;
-    if (end == NULL) {
-        *text = (struct view){0};
-        return head;
-    }
-    head.len = (size_t)(end - text->ptr);
-    *text = view_from(*text, head.len + 1);
-    return head;
-}
-
 static bool parse_number(struct view digits, unsigned *out)
 {
     unsigned long value = 0;
@@ -72,20 +58,20 @@ static struct key key_of(struct view text)
 static struct spec spec_of(struct view text)
 {
     struct spec spec = {.has_group = text.len > 0 && memchr(text.ptr, ':', text.len) != NULL};
-    spec.user = key_of(cut(&text, ':'));
+    spec.user = key_of(view_cut(&text, ':'));
     spec.group = key_of(text);
     return spec;
 }
 
 static bool parse_passwd_line(struct view line, struct passwd_entry *out)
 {
-    out->name = cut(&line, ':');
-    (void)cut(&line, ':'); /* the password */
-    struct view uid = cut(&line, ':');
-    struct view gid = cut(&line, ':');
-    (void)cut(&line, ':'); /* the full name */
-    out->home = cut(&line, ':');
-    out->shell = cut(&line, ':');
+    out->name = view_cut(&line, ':');
+    (void)view_cut(&line, ':'); /* the password */
+    struct view uid = view_cut(&line, ':');
+    struct view gid = view_cut(&line, ':');
+    (void)view_cut(&line, ':'); /* the full name */
+    out->home = view_cut(&line, ':');
+    out->shell = view_cut(&line, ':');
     return out->name.len > 0 && out->name.len <= USER_NAME_MAX && parse_number(uid, &out->uid) &&
            parse_number(gid, &out->gid);
 }
@@ -96,7 +82,7 @@ static bool find_user(struct view passwd, struct key key, struct passwd_entry *o
     bool found = false;
     while (passwd.len > 0) {
         struct passwd_entry entry;
-        if (!parse_passwd_line(cut(&passwd, '\n'), &entry)) {
+        if (!parse_passwd_line(view_cut(&passwd, '\n'), &entry)) {
             continue;
         }
         if (view_equal(entry.name, key.name)) {
@@ -114,10 +100,10 @@ static bool find_user(struct view passwd, struct key key, struct passwd_entry *o
 static bool find_group(struct view group, struct key key, gid_t *out)
 {
     while (group.len > 0) {
-        struct view line = cut(&group, '\n');
-        struct view name = cut(&line, ':');
-        (void)cut(&line, ':');
-        if (name.len > 0 && view_equal(name, key.name) && parse_number(cut(&line, ':'), out)) {
+        struct view line = view_cut(&group, '\n');
+        struct view name = view_cut(&line, ':');
+        (void)view_cut(&line, ':');
+        if (name.len > 0 && view_equal(name, key.name) && parse_number(view_cut(&line, ':'), out)) {
             return true;
         }
     }
@@ -128,7 +114,7 @@ static bool find_group(struct view group, struct key key, gid_t *out)
 static bool is_member(struct view members, struct view name)
 {
     while (members.len > 0) {
-        if (view_equal(cut(&members, ','), name)) {
+        if (view_equal(view_cut(&members, ','), name)) {
             return true;
         }
     }
@@ -151,11 +137,12 @@ static void add_memberships(struct view group, bool locked, struct user *user)
 {
     struct view name = view_of(user->name);
     while (group.len > 0) {
-        struct view line = cut(&group, '\n');
+        struct view line = view_cut(&group, '\n');
         gid_t gid = 0;
-        (void)cut(&line, ':');
-        (void)cut(&line, ':');
-        if (parse_number(cut(&line, ':'), &gid) && is_member(line, name) && !(locked && gid == 0)) {
+        (void)view_cut(&line, ':');
+        (void)view_cut(&line, ':');
+        if (parse_number(view_cut(&line, ':'), &gid) && is_member(line, name) &&
+            !(locked && gid == 0)) {
             add_group(user, gid);
         }
     }

@@ -35,7 +35,8 @@ struct user_choice {
 };
 
 /* Who is meant, by the text of the two files. The default is `user`, else the image's user, else
- * root (locked: USER_NOBODY). ERR_INVALID "user_not_found", ERR_DENIED "root_denied". */
+ * root (locked: USER_NOBODY). ERR_INVALID "user_not_found", ERR_DENIED "root_denied" or, for a
+ * group that a caller under the locked profile may not name, "group_denied". */
 bool user_resolve(struct view passwd, struct view group, const struct user_choice *choice,
                   struct user *out, struct err *err) MUST_CHECK;
 

@@ -7,14 +7,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct view cut(struct view *rest)
-{
-    const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, '\0', rest->len);
-    struct view head = {rest->ptr, end == NULL ? rest->len : (size_t)(end - rest->ptr)};
-    *rest = view_from(*rest, end == NULL ? rest->len : head.len + 1);
-    return head;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -24,9 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct user_choice choice = {.locked = data[0] == 'l'};
     struct user user;
     struct err err;
-    choice.asked = cut(&rest);
-    choice.image_user = cut(&rest);
-    struct view passwd = cut(&rest);
+    choice.asked = view_cut(&rest, '\0');
+    choice.image_user = view_cut(&rest, '\0');
+    struct view passwd = view_cut(&rest, '\0');
     if (!user_resolve(passwd, rest, &choice, &user, &err)) {
         return 0;
     }

@@ -168,6 +168,10 @@ static void files_are_read_whole_or_not(void **state)
     assert_string_equal(buffer, "1234567");
     write_file("12345678", 8);
     assert_false(config_read_file(secret_path, buffer, sizeof buffer, &err));
+    write_file("12\0"
+               "34",
+               5); /* what follows the NUL would be lost without a word */
+    assert_false(config_read_file(secret_path, buffer, sizeof buffer, &err));
     write_file("", 0);
     assert_true(config_read_file(secret_path, buffer, sizeof buffer, &err));
     assert_string_equal(buffer, "");

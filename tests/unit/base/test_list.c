@@ -64,11 +64,35 @@ static void a_member_may_remove_itself_in_a_walk(void **state)
     assert_true(list_is_empty(&head));
 }
 
+static void all_members_move_behind_those_of_another_list(void **state)
+{
+    (void)state;
+    struct list to;
+    struct list from;
+    struct item items[4] = {{.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
+    list_init(&to);
+    list_init(&from);
+    list_append_all(&to, &from);
+    assert_true(list_is_empty(&to));
+    list_append(&from, &items[0].node);
+    list_append_all(&to, &from);
+    expect(&to, (const int[]){1}, 1);
+    assert_true(list_is_empty(&from));
+    list_append(&from, &items[1].node);
+    list_append(&from, &items[2].node);
+    list_append_all(&to, &from);
+    list_append(&to, &items[3].node);
+    expect(&to, (const int[]){1, 2, 3, 4}, 4);
+    list_remove(&items[1].node);
+    expect(&to, (const int[]){1, 3, 4}, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_stand_in_the_order_they_came),
         cmocka_unit_test(removing_what_is_in_no_list_does_nothing),
+        cmocka_unit_test(all_members_move_behind_those_of_another_list),
         cmocka_unit_test(a_member_may_remove_itself_in_a_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,11 +40,26 @@ static void copies_fit_and_hold_no_nul(void **state)
     assert_false(view_copy(VIEW("a\0"), buffer, sizeof buffer));
 }
 
+static void cutting_goes_on_to_the_end(void **state)
+{
+    (void)state;
+    struct view text = VIEW("a,,b");
+    assert_true(view_equal(view_cut(&text, ','), VIEW("a")));
+    assert_true(view_equal(view_cut(&text, ','), VIEW("")));
+    assert_true(view_equal(view_cut(&text, ','), VIEW("b")));
+    assert_int_equal(text.len, 0);
+    assert_int_equal(view_cut(&text, ',').len, 0);
+    text = VIEW("a,");
+    assert_true(view_equal(view_cut(&text, ','), VIEW("a")));
+    assert_int_equal(text.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_compare_by_bytes),
         cmocka_unit_test(prefixes_and_rests),
+        cmocka_unit_test(cutting_goes_on_to_the_end),
         cmocka_unit_test(copies_fit_and_hold_no_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

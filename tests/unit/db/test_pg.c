@@ -29,6 +29,8 @@ static const struct pg_statement statements[] = {
     {"length", "SELECT length($1)"},
     {"values", "SELECT true, false, NULL::text, -12::bigint FROM generate_series(1, 2)"},
     {"zone", "SHOW timezone"},
+    {"backends", "SELECT count(*), string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity"
+                 " WHERE application_name = 'insien' AND datname = current_database()"},
 };
 
 struct fixture {
@@ -247,6 +249,47 @@ static void query_that_gets_no_connection_in_time_times_out(void **state)
     assert_true(busy[0].ok && busy[1].ok);
 }
 
+static void query_without_time_costs_no_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer late;
+    struct answer before = ask(fixture, "backends", NULL);
+    (void)begin(fixture, "zone", NULL, 0, &late);
+    turn_until(fixture->loop, &late.done);
+    assert_int_equal(late.err.code, ERR_TIMEOUT);
+    turn_for(fixture->loop, 100);
+    struct answer after = ask(fixture, "backends", NULL);
+    assert_string_equal(before.text, "2");
+    assert_string_equal(before.second, after.second);
+}
+
+/* The first query keeps the one connection for longer than a query waits for a server that is
+ * away. */
+static void query_begun_before_the_connection_keeps_its_time(void **state)
+{
+    struct fixture fixture = *(struct fixture *)*state;
+    struct err err;
+    const struct pg_options options = {
+        .url = postgres_url(fixture.postgres),
+        .connections = 1,
+        .statements = statements,
+        .statement_count = sizeof statements / sizeof statements[0],
+        .statement_timeout_ms = 5000,
+    };
+    fixture.pool = pg_pool_open(fixture.loop, &options, &err);
+    assert_non_null(fixture.pool);
+    const struct pg_parameters parameters = {.values = {"1.3"}, .count = 1};
+    struct answer running;
+    struct answer waiting;
+    (void)begin(&fixture, "sleep", &parameters, 5000, &running);
+    (void)begin(&fixture, "zone", NULL, 5000, &waiting);
+    turn_until(fixture.loop, &running.done);
+    turn_until(fixture.loop, &waiting.done);
+    pg_pool_close(fixture.pool);
+    assert_true(running.ok);
+    assert_true(waiting.ok);
+}
+
 static void full_queue_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -388,6 +431,8 @@ int main(void)
         TEST(query_out_of_time_frees_its_connection),
         TEST(queries_over_the_connections_wait_their_turn),
         TEST(query_that_gets_no_connection_in_time_times_out),
+        TEST(query_without_time_costs_no_connection),
+        TEST(query_begun_before_the_connection_keeps_its_time),
         TEST(full_queue_is_refused),
         TEST(cancelled_query_is_not_heard_of),
         TEST(long_parameter_crosses),

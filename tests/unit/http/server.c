@@ -51,11 +51,6 @@ static const struct {
     {"/broken", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", NULL},
     {"/empty", "HTTP/1.1 204 No Content\r\n\r\n", NULL},
     {"/redirect", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", NULL},
-    {"/cached",
-     "HTTP/1.1 200 OK\r\nCache-Control: public, Max-Age=300, must-revalidate\r\n"
-     "Content-Length: 0\r\n\r\n",
-     NULL},
-    {"/uncached", "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n", NULL},
     {"/slow", "", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"},
     {"/silent", "", NULL},
     {"/hangup", "", ""},
