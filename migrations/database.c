@@ -10,6 +10,9 @@
 
 enum { SERVER_WAIT_MS = 30000, SERVER_RETRY_MS = 200 };
 
+/* Of one attempt, for a host that swallows packets; the URL may say otherwise. */
+#define CONNECT_TIMEOUT_S "5"
+
 /* "insien" as a number: which advisory lock is ours. */
 #define LOCK_SQL "SELECT pg_advisory_lock(x'696e7369656e'::bigint)"
 
@@ -65,22 +68,36 @@ static bool run_only(struct database *database, const char *what, const char *sq
     return result != NULL;
 }
 
-/* A server that answers, but not to us, will not change its mind. */
-static bool is_worth_waiting(const char *url)
+/* libpq's own message would show the password. */
+static bool check_url(const char *url, struct err *err)
 {
-    PGPing ping = PQping(url);
+    char *message = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &message);
+    bool ok = options != NULL;
+    PQfreemem(message);
+    PQconninfoFree(options);
+    return ok || err_set(err, ERR_INVALID,
+                         "DATABASE_URL is no connection string; postgresql://user@host/name is");
+}
+
+/* A server that answers, but not to us, will not change its mind. */
+static bool is_worth_waiting(const char *const *keywords, const char *const *values)
+{
+    PGPing ping = PQpingParams(keywords, values, 1);
     return ping == PQPING_REJECT || ping == PQPING_NO_RESPONSE;
 }
 
 static bool connect_within(struct database *database, const char *url, int64_t deadline_ms,
                            struct err *err)
 {
+    static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
+    const char *const values[] = {CONNECT_TIMEOUT_S, url, NULL};
     for (;;) {
-        database->pg = PQconnectdb(url);
+        database->pg = PQconnectdbParams(keywords, values, 1);
         if (PQstatus(database->pg) == CONNECTION_OK) {
             return true;
         }
-        if (!is_worth_waiting(url) || clock_monotonic_ms() >= deadline_ms) {
+        if (!is_worth_waiting(keywords, values) || clock_monotonic_ms() >= deadline_ms) {
             return fail(database->pg, "can't connect to the database", err);
         }
         PQfinish(database->pg);
@@ -97,7 +114,8 @@ struct database *database_open(const char *url, struct err *err)
         err_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
-    bool ok = connect_within(database, url, clock_monotonic_ms() + SERVER_WAIT_MS, err);
+    bool ok = check_url(url, err) &&
+              connect_within(database, url, clock_monotonic_ms() + SERVER_WAIT_MS, err);
     for (size_t i = 0; ok && i < sizeof preparations / sizeof preparations[0]; i++) {
         ok = run_only(database, "preparing the database", preparations[i], err);
     }

@@ -1,7 +1,6 @@
 #include "sandbox-service/config.h"
 
 #include "common/base/log.h"
-#include "sandbox-service/network/cidr.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -68,6 +67,13 @@ static bool complain(const char *variable, const char *problem)
 {
     log_error("config.invalid", LOG_STR("variable", variable), LOG_STR("error", problem));
     return false;
+}
+
+static bool check_log_level(const struct sandbox_config *config)
+{
+    enum log_level level;
+    return log_level_parse(view_of(config->log_level), &level) ||
+           complain("LOG_LEVEL", "must be debug, info, warn or error");
 }
 
 static bool check_instance(const struct sandbox_config *config)
@@ -151,6 +157,7 @@ static bool find_installed(const char *variable, const char *file, char out[CONF
 bool sandbox_config_read(struct sandbox_config *config, struct err *err)
 {
     bool ok = config_read(items, sizeof items / sizeof items[0], config, err);
+    ok &= check_log_level(config);
     ok &= check_instance(config);
     ok &= check_network(config);
     ok &= check_subnet(config);

@@ -3,12 +3,12 @@
 #define SANDBOX_CONFIG_H
 
 #include "common/base/config.h"
+#include "sandbox-service/network/cidr.h"
 #include "sandbox-service/sandbox/tiers.h"
 
 enum {
     INSTANCE_SIZE = 21, /* short: with "INSIEN-" before it, it names a chain of the firewall */
     NODE_NAME_SIZE = 64,
-    CIDR_SIZE = 19, /* 255.255.255.255/32 */
     BLOCKED_CIDRS_MAX = 32,
 };
 
@@ -25,9 +25,9 @@ struct sandbox_config {
     char service_user[33];
     char node_name[NODE_NAME_SIZE];
     char default_network[8]; /* "open", "none" */
-    char subnet[CIDR_SIZE];
+    char subnet[CIDR_TEXT_SIZE];
     char blocked_text[CONFIG_TEXT_SIZE];
-    char blocked[BLOCKED_CIDRS_MAX][CIDR_SIZE]; /* blocked_text, checked and taken apart */
+    char blocked[BLOCKED_CIDRS_MAX][CIDR_TEXT_SIZE]; /* blocked_text, checked and taken apart */
     size_t blocked_count;
     int64_t start_concurrency;
     int64_t reconcile_interval_s;

@@ -254,7 +254,6 @@ static bool open_parts(struct app *app, struct err *err)
 /* Ends what is in flight: each end may begin a last call elsewhere, which then fails too. */
 static void fail_all(struct app *app)
 {
-    app->sandboxes.draining = true;
     sandbox_creates_end(&app->sandboxes);
     bool called;
     do {
@@ -266,6 +265,7 @@ static void fail_all(struct app *app)
 /* The reverse of opening. */
 static void close_parts(struct app *app)
 {
+    app->sandboxes.draining = true; /* what ends now begins nothing new */
     worker_pool_free(app->workers);
     fail_all(app);
     service_close(app->service);

@@ -204,9 +204,14 @@ bool agent_dir_make(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE
     if (mkdirat(dirs->agents_fd, hidden, 0700) != 0) {
         return fail(err, "make", hidden);
     }
-    return fill_dir(dirs, hidden, token, err) &&
-           (renameat(dirs->agents_fd, hidden, dirs->agents_fd, id32) == 0 ||
-            fail(err, "name", hidden));
+    if (fill_dir(dirs, hidden, token, err) &&
+        (renameat(dirs->agents_fd, hidden, dirs->agents_fd, id32) == 0 ||
+         fail(err, "name", hidden))) {
+        return true;
+    }
+    struct err ignored = {0}; /* the caller hears the first */
+    (void)!discard(dirs, hidden, &ignored);
+    return false;
 }
 
 bool agent_dir_remove(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],

@@ -14,7 +14,6 @@ enum {
 };
 
 struct docker {
-    struct loop *loop;        /* borrowed */
     struct http_client *http; /* owned */
     struct list calls;        /* in flight */
     struct list stillborn;    /* could not begin: done is due */
@@ -162,7 +161,6 @@ struct docker *docker_open(struct loop *loop, const char *socket_path, long conn
         err_set(err, ERR_INTERNAL, "docker: out of memory");
         return NULL;
     }
-    docker->loop = loop;
     docker->on_state = on_state;
     docker->arg = arg;
     list_init(&docker->calls);

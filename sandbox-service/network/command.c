@@ -130,6 +130,20 @@ static bool talk(struct run *run)
     return true;
 }
 
+/* A program may close its output and go on; false at the deadline. */
+static bool await_end(const struct run *run, int *status)
+{
+    enum { LOOK_MS = 5 };
+    pid_t ended;
+    while ((ended = waitpid(run->pid, status, WNOHANG)) != run->pid) {
+        if ((ended < 0 && errno != EINTR) || clock_monotonic_ms() >= run->until_ms) {
+            return false;
+        }
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+    return true;
+}
+
 bool command_run(const char *const *argv, struct view input, int64_t timeout_ms, struct str *output,
                  int *exit_status, struct err *err)
 {
@@ -139,11 +153,11 @@ bool command_run(const char *const *argv, struct view input, int64_t timeout_ms,
     if (!start(&run, argv, err)) {
         return false;
     }
-    bool in_time = talk(&run);
+    bool in_time = talk(&run) && await_end(&run, &status);
     if (!in_time) {
         (void)kill(run.pid, SIGKILL);
-    }
-    while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR) {
+        while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR) {
+        }
     }
     close_end(&run.in_fd);
     close_end(&run.out_fd);

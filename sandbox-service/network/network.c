@@ -37,9 +37,8 @@ struct network {
     char gateway[ADDRESS_SIZE]; /* the host's address on it */
     char key[KEY_SIZE];         /* what a remembered result must have been found for */
     enum state state;
-    bool busy;       /* a check or a refresh is under way */
-    bool is_refresh; /* only the rules */
-    bool bridge_seen;
+    bool busy;          /* a check or a refresh is under way */
+    bool is_refresh;    /* only the rules */
     int64_t checked_ms; /* monotonic: when the last check ended */
     struct err job_err;
     char reason[ERR_MESSAGE_SIZE];
@@ -224,7 +223,6 @@ static void on_bridge(const struct err *err, void *arg)
         end_check(network, STATE_CLOSED, err->message);
         return;
     }
-    network->bridge_seen = true;
     /* Somebody removed it since: what is new has to be tested. */
     network->is_refresh = network->is_refresh && !network->bridge.created;
     apply_rules(network);
@@ -252,7 +250,8 @@ void network_check(struct network *network)
 
 void network_refresh(struct network *network)
 {
-    if (network->busy || !docker_is_up(network->options.docker) || !network->bridge_seen) {
+    if (network->busy || !docker_is_up(network->options.docker) ||
+        network->state == STATE_UNKNOWN) {
         return;
     }
     if (network->state == STATE_CLOSED) {

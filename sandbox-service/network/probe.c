@@ -2,8 +2,8 @@
  * container: statically linked, without any library of ours.
  *
  *   probe listen PORT            accepts connections until it is killed, for a minute at most
- *   probe connect ADDR:PORT...   says by its exit status which of these answers: 0 none, n the
- * n-th; more than 100: it can't tell */
+ *   probe connect ADDR:PORT...   exits with the number of the first that answers, 0 when none does,
+ *                                over 100 when it can't tell */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

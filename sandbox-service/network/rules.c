@@ -55,18 +55,27 @@ static void add_resolver(struct rules *rules, struct view line)
 void rules_add_resolvers(struct rules *rules, struct view resolv_conf)
 {
     while (resolv_conf.len > 0) {
-        const char *newline = memchr(resolv_conf.ptr, '\n', resolv_conf.len);
-        size_t len = newline == NULL ? resolv_conf.len : (size_t)(newline - resolv_conf.ptr);
-        add_resolver(rules, (struct view){resolv_conf.ptr, len});
-        resolv_conf = view_from(resolv_conf, newline == NULL ? len : len + 1);
+        add_resolver(rules, view_cut(&resolv_conf, '\n'));
     }
+}
+
+static bool is_closed_anyway(const struct cidr *network)
+{
+    for (const char *const *text = rules_closed_ranges; *text != NULL; text++) {
+        struct cidr range;
+        if (cidr_parse(view_of(*text), &range) && network->bits >= range.bits &&
+            cidr_contains(&range, network->address)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask)
 {
     const struct cidr network = {address & mask, (unsigned)__builtin_popcount(mask)};
     bool is_ours = cidr_contains(&rules->subnet, address);
-    if (mask == 0 || is_ours || address >> 24U == LOOPBACK_NET ||
+    if (mask == 0 || is_ours || is_closed_anyway(&network) ||
         rules->connected_count >= CONNECTED_MAX) {
         return;
     }
@@ -141,13 +150,10 @@ int64_t rules_count_drops(struct view listing, const char *range)
     char line[LINE_SIZE];
     int64_t packets;
     while (listing.len > 0) {
-        const char *newline = memchr(listing.ptr, '\n', listing.len);
-        size_t len = newline == NULL ? listing.len : (size_t)(newline - listing.ptr);
-        if (view_copy((struct view){listing.ptr, len}, line, sizeof line) &&
+        if (view_copy(view_cut(&listing, '\n'), line, sizeof line) &&
             read_drop(line, range, &packets)) {
             return packets;
         }
-        listing = view_from(listing, newline == NULL ? len : len + 1);
     }
     return -1;
 }

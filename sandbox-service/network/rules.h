@@ -36,8 +36,8 @@ void rules_name(struct rules *rules, const char *instance);
  * at them from where they are. */
 void rules_add_resolvers(struct rules *rules, struct view resolv_conf);
 
-/* Adds a network of the host's own, by an address in it and its mask (host byte order), less
- * loopback and the sandboxes' own. */
+/* Adds a network of the host's own, by an address in it and its mask (host byte order), less those
+ * within rules_closed_ranges and the sandboxes' own. */
 void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask);
 
 /* What is closed besides the host itself: "10.0.0.0/8", ...; NULL-terminated. */

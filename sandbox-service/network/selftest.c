@@ -26,7 +26,6 @@ enum {
     CONTROL_MS = 3000,
     CALL_MS = 20000,
     PROBE_MEMORY = 32 * 1024 * 1024,
-    EXIT_CANT_TELL = 100,
 };
 
 /* Addresses that nobody listens on: what counts is that the firewall's own rule met the packets. */

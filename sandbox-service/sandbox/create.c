@@ -4,6 +4,7 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/creation.h"
+#include "sandbox-service/sandbox/metadata.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 
 #include <stdlib.h>
@@ -55,7 +56,7 @@ static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_
     if (starts_expected_ms(sandboxes->starts) > deadline_ms) {
         return err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
     }
-    return env_size_check(&request->env, err);
+    return env_size_check(&request->env, err) && metadata_check(request->metadata, err);
 }
 
 static bool choose_network(const struct sandboxes *sandboxes, struct view wanted, const char **out,

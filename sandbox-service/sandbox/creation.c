@@ -87,23 +87,29 @@ static void on_part_done(struct creation *creation)
     creation_release_if_over(creation);
 }
 
+/* What the engine misses or finds in the way is not the caller's mistake. */
+static void note_start_failed(struct creation *creation, const struct err *err)
+{
+    const char *network = creation->spec.network;
+    creation->err = *err;
+    if (err->code != ERR_NOT_FOUND && err->code != ERR_CONFLICT) {
+        return;
+    }
+    if (network != NULL && strstr(err->message, network) != NULL) {
+        /* Somebody removed the network: it is made and tested anew. */
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable", "%s", err->message);
+        network_refresh(creation->sandboxes->network);
+        return;
+    }
+    err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s", err->message);
+}
+
 static void on_started(const char *container_id, const struct err *err, void *arg)
 {
     (void)container_id; /* names are made from ids */
     struct creation *creation = arg;
     if (err != NULL && creation->err.code == ERR_NONE) {
-        creation->err = *err;
-        if (err->code == ERR_NOT_FOUND && creation->spec.network != NULL &&
-            strstr(err->message, creation->spec.network) != NULL) {
-            /* Somebody removed the network: it is made and tested anew. */
-            err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable", "%s",
-                           err->message);
-            network_refresh(creation->sandboxes->network);
-        } else if (err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT) {
-            /* The engine's words, not the caller's mistake. */
-            err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s",
-                           err->message);
-        }
+        note_start_failed(creation, err);
     }
     on_part_done(creation);
 }

@@ -17,7 +17,7 @@ struct presence {
     struct map sandboxes;
     int64_t lost_after_ms;
     int64_t report_ms; /* when the latest report came; 0: none yet */
-    int64_t check_ms;  /* when this check began, and the one before */
+    int64_t check_ms;  /* when this check began or was skipped, and the one before */
     int64_t previous_check_ms;
     uint64_t round;
 };
@@ -84,6 +84,11 @@ void presence_check_begin(struct presence *presence, int64_t now_ms)
     presence->previous_check_ms = presence->round == 0 ? now_ms : presence->check_ms;
     presence->check_ms = now_ms;
     presence->round++;
+}
+
+void presence_skip_check(struct presence *presence, int64_t now_ms)
+{
+    presence->check_ms = now_ms;
 }
 
 static void add(struct presence *presence, const char sandbox_id[ID_SIZE])

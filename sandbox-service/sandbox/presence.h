@@ -23,6 +23,10 @@ void presence_report_came(struct presence *presence, int64_t now_ms);
 void presence_seen_at(struct presence *presence, const char sandbox_id[ID_SIZE], int64_t now_ms);
 void presence_seen(struct presence *presence, const char sandbox_id[ID_SIZE]);
 
+/* No check could be made: the time since the last one does not count. What keeps us from checking
+ * keeps agents from connecting, too. */
+void presence_skip_check(struct presence *presence, int64_t now_ms);
+
 typedef void presence_lost_fn(const char sandbox_id[ID_SIZE], void *arg);
 /* Between begin and end each running sandbox is named once; those not named are forgotten, on_lost
  * is called (by check) for each that has been without its agent for too long. */

@@ -96,6 +96,7 @@ static void finish(struct reconciler *reconciler)
     forget_all(reconciler);
     reconciler->running = false;
     if (err.code != ERR_NONE) {
+        presence_skip_check(reconciler->sandboxes->presence, clock_monotonic_ms());
         reconciler->engine_was_away_next |= reconciler->engine_was_away;
         if (!reconciler->failing) {
             log_warn("reconcile.failed", LOG_ERR(&err));
@@ -256,6 +257,7 @@ static void on_due(void *arg)
         return;
     }
     if (!docker_is_up(sandboxes->docker)) {
+        presence_skip_check(sandboxes->presence, clock_monotonic_ms());
         timer_arm(&reconciler->due, AFTER_FAILURE_MS);
         return;
     }

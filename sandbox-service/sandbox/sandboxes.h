@@ -12,7 +12,6 @@ struct docker;
 struct images;
 struct network;
 struct presence;
-struct reconciler;
 struct redis;
 struct starts;
 struct store;
@@ -34,7 +33,6 @@ struct sandboxes {
     struct starts *starts;
     struct network *network;
     struct presence *presence;
-    struct reconciler *reconciler;
     const char *seccomp; /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
     int64_t open_files_max; /* that the engine can give; its limit is taken to be ours */

@@ -240,6 +240,17 @@ static void unknown_database_is_told_at_once(void **state)
     assert_said(fixture, "database \"nothing\" does not exist");
 }
 
+static void url_that_is_none_is_told_without_its_password(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
+    assert_int_equal(setenv("DATABASE_URL", "postgresql://insien:s3cret@[::1/insien", 1), 0);
+    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
+    assert_false(finish(fixture, process_start(argv, NULL, fixture->log)));
+    assert_said(fixture, "DATABASE_URL is no connection string");
+    assert_null(strstr(fixture->output, "s3cret"));
+}
+
 static void missing_setting_is_named(void **state)
 {
     struct fixture *fixture = *state;
@@ -300,6 +311,7 @@ int main(void)
         TEST(two_runs_at_once_apply_each_file_once),
         TEST(server_that_starts_later_is_waited_for),
         TEST(unknown_database_is_told_at_once),
+        TEST(url_that_is_none_is_told_without_its_password),
         TEST(missing_setting_is_named),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);

@@ -136,6 +136,17 @@ static void leftovers_of_a_dead_process_are_removed(void **state)
     assert_int_equal(look(world, path).st_mode, 0);
 }
 
+static void directory_that_can_not_be_made_leaves_no_token(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    char path[PATH_SIZE];
+    make(world);
+    assert_false(agent_dir_make(&world->dirs, sandbox, "another token", &err));
+    (void)snprintf(path, sizeof path, "agents/.new-%s", id32);
+    assert_int_equal(look(world, path).st_mode, 0);
+}
+
 static void link_in_place_of_a_directory_is_not_followed(void **state)
 {
     struct world *world = *state;
@@ -172,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(token_is_what_was_given, begin, end),
         cmocka_unit_test_setup_teardown(removal_takes_all_and_may_be_repeated, begin, end),
         cmocka_unit_test_setup_teardown(leftovers_of_a_dead_process_are_removed, begin, end),
+        cmocka_unit_test_setup_teardown(directory_that_can_not_be_made_leaves_no_token, begin, end),
         cmocka_unit_test_setup_teardown(link_in_place_of_a_directory_is_not_followed, begin, end),
         cmocka_unit_test_setup_teardown(each_directory_and_lock_is_visited, begin, end),
     };

@@ -67,6 +67,21 @@ static void program_that_takes_too_long_is_killed(void **state)
     str_free(&output);
 }
 
+static void program_that_closes_its_output_and_goes_on_is_killed_too(void **state)
+{
+    (void)state;
+    static const char *const argv[] = {"/bin/sh", "-c", "exec sleep 60 >&- 2>&-", NULL};
+    struct str output = STR_INIT(OUTPUT_MAX);
+    struct err err = {0};
+    int status = 0;
+    int64_t began_ms = clock_monotonic_ms();
+    assert_false(command_run(argv, (struct view){0}, 300, &output, &status, &err));
+    assert_int_equal(err.code, ERR_TIMEOUT);
+    assert_int_equal(status, -1);
+    assert_true(clock_monotonic_ms() - began_ms < PATIENCE_MS);
+    str_free(&output);
+}
+
 static void program_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
@@ -86,6 +101,7 @@ int main(void)
         cmocka_unit_test(input_larger_than_a_pipe_is_given_whole),
         cmocka_unit_test(output_beyond_the_ceiling_does_not_block_the_program),
         cmocka_unit_test(program_that_takes_too_long_is_killed),
+        cmocka_unit_test(program_that_closes_its_output_and_goes_on_is_killed_too),
         cmocka_unit_test(program_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,21 @@ static void nobody_is_lost_when_reports_begin_again(void **state)
     assert_int_equal(world->lost_connected, 0);
 }
 
+static void time_without_checks_does_not_count(void **state)
+{
+    struct world *world = *state;
+    pass(world, LOST_AFTER_MS / 2, true);
+    for (int64_t until_ms = world->now_ms + LONG_MS; world->now_ms < until_ms;) {
+        world->now_ms += STEP_MS;
+        presence_report_came(world->presence, world->now_ms);
+        presence_skip_check(world->presence, world->now_ms);
+    }
+    check(world);
+    assert_int_equal(world->lost_missing, 0);
+    pass(world, LOST_AFTER_MS, true);
+    assert_true(world->lost_missing > 0);
+}
+
 static void agent_that_comes_back_starts_anew(void **state)
 {
     struct world *world = *state;
@@ -117,6 +132,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(agent_that_is_missing_for_too_long_is_lost, begin, end),
         cmocka_unit_test_setup_teardown(time_without_reports_does_not_count, begin, end),
         cmocka_unit_test_setup_teardown(nobody_is_lost_when_reports_begin_again, begin, end),
+        cmocka_unit_test_setup_teardown(time_without_checks_does_not_count, begin, end),
         cmocka_unit_test_setup_teardown(agent_that_comes_back_starts_anew, begin, end),
         cmocka_unit_test_setup_teardown(sandbox_that_is_not_named_is_forgotten, begin, end),
     };

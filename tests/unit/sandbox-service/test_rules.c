@@ -105,6 +105,18 @@ static void networks_of_the_host_are_closed_but_loopback_and_the_sandboxes_own(v
     (void)place_of(text, "-d 93.184.208.0/20 -j DROP\n");
 }
 
+static void networks_that_are_closed_anyway_take_no_room(void **state)
+{
+    (void)state;
+    struct rules rules = example();
+    for (uint32_t i = 0; i < 2 * CONNECTED_MAX; i++) {
+        rules_add_connected(&rules, 0xac100001 + (i << 8U), 0xffffff00); /* 172.16.i.1/24 */
+    }
+    rules_add_connected(&rules, 0x5db8d822, 0xfffff000); /* 93.184.216.34/20 */
+    AUTO(free_string) char *text = write_rules(&rules);
+    (void)place_of(text, "-d 93.184.208.0/20 -j DROP\n");
+}
+
 static void only_servers_that_are_not_on_loopback_count(void **state)
 {
     (void)state;
@@ -140,6 +152,7 @@ int main(void)
         cmocka_unit_test(answers_to_the_host_pass_before_the_host_closes),
         cmocka_unit_test(all_private_blocked_and_own_ranges_are_closed),
         cmocka_unit_test(networks_of_the_host_are_closed_but_loopback_and_the_sandboxes_own),
+        cmocka_unit_test(networks_that_are_closed_anyway_take_no_room),
         cmocka_unit_test(only_servers_that_are_not_on_loopback_count),
         cmocka_unit_test(dropped_packets_are_counted_by_range),
     };
