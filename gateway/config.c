@@ -1,5 +1,7 @@
 #include "gateway/config.h"
 
+#include "gateway/http/syntax.h"
+
 #include <stdio.h>
 
 static const struct config_item items[] = {
@@ -49,16 +51,14 @@ bool gateway_config_read(struct gateway_config *config, struct err *err)
 bool gateway_origin_is_allowed(const struct gateway_config *config, struct view origin)
 {
     struct view list = view_of(config->allowed_origins);
+    struct view item;
     if (list.len == 0) {
         return true;
     }
-    while (list.len > 0) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t length = comma == NULL ? list.len : (size_t)(comma - list.ptr);
-        if (view_equal((struct view){list.ptr, length}, origin)) {
+    while (syntax_next_item(&list, &item)) {
+        if (view_equal(item, origin)) {
             return true;
         }
-        list = view_from(list, comma == NULL ? length : length + 1);
     }
     return false;
 }

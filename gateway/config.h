@@ -25,7 +25,8 @@ struct gateway_config {
 /* Reads the environment; every mistake is in the log. */
 bool gateway_config_read(struct gateway_config *config, struct err *err) MUST_CHECK;
 
-/* Whether a browser's Origin may open sockets: any when no list is set, else an exact member. */
+/* Whether a browser's Origin (not empty) may open sockets: any when no list is set, else an exact
+ * member; blanks around the members do not count. */
 bool gateway_origin_is_allowed(const struct gateway_config *config, struct view origin) MUST_CHECK;
 
 #endif

@@ -208,6 +208,11 @@ void key_check_cancel(struct key_check *check)
     free(check);
 }
 
+uint64_t key_cache_generation(const struct key_cache *cache)
+{
+    return cache->generation;
+}
+
 void key_cache_forget_key(struct key_cache *cache, const char api_key_id[ID_SIZE])
 {
     cache->generation++;

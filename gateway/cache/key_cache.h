@@ -42,6 +42,10 @@ struct key_check *key_check_begin(struct key_cache *cache, const char key[API_KE
                                   struct err *err) MUST_CHECK;
 void key_check_cancel(struct key_check *check);
 
+/* Moves with each of the channel's news below: who was found, or asked for, at another generation
+ * may have had its key revoked since. */
+uint64_t key_cache_generation(const struct key_cache *cache);
+
 /* The channel's news. */
 void key_cache_forget_key(struct key_cache *cache, const char api_key_id[ID_SIZE]);
 void key_cache_forget_user(struct key_cache *cache, const char user_id[ID_SIZE]);

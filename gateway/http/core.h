@@ -34,7 +34,6 @@ struct http_core {
     void (*on_closed)(struct http_connection *connection); /* it left its listener's list */
     const struct timeval *timeouts[TIMEOUT_COUNT];         /* borrowed from the loop */
     struct response_writer writer;
-    bool draining;
     char id_prefix[CORE_ID_PREFIX_SIZE];
     uint64_t id_counter;
 };

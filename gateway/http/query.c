@@ -14,7 +14,8 @@ bool http_decode(struct view encoded, char *out, size_t size)
            memchr(out, '/', len) == NULL && memchr(out, '\\', len) == NULL;
 }
 
-bool http_query_find(struct view query, const char *name, char *out, size_t size)
+/* The value, still encoded, of the first parameter of that name. */
+static bool find(struct view query, const char *name, struct view *value)
 {
     while (query.len > 0) {
         const char *end = memchr(query.ptr, '&', query.len);
@@ -27,9 +28,22 @@ bool http_query_find(struct view query, const char *name, char *out, size_t size
         if (syntax_unescape((struct view){pair.ptr, name_len}, SYNTAX_SPACE, found, sizeof found,
                             &len) &&
             strcmp(found, name) == 0) {
-            struct view value = view_from(pair, equals == NULL ? name_len : name_len + 1);
-            return syntax_unescape(value, SYNTAX_SPACE, out, size, &len);
+            *value = view_from(pair, equals == NULL ? name_len : name_len + 1);
+            return true;
         }
     }
     return false;
+}
+
+bool http_query_has(struct view query, const char *name)
+{
+    struct view value;
+    return find(query, name, &value);
+}
+
+bool http_query_find(struct view query, const char *name, char *out, size_t size)
+{
+    struct view value;
+    size_t len;
+    return find(query, name, &value) && syntax_unescape(value, SYNTAX_SPACE, out, size, &len);
 }

@@ -103,6 +103,8 @@ bool http_decode(struct view encoded, char *out, size_t size) MUST_CHECK;
 /* Finds the first parameter of that name in a query string; true and decoded ('+' is a space, '/'
  * may be encoded) when it is there and fits. */
 bool http_query_find(struct view query, const char *name, char *out, size_t size) MUST_CHECK;
+/* Whether it is there at all, whatever its value. */
+bool http_query_has(struct view query, const char *name) MUST_CHECK;
 
 /* Collects the whole body and then calls on_body once, on the loop, perhaps at once. Over max bytes
  * the exchange is answered 413 here (100-continue is sent only when the body is wanted), too slow

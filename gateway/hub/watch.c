@@ -29,6 +29,7 @@ struct place {
     struct list waiting;            /* linked while the lock is somebody else's */
     struct http_listener *listener; /* owned; NULL while waiting */
     int lock_fd;                    /* -1 while waiting */
+    bool complained;                /* the log has heard that the socket can't be bound */
     char name[ID32_SIZE];
     char sandbox_id[ID_SIZE];
 };
@@ -100,10 +101,11 @@ static bool claim(struct watch *watch, struct place *place)
         return false;
     }
     int fd = bind_socket(watch, place->name, &err);
-    if (fd < 0) {
-        log_warn("agent_socket.failed", LOG_STR("sandbox_id", place->sandbox_id), LOG_ERR(&err));
-    } else {
+    if (fd >= 0) {
         place->listener = watch->listen_on(fd, place->sandbox_id, watch->arg);
+    } else if (!place->complained) { /* It is tried again and again. */
+        place->complained = true;
+        log_warn("agent_socket.failed", LOG_STR("sandbox_id", place->sandbox_id), LOG_ERR(&err));
     }
     if (place->listener == NULL) {
         (void)close(place->lock_fd);

@@ -3,7 +3,6 @@
 #include "common/json/read.h"
 
 struct agent_error {
-    struct view id;
     struct view type;
     struct view error;
     struct view code;

@@ -14,8 +14,8 @@ enum { CLIENT_OUTSTANDING_MAX = 256 }; /* requests of one socket without an answ
 /* Borrows gateway: loop, hub, sandboxes. */
 struct client_sockets *client_sockets_new(const struct gateway *gateway,
                                           struct err *err) MUST_CHECK;
-/* Tells every client to come back (1012), each when its requests are answered; on_closed comes once
- * all are gone. */
+/* Tells every client to come back (1012), each when its requests are answered; on_drained comes
+ * once, when all are gone, perhaps at once. */
 void client_sockets_drain(struct client_sockets *sockets, void (*on_drained)(void *arg), void *arg);
 /* Ends those that are left without a word. */
 void client_sockets_free(struct client_sockets *sockets);

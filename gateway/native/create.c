@@ -44,8 +44,9 @@ static void on_destroyed(const struct view *body, const struct err *err, void *a
 {
     (void)body;
     (void)arg;
-    if (err != NULL) {
-        log_warn("create.undo_failed", LOG_ERR(err)); /* It ends when its time is over. */
+    /* Not found: there was nothing to undo. Else it ends when its time is over. */
+    if (err != NULL && err->code != ERR_NOT_FOUND) {
+        log_warn("create.undo_failed", LOG_ERR(err));
     }
 }
 

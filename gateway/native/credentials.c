@@ -46,8 +46,8 @@ static bool key_from_query(const struct http_exchange *exchange, char out[API_KE
 {
     char value[API_KEY_SIZE + 16];
     struct view query = http_exchange_head(exchange)->query;
-    *present = memmem(query.ptr == NULL ? "" : query.ptr, query.len, "apiKey=", 7) != NULL;
-    bool found = *present && http_query_find(query, "apiKey", value, sizeof value) &&
+    *present = http_query_has(query, "apiKey");
+    bool found = http_query_find(query, "apiKey", value, sizeof value) &&
                  api_key_normalise(view_of(value), out);
     secret_wipe(value, sizeof value);
     return found;

@@ -36,8 +36,6 @@ static const struct known_error {
     {"sandbox_not_found", 404, NULL, "Sandbox not found", 0},
     {"api_key_not_found", 404, NULL, "API key not found", 0},
     {"invalid_api_key", 401, NULL, "The API key is not valid.", 0},
-    {"sandbox_not_found", 404, NULL, "Sandbox not found.", 0},
-    {"api_key_not_found", 404, NULL, "API key not found.", 0},
     {"template_not_found", 404, NULL,
      "There is no such template; base, base-locked and tiny come with the server.", 0},
     {"user_suspended", 403, NULL, "This account is suspended.", 0},

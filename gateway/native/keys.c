@@ -1,13 +1,12 @@
 /* /api/keys: the session token goes to the auth-service with what is asked of it. */
 #include "common/contracts/auth.h"
-#include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/native/routes.h"
+#include "gateway/native/service.h"
 
 enum {
     CALL_TIMEOUT_MS = 30 * 1000,
     EXPIRES_IN_DAYS_MAX = 36500,
-    MESSAGE_MAX = 64 * 1024,
     ANSWER_MAX = 2 * 1024 * 1024,
 };
 
@@ -22,62 +21,51 @@ static const struct json_field create_fields[] = {
              .max = EXPIRES_IN_DAYS_MAX, .nullable = true),
 };
 
-/* Sends message (a struct of the schema) to method; on_reply gets the request. */
+/* on_reply gets the request. */
 static void ask(struct request *request, const char *method, const struct json_schema *schema,
                 const void *message, ipc_reply_fn *on_reply)
 {
-    struct err err = {0};
-    AUTO(str_free) struct str body = STR_INIT(MESSAGE_MAX);
-    struct json_writer writer = json_writer_on(&body);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, schema, message);
-    json_end_object(&writer);
-    const struct ipc_call_options options = {
-        .method = method, .request_id = request_id(request), .timeout_ms = CALL_TIMEOUT_MS};
-    if (str_check(&body, method, &err)) {
-        request->ipc_call = ipc_call_begin(request->gateway->auth_service, &options,
-                                           str_view(&body), on_reply, request, &err);
-    }
-    if (request->ipc_call == NULL) {
-        request_fail(request, &err);
-    }
+    const struct service_question question = {
+        .service = request->gateway->auth_service,
+        .method = method,
+        .timeout_ms = CALL_TIMEOUT_MS,
+        .schema = schema,
+        .message = message,
+    };
+    service_ask(request, &question, on_reply);
 }
 
-static bool write_new_key(struct view reply, struct str *out, struct err *err)
+static void write_new_key(const struct auth_new_key *key, struct str *out)
 {
-    struct auth_new_key key;
-    AUTO(json_doc_release)
-    struct json_doc *doc = json_read(reply, &auth_new_key_schema, &key, NULL, err);
-    if (doc == NULL) {
-        return err_set(err, ERR_INTERNAL, "auth-service answered nonsense");
-    }
     struct json_writer writer = json_writer_on(out);
     json_begin_object(&writer, NULL);
     json_bool(&writer, "success", true);
     json_begin_object(&writer, "apiKey");
-    json_string(&writer, "id", view_of(key.id));
-    json_string(&writer, "key", key.key);
-    json_string(&writer, "prefix", key.prefix);
-    json_view_or_null(&writer, "name", key.name);
-    json_string(&writer, "createdAt", key.created_at);
-    json_view_or_null(&writer, "expiresAt", key.expires_at);
+    json_string(&writer, "id", view_of(key->id));
+    json_string(&writer, "key", key->key);
+    json_string(&writer, "prefix", key->prefix);
+    json_view_or_null(&writer, "name", key->name);
+    json_string(&writer, "createdAt", key->created_at);
+    json_view_or_null(&writer, "expiresAt", key->expires_at);
     json_end_object(&writer);
     json_string(&writer, "message", VIEW("Store this key now: it is not shown again."));
     json_end_object(&writer);
-    return str_check(out, "new key", err);
 }
 
 static void on_created(const struct view *body, const struct err *err, void *arg)
 {
     struct request *request = arg;
     struct err failure = {0};
-    request->ipc_call = NULL;
-    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    if (err == NULL && !write_new_key(*body, &out, &failure)) {
-        err = &failure;
+    struct auth_new_key key;
+    AUTO(json_doc_release)
+    struct json_doc *doc = service_read_answer(request, body, err, &auth_new_key_schema, &key);
+    if (doc == NULL) {
+        return;
     }
-    if (err != NULL) {
-        request_fail(request, err);
+    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
+    write_new_key(&key, &out);
+    if (!str_check(&out, "new key", &failure)) {
+        request_fail(request, &failure);
         return;
     }
     const struct http_response response = {.status = 201, .body = str_view(&out), .no_store = true};
@@ -106,14 +94,10 @@ void keys_create(struct request *request)
 static void on_listed(const struct view *body, const struct err *err, void *arg)
 {
     struct request *request = arg;
-    struct err failure = {0};
     struct auth_key_list list;
-    request->ipc_call = NULL;
     AUTO(json_doc_release)
-    struct json_doc *doc =
-        err != NULL ? NULL : json_read(*body, &auth_key_list_schema, &list, NULL, &failure);
+    struct json_doc *doc = service_read_answer(request, body, err, &auth_key_list_schema, &list);
     if (doc == NULL) {
-        request_fail(request, err != NULL ? err : &failure);
         return;
     }
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
@@ -135,9 +119,7 @@ static void on_revoked(const struct view *body, const struct err *err, void *arg
 {
     (void)body;
     struct request *request = arg;
-    request->ipc_call = NULL;
-    if (err != NULL) {
-        request_fail(request, err);
+    if (!service_answered(request, err)) {
         return;
     }
     const struct http_response response = {

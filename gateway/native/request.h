@@ -23,6 +23,7 @@ struct request {
     const struct route *route;      /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered; NULL when the client left */
     struct caller caller;           /* of routes with ROUTE_KEY */
+    uint64_t key_generation;        /* of the key cache when the caller's key was looked at */
     char id[ID_SIZE];               /* the {id} of the path */
     struct sandbox_meta sandbox;    /* of routes with ROUTE_SANDBOX */
     struct view body;

@@ -277,8 +277,16 @@ static void read_body(struct request *request)
     http_read_body(request->exchange, request->route->body_max, on_body, request);
 }
 
+static void authenticate_key(struct request *request);
+
 static void check_owner(struct request *request, const struct sandbox_meta *meta)
 {
+    /* Keys were revoked while this request waited. If its own is one of them, the news came before
+     * a client socket of it was there to be closed. */
+    if (request->key_generation != key_cache_generation(request->gateway->keys)) {
+        authenticate_key(request);
+        return;
+    }
     if (strcmp(meta->user_id, request->caller.user_id) != 0) {
         struct err err = {0};
         err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
@@ -345,6 +353,7 @@ static void authenticate_key(struct request *request)
         request_fail(request, &err);
         return;
     }
+    request->key_generation = key_cache_generation(request->gateway->keys);
     if (key_cache_find(request->gateway->keys, key, &request->caller)) {
         load_sandbox(request);
     } else {

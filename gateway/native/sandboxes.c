@@ -1,10 +1,9 @@
 /* The sandbox as a resource: its state, the caller's list, its end. */
 #include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/native/routes.h"
+#include "gateway/native/service.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,9 +49,7 @@ static void on_destroyed(const struct view *body, const struct err *err, void *a
 {
     (void)body;
     struct request *request = arg;
-    request->ipc_call = NULL;
-    if (err != NULL) {
-        request_fail(request, err);
+    if (!service_answered(request, err)) {
         return;
     }
     sandbox_cache_forget(request->gateway->sandboxes, request->id);
@@ -64,33 +61,27 @@ static void on_destroyed(const struct view *body, const struct err *err, void *a
 
 void sandbox_destroy_handle(struct request *request)
 {
-    struct err err = {0};
-    char body[2 * ID_SIZE + 40];
-    int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\",\"userId\":\"%s\"}",
-                          request->id, request->caller.user_id);
-    const struct ipc_call_options options = {.method = SANDBOX_DESTROY,
-                                             .request_id = request_id(request),
-                                             .timeout_ms = CALL_TIMEOUT_MS,
-                                             .repeatable = true};
-    request->ipc_call =
-        ipc_call_begin(request->gateway->sandbox_service, &options,
-                       (struct view){body, (size_t)length}, on_destroyed, request, &err);
-    if (request->ipc_call == NULL) {
-        request_fail(request, &err);
-    }
+    struct sandbox_destroy message = {0};
+    memcpy(message.sandbox_id, request->id, ID_SIZE);
+    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
+    const struct service_question question = {
+        .service = request->gateway->sandbox_service,
+        .method = SANDBOX_DESTROY,
+        .timeout_ms = CALL_TIMEOUT_MS,
+        .repeatable = true,
+        .schema = &sandbox_destroy_schema,
+        .message = &message,
+    };
+    service_ask(request, &question, on_destroyed);
 }
 
 static void on_listed(const struct view *body, const struct err *err, void *arg)
 {
     struct request *request = arg;
-    struct err failure = {0};
     struct sandbox_page page;
-    request->ipc_call = NULL;
     AUTO(json_doc_release)
-    struct json_doc *doc =
-        err != NULL ? NULL : json_read(*body, &sandbox_page_schema, &page, NULL, &failure);
+    struct json_doc *doc = service_read_answer(request, body, err, &sandbox_page_schema, &page);
     if (doc == NULL) {
-        request_fail(request, err != NULL ? err : &failure);
         return;
     }
     AUTO(str_free) struct str out = STR_INIT(LIST_ANSWER_MAX);
@@ -105,11 +96,8 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
 /* Absent: empty. A cursor of ours always fits. */
 static bool read_cursor(struct view query, char out[CURSOR_MAX], struct err *err)
 {
-    if (query.len == 0 || memmem(query.ptr, query.len, "cursor=", 7) == NULL ||
-        http_query_find(query, "cursor", out, CURSOR_MAX)) {
-        return true;
-    }
-    return err_set_reason(err, ERR_INVALID, "invalid_cursor", "The cursor is not one of ours.");
+    return !http_query_has(query, "cursor") || http_query_find(query, "cursor", out, CURSOR_MAX) ||
+           err_set_reason(err, ERR_INVALID, "invalid_cursor", "The cursor is not one of ours.");
 }
 
 /* limit=1..100; absent: the default. */
@@ -117,7 +105,7 @@ static bool read_limit(struct view query, int64_t *limit, struct json_violations
 {
     char text[8] = "";
     *limit = LIST_LIMIT_DEFAULT;
-    if (query.len == 0 || memmem(query.ptr, query.len, "limit=", 6) == NULL) {
+    if (!http_query_has(query, "limit")) {
         return true;
     }
     char *end = text;
@@ -152,20 +140,13 @@ void sandbox_list_handle(struct request *request)
     }
     message.cursor = view_of(cursor);
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
-    AUTO(str_free) struct str body = STR_INIT(STATUS_MAX);
-    struct json_writer writer = json_writer_on(&body);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, &sandbox_list_schema, &message);
-    json_end_object(&writer);
-    const struct ipc_call_options options = {.method = SANDBOX_LIST,
-                                             .request_id = request_id(request),
-                                             .timeout_ms = CALL_TIMEOUT_MS,
-                                             .repeatable = true};
-    if (str_check(&body, "sandbox.list", &err)) {
-        request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
-                                           str_view(&body), on_listed, request, &err);
-    }
-    if (request->ipc_call == NULL) {
-        request_fail(request, &err);
-    }
+    const struct service_question question = {
+        .service = request->gateway->sandbox_service,
+        .method = SANDBOX_LIST,
+        .timeout_ms = CALL_TIMEOUT_MS,
+        .repeatable = true,
+        .schema = &sandbox_list_schema,
+        .message = &message,
+    };
+    service_ask(request, &question, on_listed);
 }

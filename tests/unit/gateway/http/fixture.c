@@ -207,6 +207,18 @@ void client_close(struct client *client)
     fixture_settle(client->fixture);
 }
 
+void scene_open(struct scene *scene, const struct http_limits *limits)
+{
+    fixture_open(&scene->fixture, limits);
+    client_open(&scene->client, &scene->fixture);
+}
+
+void scene_close(struct scene *scene)
+{
+    client_close(&scene->client);
+    fixture_close(&scene->fixture);
+}
+
 void client_receive(struct client *client)
 {
     char buffer[64 * 1024];

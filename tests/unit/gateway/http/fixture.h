@@ -74,6 +74,14 @@ void client_trickle(struct client *client, struct view bytes);
 void client_wait_end(struct client *client);
 void client_receive(struct client *client);
 
+/* A server and one client of it. */
+struct scene {
+    struct fixture fixture;
+    struct client client;
+};
+void scene_open(struct scene *scene, const struct http_limits *limits);
+void scene_close(struct scene *scene);
+
 struct reply {
     int status;
     struct view head;

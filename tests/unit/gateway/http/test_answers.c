@@ -4,23 +4,6 @@
 
 #include <string.h>
 
-struct scene {
-    struct fixture fixture;
-    struct client client;
-};
-
-static void open_scene(struct scene *scene)
-{
-    fixture_open(&scene->fixture, &http_default_limits);
-    client_open(&scene->client, &scene->fixture);
-}
-
-static void close_scene(struct scene *scene)
-{
-    client_close(&scene->client);
-    fixture_close(&scene->fixture);
-}
-
 static struct reply ask(struct scene *scene, const char *request)
 {
     client_send(&scene->client, view_of(request));
@@ -59,7 +42,7 @@ static void every_answer_has_the_security_headers(void **state)
         {"X-XSS-Protection", "0"},
     };
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         struct reply reply = ask(&scene, requests[i]);
         for (size_t h = 0; h < sizeof headers / sizeof headers[0]; h++) {
@@ -71,20 +54,20 @@ static void every_answer_has_the_security_headers(void **state)
         assert_int_equal(reply_header(&reply, "Date").len, RESPONSE_DATE_SIZE - 1);
         assert_true(reply_header(&reply, "X-Request-Id").len > 0);
     }
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_internal_error_tells_nothing(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask(&scene, "GET /error HTTP/1.1\r\nHost: a\r\nX-Request-Id: r.1\r\n\r\n");
     assert_int_equal(reply.status, 500);
     assert_view(reply.body, "{\"error\":\"Something went wrong on our side\",\"code\":\"internal\","
                             "\"requestId\":\"r.1\"}");
     assert_view(reply_header(&reply, "Content-Type"), "application/json");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void errors_have_their_statuses_and_headers(void **state)
@@ -109,7 +92,7 @@ static void errors_have_their_statuses_and_headers(void **state)
         {ERR_INVALID, "unsupported_media_type", 415, NULL, NULL, true},
     };
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct err err = {0};
         err_set_reason(&err, cases[i].code, cases[i].reason, "message");
@@ -123,7 +106,7 @@ static void errors_have_their_statuses_and_headers(void **state)
             assert_view(reply_header(&reply, cases[i].header), cases[i].value);
         }
     }
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void well_formed_request_ids_are_kept(void **state)
@@ -141,7 +124,7 @@ static void well_formed_request_ids_are_kept(void **state)
         {"", false},
     };
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         AUTO(str_free) struct str request = STR_INIT(1024);
         str_appendf(&request, "GET /none HTTP/1.1\r\nHost: a\r\nX-Request-Id: %s\r\n\r\n",
@@ -151,7 +134,7 @@ static void well_formed_request_ids_are_kept(void **state)
         assert_int_equal(view_equal(id, view_of(cases[i].sent)), cases[i].kept);
         assert_true(id.len > 0);
     }
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void request_ids_of_ours_differ(void **state)
@@ -159,25 +142,25 @@ static void request_ids_of_ours_differ(void **state)
     (void)state;
     struct scene scene;
     char first[HTTP_REQUEST_ID_SIZE];
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask(&scene, "GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_true(view_copy(reply_header(&reply, "X-Request-Id"), first, sizeof first));
     reply = ask(&scene, "GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_false(view_equal(reply_header(&reply, "X-Request-Id"), view_of(first)));
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void no_content_has_neither_body_nor_length(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask(&scene, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_int_equal(reply.status, 204);
     assert_null(reply_header(&reply, "Content-Length").ptr);
     assert_null(reply_header(&reply, "Content-Type").ptr);
     assert_int_equal(ask(&scene, "GET /none HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void headers_that_would_split_the_answer_are_left_out(void **state)
@@ -192,13 +175,13 @@ static void headers_that_would_split_the_answer_are_left_out(void **state)
     const struct http_response response = {
         .status = 200, .body = VIEW("{}"), .headers = headers, .header_count = 4};
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask_held(&scene, &response);
     assert_view(reply_header(&reply, "X-Good"), "fine");
     assert_null(reply_header(&reply, "X-Bad").ptr);
     assert_null(reply_header(&reply, "X-Evil").ptr);
     assert_null(reply_header(&reply, "X-Nul").ptr);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void secrets_are_not_to_be_stored(void **state)
@@ -207,34 +190,34 @@ static void secrets_are_not_to_be_stored(void **state)
     const struct http_response response = {
         .status = 201, .body = VIEW("{}"), .no_store = true, .retry_after_s = 7};
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask_held(&scene, &response);
     assert_int_equal(reply.status, 201);
     assert_view(reply_header(&reply, "Cache-Control"), "no-store");
     assert_view(reply_header(&reply, "Retry-After"), "7");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void method_not_allowed_tells_the_allowed(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask(&scene, "TRACE / HTTP/1.1\r\nHost: a\r\nX: secret\r\n\r\n");
     assert_int_equal(reply.status, 405);
     assert_view(reply_header(&reply, "Allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     assert_false(view_has(reply.body, "secret"));
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void keep_alive_is_said_aloud_in_1_0(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene);
+    scene_open(&scene, &http_default_limits);
     struct reply reply = ask(&scene, "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_view(reply_header(&reply, "Connection"), "keep-alive");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 int main(void)

@@ -169,34 +169,17 @@ static void trailers_count_as_headers(void **state)
     }
 }
 
-struct scene {
-    struct fixture fixture;
-    struct client client;
-};
-
-static void open_scene(struct scene *scene, const struct http_limits *limits)
-{
-    fixture_open(&scene->fixture, limits);
-    client_open(&scene->client, &scene->fixture);
-}
-
-static void close_scene(struct scene *scene)
-{
-    client_close(&scene->client);
-    fixture_close(&scene->fixture);
-}
-
 static void a_length_over_the_limit_is_refused_without_reading(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65\r\n\r\n"));
     assert_int_equal(client_next(&scene.client, false).status, 413);
     assert_int_equal(scene.fixture.gone, 1);
     client_wait_end(&scene.client);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_large_body_arrives_whole(void **state)
@@ -204,13 +187,13 @@ static void a_large_body_arrives_whole(void **state)
     (void)state;
     struct scene scene;
     AUTO(str_free) struct str body = STR_INIT(BULK_BYTES);
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     append_filler(&body, BULK_BYTES);
     client_send(&scene.client,
                 VIEW("POST /bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 10485760\r\n\r\n"));
     client_send(&scene.client, str_view(&body));
     assert_view(client_next(&scene.client, false).body, "10485760");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_large_chunked_body_arrives_whole(void **state)
@@ -218,7 +201,7 @@ static void a_large_chunked_body_arrives_whole(void **state)
     (void)state;
     struct scene scene;
     AUTO(str_free) struct str body = STR_INIT(BULK_BYTES);
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     for (int i = 0; i < 16; i++) {
         str_append_string(&body, "10000\r\n");
         append_filler(&body, 65536);
@@ -229,7 +212,7 @@ static void a_large_chunked_body_arrives_whole(void **state)
                 VIEW("POST /bulk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"));
     client_send(&scene.client, str_view(&body));
     assert_view(client_next(&scene.client, false).body, "1048576");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_body_on_get_never_becomes_a_request(void **state)
@@ -251,14 +234,14 @@ static void a_body_on_get_never_becomes_a_request(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct scene scene;
-        open_scene(&scene, &http_default_limits);
+        scene_open(&scene, &http_default_limits);
         client_send(&scene.client, cases[i].request);
         for (int n = 0; n < cases[i].answers; n++) {
             assert_int_equal(client_next(&scene.client, false).status, 200);
         }
         fixture_settle(&scene.fixture);
         assert_int_equal(scene.fixture.requests, cases[i].answers);
-        close_scene(&scene);
+        scene_close(&scene);
     }
 }
 
@@ -266,25 +249,25 @@ static void a_get_body_that_is_wanted_is_read(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("GET /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" NONE));
     assert_view(client_next(&scene.client, false).body, "abc");
     assert_view(client_next(&scene.client, false).body, "none");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void continue_is_sent_when_the_body_is_wanted(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
                                     "Expect: 100-Continue\r\n\r\n"));
     assert_int_equal(client_next(&scene.client, true).status, 100);
     client_send(&scene.client, VIEW("abc"));
     assert_view(client_next(&scene.client, false).body, "abc");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void continue_is_not_sent_when_the_body_is_not_wanted(void **state)
@@ -314,10 +297,10 @@ static void continue_is_not_sent_when_the_body_is_not_wanted(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct scene scene;
-        open_scene(&scene, &http_default_limits);
+        scene_open(&scene, &http_default_limits);
         client_send(&scene.client, cases[i].request);
         assert_int_equal(client_next(&scene.client, false).status, cases[i].status);
-        close_scene(&scene);
+        scene_close(&scene);
     }
 }
 
@@ -326,7 +309,7 @@ static void an_answer_before_the_body_waits_for_the_client_to_see_it(void **stat
     (void)state;
     struct scene scene;
     AUTO(str_free) struct str body = STR_INIT(BULK_BYTES);
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"));
     struct reply reply = client_next(&scene.client, false);
@@ -337,7 +320,7 @@ static void an_answer_before_the_body_waits_for_the_client_to_see_it(void **stat
     client_send(&scene.client, str_view(&body));
     client_wait_end(&scene.client);
     assert_false(scene.client.was_reset);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_endless_body_is_not_drained_for_ever(void **state)
@@ -345,26 +328,26 @@ static void an_endless_body_is_not_drained_for_ever(void **state)
     (void)state;
     struct scene scene;
     AUTO(str_free) struct str body = STR_INIT(BULK_BYTES);
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"));
     append_filler(&body, 1000000);
     client_send(&scene.client, str_view(&body));
     assert_true(scene.client.ended);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_body_with_gaps_is_refused(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client,
                 VIEW("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"));
     assert_int_equal(client_next(&scene.client, false).status, 408);
     assert_int_equal(scene.fixture.gone, 1);
     client_wait_end(&scene.client);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_body_below_the_lowest_rate_is_too_slow(void **state)
@@ -394,37 +377,37 @@ static void a_body_cut_short_is_refused(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"));
     assert_int_equal(shutdown(scene.client.fd, SHUT_WR), 0);
     assert_int_equal(client_next(&scene.client, false).status, 400);
     assert_int_equal(scene.fixture.gone, 1);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_client_that_leaves_in_its_body_is_told_to_the_handler(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"));
     close_fd(&scene.client.fd);
     scene.client.fd = -1;
     fixture_settle(&scene.fixture);
     assert_int_equal(scene.fixture.gone, 1);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_client_that_leaves_in_a_body_without_on_gone_leaks_nothing(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("POST /bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"));
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 int main(void)

@@ -13,23 +13,6 @@ enum { MANY = 600, LONGER_THAN_LIMITS_MS = 500 };
 #define HOLD "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
 #define HEAD "GET /head HTTP/1.1\r\nHost: a\r\n\r\n"
 
-struct scene {
-    struct fixture fixture;
-    struct client client;
-};
-
-static void open_scene(struct scene *scene, const struct http_limits *limits)
-{
-    fixture_open(&scene->fixture, limits);
-    client_open(&scene->client, &scene->fixture);
-}
-
-static void close_scene(struct scene *scene)
-{
-    client_close(&scene->client);
-    fixture_close(&scene->fixture);
-}
-
 /* More than the kernel takes at once. */
 static void release_big(struct scene *scene)
 {
@@ -42,7 +25,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD NONE HEAD));
     /* The second waits, unread, for the answer of the first. */
     assert_int_equal(scene.fixture.requests, 1);
@@ -51,7 +34,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
     assert_view(client_next(&scene.client, false).body, "held");
     assert_view(client_next(&scene.client, false).body, "none");
     assert_true(view_has(client_next(&scene.client, false).body, "GET /head"));
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void many_pipelined_requests_are_all_answered(void **state)
@@ -59,7 +42,7 @@ static void many_pipelined_requests_are_all_answered(void **state)
     (void)state;
     struct scene scene;
     AUTO(str_free) struct str requests = STR_INIT(SCRATCH_MAX);
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     for (int i = 0; i < MANY; i++) {
         str_append_string(&requests, NONE);
     }
@@ -67,7 +50,7 @@ static void many_pipelined_requests_are_all_answered(void **state)
     for (int i = 0; i < MANY; i++) {
         assert_view(client_next(&scene.client, false).body, "none");
     }
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void pipelined_requests_behind_a_held_one_are_not_read_without_bound(void **state)
@@ -77,7 +60,7 @@ static void pipelined_requests_behind_a_held_one_are_not_read_without_bound(void
     char filler[64 * 1024];
     size_t taken = 0;
     ssize_t sent;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD));
     memset(filler, 'a', sizeof filler);
     /* What the kernel's buffers and the server's bound take, and then no more. */
@@ -87,63 +70,63 @@ static void pipelined_requests_behind_a_held_one_are_not_read_without_bound(void
         taken += sent > 0 ? (size_t)sent : 0;
     } while (sent > 0);
     assert_true(taken < 1000000);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_request_behind_the_last_is_not_answered(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client,
                 VIEW("GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" NONE));
     assert_int_equal(client_next(&scene.client, false).status, 200);
     client_wait_end(&scene.client);
     assert_int_equal(scene.fixture.requests, 1);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void head_is_answered_like_get_without_the_body(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW("HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n" NONE));
     struct reply reply = client_next(&scene.client, true);
     assert_int_equal(reply.status, 200);
     assert_view(reply_header(&reply, "Content-Length"), "4");
     assert_view(client_next(&scene.client, false).body, "none");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_silent_connection_is_closed_without_an_answer(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_wait_end(&scene.client);
     assert_int_equal(scene.client.received.len, 0);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_slow_head_is_refused(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client, VIEW("GET / HTTP/1.1\r\nHo"));
     struct reply reply = client_next(&scene.client, false);
     assert_int_equal(reply.status, 408);
     assert_view(reply_header(&reply, "Connection"), "close");
     client_wait_end(&scene.client);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_trickling_head_does_not_win_time(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     int64_t begun_ms = clock_monotonic_ms();
     client_send(&scene.client, VIEW("GET / HTTP/1.1\r\nX: "));
     while (!scene.client.ended && scene.client.received.len == 0) {
@@ -153,14 +136,14 @@ static void a_trickling_head_does_not_win_time(void **state)
         assert_true(clock_monotonic_ms() - begun_ms < 3000);
     }
     assert_int_equal(client_next(&scene.client, false).status, 408);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_idle_connection_is_closed_after_its_time(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client, VIEW(NONE));
     assert_int_equal(client_next(&scene.client, false).status, 200);
     int64_t begun_ms = clock_monotonic_ms();
@@ -168,39 +151,39 @@ static void an_idle_connection_is_closed_after_its_time(void **state)
     int64_t waited_ms = clock_monotonic_ms() - begun_ms;
     assert_true(waited_ms >= fixture_short_limits.idle_timeout_ms - 10);
     assert_int_equal(scene.client.read, scene.client.received.len);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_handler_may_take_its_time(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client, VIEW(HOLD));
     fixture_run(&scene.fixture, LONGER_THAN_LIMITS_MS);
     fixture_release(&scene.fixture, "held");
     assert_view(client_next(&scene.client, false).body, "held");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_large_answer_arrives_whole(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW("GET /big HTTP/1.1\r\nHost: a\r\n\r\n" NONE));
     struct reply reply = client_next(&scene.client, false);
     assert_int_equal(reply.body.len, BIG_BODY);
     assert_int_equal(reply.body.ptr[BIG_BODY - 1], 'x');
     assert_view(client_next(&scene.client, false).body, "none");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_answer_that_is_not_read_ends_in_a_reset(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     (void)send(scene.client.fd, HOLD, sizeof HOLD - 1, MSG_NOSIGNAL);
     fixture_settle(&scene.fixture);
     release_big(&scene);
@@ -208,14 +191,14 @@ static void an_answer_that_is_not_read_ends_in_a_reset(void **state)
     client_receive(&scene.client);
     assert_true(scene.client.ended);
     assert_true(scene.client.received.len < BIG_BODY);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_answer_that_is_read_slowly_is_not_a_stall(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client, VIEW(HOLD));
     release_big(&scene);
     char buffer[128 * 1024];
@@ -226,14 +209,14 @@ static void an_answer_that_is_read_slowly_is_not_a_stall(void **state)
         str_append(&scene.client.received, buffer, (size_t)len);
     }
     assert_int_equal(client_next(&scene.client, false).body.len, BIG_BODY - 1);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_client_that_half_closes_gets_all_its_answers(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD NONE "GET /ha"));
     assert_int_equal(shutdown(scene.client.fd, SHUT_WR), 0);
     fixture_settle(&scene.fixture);
@@ -243,14 +226,14 @@ static void a_client_that_half_closes_gets_all_its_answers(void **state)
     assert_view(client_next(&scene.client, false).body, "none");
     client_wait_end(&scene.client);
     assert_int_equal(scene.client.read, scene.client.received.len);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void a_client_that_leaves_is_told_to_the_handler_once(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD));
     client_close(&scene.client);
     assert_int_equal(scene.fixture.gone, 1);
@@ -262,7 +245,7 @@ static void a_handler_that_does_not_listen_may_answer_a_client_that_left(void **
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD));
     http_on_gone(scene.fixture.held, NULL, NULL);
     client_close(&scene.client);
@@ -279,7 +262,7 @@ static void an_upgrade_hands_over_the_connection_and_what_is_behind(void **state
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(SWITCH "behind"));
     struct reply reply = client_next(&scene.client, true);
     assert_int_equal(reply.status, 101);
@@ -295,26 +278,26 @@ static void an_upgrade_hands_over_the_connection_and_what_is_behind(void **state
     client_send(&scene.client, VIEW("in"));
     assert_int_equal(evbuffer_get_length(bufferevent_get_input(bev)), 2);
     assert_view(view_from(str_view(&scene.client.received), scene.client.read), "out");
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_upgraded_connection_has_no_limits_of_http(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &fixture_short_limits);
+    scene_open(&scene, &fixture_short_limits);
     client_send(&scene.client, VIEW(SWITCH));
     fixture_run(&scene.fixture, LONGER_THAN_LIMITS_MS);
     client_receive(&scene.client);
     assert_false(scene.client.ended);
-    close_scene(&scene);
+    scene_close(&scene);
 }
 
 static void an_upgrade_of_a_client_that_left_fails_and_leaves_the_exchange(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, &http_default_limits);
+    scene_open(&scene, &http_default_limits);
     client_send(&scene.client, VIEW(HOLD));
     http_on_gone(scene.fixture.held, NULL, NULL);
     client_close(&scene.client);

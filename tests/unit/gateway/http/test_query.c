@@ -77,11 +77,35 @@ static void parameters_are_found_and_decoded(void **state)
     }
 }
 
+static void a_parameter_is_there_whatever_its_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct view query;
+        bool has; /* "key" */
+    } cases[] = {
+        {"with a value", VIEW("a=b&key=v"), true},
+        {"empty", VIEW("key="), true},
+        {"without equals", VIEW("key"), true},
+        {"bad escape in the value", VIEW("key=%"), true},
+        {"longer name", VIEW("xkey=v"), false},
+        {"in a value", VIEW("a=key=v"), false},
+        {"none", VIEW(""), false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (http_query_has(cases[i].query, "key") != cases[i].has) {
+            fail_msg("%s", cases[i].name);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_are_decoded_once_and_strictly),
         cmocka_unit_test(parameters_are_found_and_decoded),
+        cmocka_unit_test(a_parameter_is_there_whatever_its_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,14 +13,14 @@ enum { CLIENTS_MAX = 40 };
 #define SWITCH                                                                                     \
     "GET /switch HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-struct scene {
+struct crowd {
     struct fixture fixture;
     struct http_listener *tcp;
     struct client clients[CLIENTS_MAX];
     size_t client_count;
 };
 
-static void open_scene(struct scene *scene, size_t connections_max, size_t per_address_max,
+static void open_crowd(struct crowd *crowd, size_t connections_max, size_t per_address_max,
                        const char *exempt)
 {
     struct http_limits limits = http_default_limits;
@@ -28,39 +28,39 @@ static void open_scene(struct scene *scene, size_t connections_max, size_t per_a
     limits.connections_max = connections_max;
     limits.connections_per_address_max = per_address_max;
     limits.exempt_cidrs = exempt;
-    scene->client_count = 0;
-    fixture_open(&scene->fixture, &limits);
-    scene->tcp = http_listen_tcp(scene->fixture.server, "127.0.0.1", 0, &scene->fixture, &err);
-    assert_non_null(scene->tcp);
+    crowd->client_count = 0;
+    fixture_open(&crowd->fixture, &limits);
+    crowd->tcp = http_listen_tcp(crowd->fixture.server, "127.0.0.1", 0, &crowd->fixture, &err);
+    assert_non_null(crowd->tcp);
 }
 
-static void close_scene(struct scene *scene)
+static void close_crowd(struct crowd *crowd)
 {
-    for (size_t i = 0; i < scene->client_count; i++) {
-        client_close(&scene->clients[i]);
+    for (size_t i = 0; i < crowd->client_count; i++) {
+        client_close(&crowd->clients[i]);
     }
-    fixture_close(&scene->fixture);
+    fixture_close(&crowd->fixture);
 }
 
-static int connect_tcp(const struct scene *scene, const char *from)
+static int connect_tcp(const struct crowd *crowd, const char *from)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET};
     assert_true(fd >= 0);
     assert_int_equal(inet_pton(AF_INET, from, &address.sin_addr), 1);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    address.sin_port = htons(http_listener_port(scene->tcp));
+    address.sin_port = htons(http_listener_port(crowd->tcp));
     assert_int_equal(inet_pton(AF_INET, "127.0.0.1", &address.sin_addr), 1);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
     return fd;
 }
 
-static struct client *add_client(struct scene *scene, const char *from)
+static struct client *add_client(struct crowd *crowd, const char *from)
 {
-    assert_true(scene->client_count < CLIENTS_MAX);
-    struct client *client = &scene->clients[scene->client_count++];
-    client_adopt(client, &scene->fixture, connect_tcp(scene, from));
-    fixture_settle(&scene->fixture);
+    assert_true(crowd->client_count < CLIENTS_MAX);
+    struct client *client = &crowd->clients[crowd->client_count++];
+    client_adopt(client, &crowd->fixture, connect_tcp(crowd, from));
+    fixture_settle(&crowd->fixture);
     return client;
 }
 
@@ -73,45 +73,45 @@ static int status_of(struct client *client, const char *request)
 static void tcp_connections_are_served(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 10, "");
-    assert_true(http_listener_port(scene.tcp) > 0);
-    struct client *client = add_client(&scene, "127.0.0.2");
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 10, "");
+    assert_true(http_listener_port(crowd.tcp) > 0);
+    struct client *client = add_client(&crowd, "127.0.0.2");
     client_send(client, VIEW(HOLD));
     client_receive(client);
-    assert_string_equal(http_exchange_peer(scene.fixture.held), "127.0.0.2");
-    fixture_release(&scene.fixture, "held");
+    assert_string_equal(http_exchange_peer(crowd.fixture.held), "127.0.0.2");
+    fixture_release(&crowd.fixture, "held");
     assert_view(client_next(client, false).body, "held");
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void both_families_are_served_by_one_listener(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct crowd crowd;
     struct err err = {0};
-    open_scene(&scene, 10, 10, "");
+    open_crowd(&crowd, 10, 10, "");
     struct http_listener *both =
-        http_listen_tcp(scene.fixture.server, "::", 0, &scene.fixture, &err);
+        http_listen_tcp(crowd.fixture.server, "::", 0, &crowd.fixture, &err);
     assert_non_null(both);
-    scene.tcp = both;
-    struct client *client = add_client(&scene, "127.0.0.1");
+    crowd.tcp = both;
+    struct client *client = add_client(&crowd, "127.0.0.1");
     client_send(client, VIEW(HOLD));
-    assert_string_equal(http_exchange_peer(scene.fixture.held), "127.0.0.1");
-    fixture_release(&scene.fixture, "held");
-    close_scene(&scene);
+    assert_string_equal(http_exchange_peer(crowd.fixture.held), "127.0.0.1");
+    fixture_release(&crowd.fixture, "held");
+    close_crowd(&crowd);
 }
 
 static void an_address_in_use_is_an_error(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct crowd crowd;
     struct err err = {0};
-    open_scene(&scene, 10, 10, "");
-    assert_null(http_listen_tcp(scene.fixture.server, "127.0.0.1", http_listener_port(scene.tcp),
+    open_crowd(&crowd, 10, 10, "");
+    assert_null(http_listen_tcp(crowd.fixture.server, "127.0.0.1", http_listener_port(crowd.tcp),
                                 NULL, &err));
     assert_int_equal(err.code, ERR_UNAVAILABLE);
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void accepted_sockets_have_their_options(void **state)
@@ -128,12 +128,12 @@ static void accepted_sockets_have_their_options(void **state)
         {"TCP_KEEPCNT", IPPROTO_TCP, TCP_KEEPCNT, 6},
         {"TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, 60000},
     };
-    struct scene scene;
-    open_scene(&scene, 10, 10, "");
-    client_send(add_client(&scene, "127.0.0.1"), VIEW(SWITCH));
-    fixture_settle(&scene.fixture);
-    assert_non_null(scene.fixture.switched);
-    int fd = bufferevent_getfd(scene.fixture.switched);
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 10, "");
+    client_send(add_client(&crowd, "127.0.0.1"), VIEW(SWITCH));
+    fixture_settle(&crowd.fixture);
+    assert_non_null(crowd.fixture.switched);
+    int fd = bufferevent_getfd(crowd.fixture.switched);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int value = -1;
         socklen_t len = sizeof value;
@@ -142,39 +142,39 @@ static void accepted_sockets_have_their_options(void **state)
             fail_msg("%s is %d", cases[i].name, value);
         }
     }
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void an_address_over_its_limit_is_told_so(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 2, "");
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    struct client *third = add_client(&scene, "127.0.0.1");
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 2, "");
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    struct client *third = add_client(&crowd, "127.0.0.1");
     struct reply reply = client_next(third, false);
     assert_int_equal(reply.status, 429);
     assert_view(reply_header(&reply, "Retry-After"), "1");
     client_send(third, VIEW(NONE));
     client_close(third);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.3"), NONE), 200);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.3"), NONE), 200);
     /* One leaves: there is room again. */
-    client_close(&scene.clients[0]);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    close_scene(&scene);
+    client_close(&crowd.clients[0]);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    close_crowd(&crowd);
 }
 
 static void an_exempt_address_has_no_limit_of_its_own(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 1, "10.0.0.0/8, 127.0.0.0/30");
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.3"), NONE), 200);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.3"), NONE), 200);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.4"), NONE), 200);
-    assert_int_equal(client_next(add_client(&scene, "127.0.0.4"), false).status, 429);
-    close_scene(&scene);
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 1, "10.0.0.0/8, 127.0.0.0/30");
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.3"), NONE), 200);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.3"), NONE), 200);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.4"), NONE), 200);
+    assert_int_equal(client_next(add_client(&crowd, "127.0.0.4"), false).status, 429);
+    close_crowd(&crowd);
 }
 
 static void a_bad_exemption_is_an_error(void **state)
@@ -192,37 +192,37 @@ static void a_bad_exemption_is_an_error(void **state)
 static void a_full_server_says_so(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 2, 10, "");
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    struct client *third = add_client(&scene, "127.0.0.1");
+    struct crowd crowd;
+    open_crowd(&crowd, 2, 10, "");
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    struct client *third = add_client(&crowd, "127.0.0.1");
     struct reply reply = client_next(third, false);
     assert_int_equal(reply.status, 503);
     assert_view(reply_header(&reply, "Retry-After"), "1");
     client_close(third);
     /* Those it has, and unix sockets, go on. */
-    assert_int_equal(status_of(&scene.clients[0], NONE), 200);
+    assert_int_equal(status_of(&crowd.clients[0], NONE), 200);
     struct client agent;
-    client_open(&agent, &scene.fixture);
+    client_open(&agent, &crowd.fixture);
     assert_int_equal(status_of(&agent, NONE), 200);
     client_close(&agent);
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void a_flooded_server_stops_accepting_and_comes_back(void **state)
 {
     (void)state;
     enum { FLOOD = 80, REFUSED_AT_A_TIME = 64 };
-    struct scene scene;
+    struct crowd crowd;
     struct client flood[FLOOD];
     size_t answered = 0;
-    open_scene(&scene, 1, 10, "");
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
+    open_crowd(&crowd, 1, 10, "");
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
     for (size_t i = 0; i < FLOOD; i++) {
-        client_adopt(&flood[i], &scene.fixture, connect_tcp(&scene, "127.0.0.1"));
+        client_adopt(&flood[i], &crowd.fixture, connect_tcp(&crowd, "127.0.0.1"));
     }
-    fixture_settle(&scene.fixture);
+    fixture_settle(&crowd.fixture);
     for (size_t i = 0; i < FLOOD; i++) {
         client_receive(&flood[i]);
         answered += flood[i].received.len > 0;
@@ -231,33 +231,33 @@ static void a_flooded_server_stops_accepting_and_comes_back(void **state)
     for (size_t i = 0; i < FLOOD; i++) {
         client_close(&flood[i]);
     }
-    client_close(&scene.clients[0]);
-    fixture_settle(&scene.fixture);
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    close_scene(&scene);
+    client_close(&crowd.clients[0]);
+    fixture_settle(&crowd.fixture);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    close_crowd(&crowd);
 }
 
 static void an_upgraded_connection_counts_while_its_place_is_held(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 1, "");
-    scene.fixture.take_place = true;
-    client_send(add_client(&scene, "127.0.0.1"), VIEW(SWITCH));
-    assert_int_equal(client_next(add_client(&scene, "127.0.0.1"), false).status, 429);
-    http_place_free(TAKE(scene.fixture.place));
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    close_scene(&scene);
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 1, "");
+    crowd.fixture.take_place = true;
+    client_send(add_client(&crowd, "127.0.0.1"), VIEW(SWITCH));
+    assert_int_equal(client_next(add_client(&crowd, "127.0.0.1"), false).status, 429);
+    http_place_free(TAKE(crowd.fixture.place));
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    close_crowd(&crowd);
 }
 
 static void an_upgraded_connection_without_a_place_does_not_count(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 1, "");
-    client_send(add_client(&scene, "127.0.0.1"), VIEW(SWITCH));
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    close_scene(&scene);
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 1, "");
+    client_send(add_client(&crowd, "127.0.0.1"), VIEW(SWITCH));
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    close_crowd(&crowd);
 }
 
 static void a_unix_listener_takes_few_at_a_time(void **state)
@@ -282,28 +282,28 @@ static void a_unix_listener_takes_few_at_a_time(void **state)
 static void running_out_of_descriptors_is_told_and_survived(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct crowd crowd;
     struct rlimit before;
-    open_scene(&scene, 1000, 1000, "");
+    open_crowd(&crowd, 1000, 1000, "");
     /* Connected, and in the backlog, before the server may not open any more. */
     int waiting[3];
     for (size_t i = 0; i < 3; i++) {
-        waiting[i] = connect_tcp(&scene, "127.0.0.1");
+        waiting[i] = connect_tcp(&crowd, "127.0.0.1");
     }
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     int next = dup(0);
     const struct rlimit none_left = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
     assert_int_equal(close(next), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none_left), 0);
-    fixture_settle(&scene.fixture);
+    fixture_settle(&crowd.fixture);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     for (size_t i = 0; i < 3; i++) {
-        struct client *client = &scene.clients[scene.client_count++];
-        client_adopt(client, &scene.fixture, waiting[i]);
+        struct client *client = &crowd.clients[crowd.client_count++];
+        client_adopt(client, &crowd.fixture, waiting[i]);
         assert_int_equal(client_next(client, false).status, 503);
     }
-    assert_int_equal(status_of(add_client(&scene, "127.0.0.1"), NONE), 200);
-    close_scene(&scene);
+    assert_int_equal(status_of(add_client(&crowd, "127.0.0.1"), NONE), 200);
+    close_crowd(&crowd);
 }
 
 static void on_drained(void *arg)
@@ -314,56 +314,56 @@ static void on_drained(void *arg)
 static void draining_finishes_what_is_in_hand(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct crowd crowd;
     bool drained = false;
-    open_scene(&scene, 10, 10, "");
-    struct client *idle = add_client(&scene, "127.0.0.1");
-    struct client *busy = add_client(&scene, "127.0.0.1");
+    open_crowd(&crowd, 10, 10, "");
+    struct client *idle = add_client(&crowd, "127.0.0.1");
+    struct client *busy = add_client(&crowd, "127.0.0.1");
     assert_int_equal(status_of(idle, NONE), 200);
     client_send(busy, VIEW(HOLD));
-    http_server_drain(scene.fixture.server, on_drained, &drained);
+    http_server_drain(crowd.fixture.server, on_drained, &drained);
     client_wait_end(idle);
     assert_false(drained);
-    fixture_release(&scene.fixture, "held");
+    fixture_release(&crowd.fixture, "held");
     struct reply reply = client_next(busy, false);
     assert_view(reply.body, "held");
     assert_view(reply_header(&reply, "Connection"), "close");
     client_wait_end(busy);
-    fixture_settle(&scene.fixture);
+    fixture_settle(&crowd.fixture);
     assert_true(drained);
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void draining_an_empty_server_is_told_later(void **state)
 {
     (void)state;
-    struct scene scene;
+    struct crowd crowd;
     bool drained = false;
-    open_scene(&scene, 10, 10, "");
-    http_server_drain(scene.fixture.server, on_drained, &drained);
+    open_crowd(&crowd, 10, 10, "");
+    http_server_drain(crowd.fixture.server, on_drained, &drained);
     assert_false(drained);
-    fixture_settle(&scene.fixture);
+    fixture_settle(&crowd.fixture);
     assert_true(drained);
-    close_scene(&scene);
+    close_crowd(&crowd);
 }
 
 static void a_closed_listener_answers_what_is_in_hand_and_nothing_else(void **state)
 {
     (void)state;
-    struct scene scene;
-    open_scene(&scene, 10, 10, "");
-    struct client *busy = add_client(&scene, "127.0.0.1");
-    struct client *half = add_client(&scene, "127.0.0.1");
+    struct crowd crowd;
+    open_crowd(&crowd, 10, 10, "");
+    struct client *busy = add_client(&crowd, "127.0.0.1");
+    struct client *half = add_client(&crowd, "127.0.0.1");
     client_send(busy, VIEW(HOLD NONE));
     client_send(half, VIEW("GET / HTTP"));
-    http_listener_close(scene.tcp);
+    http_listener_close(crowd.tcp);
     client_wait_end(half);
     assert_int_equal(half->received.len, 0);
-    fixture_release(&scene.fixture, "held");
+    fixture_release(&crowd.fixture, "held");
     assert_view(client_next(busy, false).body, "held");
     client_wait_end(busy);
-    assert_int_equal(scene.fixture.requests, 1);
-    close_scene(&scene);
+    assert_int_equal(crowd.fixture.requests, 1);
+    close_crowd(&crowd);
 }
 
 static void freeing_the_server_tells_the_handlers(void **state)

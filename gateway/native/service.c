@@ -1,0 +1,54 @@
+#include "gateway/native/service.h"
+
+#include "common/json/write.h"
+
+enum { MESSAGE_MAX = 64 * 1024 };
+
+void service_ask(struct request *request, const struct service_question *question,
+                 ipc_reply_fn *on_reply)
+{
+    struct err err = {0};
+    AUTO(str_free) struct str body = STR_INIT(MESSAGE_MAX);
+    struct json_writer writer = json_writer_on(&body);
+    json_begin_object(&writer, NULL);
+    json_struct(&writer, question->schema, question->message);
+    json_end_object(&writer);
+    const struct ipc_call_options options = {.method = question->method,
+                                             .request_id = request_id(request),
+                                             .timeout_ms = question->timeout_ms,
+                                             .repeatable = question->repeatable};
+    if (str_check(&body, question->method, &err)) {
+        request->ipc_call =
+            ipc_call_begin(question->service, &options, str_view(&body), on_reply, request, &err);
+    }
+    if (request->ipc_call == NULL) {
+        request_fail(request, &err);
+    }
+}
+
+bool service_answered(struct request *request, const struct err *err)
+{
+    request->ipc_call = NULL;
+    if (err != NULL) {
+        request_fail(request, err);
+        return false;
+    }
+    return true;
+}
+
+struct json_doc *service_read_answer(struct request *request, const struct view *body,
+                                     const struct err *err, const struct json_schema *schema,
+                                     void *out)
+{
+    struct err failure = {0};
+    if (!service_answered(request, err)) {
+        return NULL;
+    }
+    struct json_doc *doc = json_read(*body, schema, out, NULL, &failure);
+    if (doc == NULL) {
+        failure = (struct err){0};
+        err_set(&failure, ERR_INTERNAL, "a service answered nonsense");
+        request_fail(request, &failure);
+    }
+    return doc;
+}
