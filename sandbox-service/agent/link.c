@@ -104,13 +104,14 @@ static void retry_later(struct link *link)
 static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
     struct link *link = arg;
-    if (opcode != WS_TEXT) {
-        ws_close(link->socket, WS_CLOSE_UNSUPPORTED, "text only");
-        return;
-    }
     /* Only a gateway that has something to say has taken us in. */
     link->retry_ms = LINK_RETRY_MIN_MS;
-    link->events->on_message(message, link->arg);
+    if (opcode == WS_TEXT) {
+        link->events->on_text(message, link->arg);
+    } else if (!link->events->on_binary(message, link->arg)) {
+        log_warn("link.bad_frame");
+        ws_close(link->socket, WS_CLOSE_PROTOCOL, "bad stream frame");
+    }
 }
 
 static void on_closed(int code, void *arg)
@@ -118,7 +119,7 @@ static void on_closed(int code, void *arg)
     struct link *link = arg;
     log_info("link.closed", LOG_INT("code", code));
     retry_later(link);
-    link->events->on_drained(link->arg);
+    link->events->on_lost(link->arg);
 }
 
 static void on_drained(void *arg)
@@ -369,13 +370,25 @@ bool link_is_congested(const struct link *link)
     return link->socket != NULL && ws_backlog(link->socket) > LINK_BACKLOG_MAX;
 }
 
-void link_send(struct link *link, uint64_t epoch, struct view text)
+static void send_parts(struct link *link, uint64_t epoch, enum ws_opcode opcode,
+                       const struct view *parts, size_t count)
 {
     struct err err;
     if (link->state != LINK_OPEN || link->epoch != epoch) {
         return;
     }
-    if (!ws_send(link->socket, WS_TEXT, &text, 1, &err)) {
+    if (!ws_send(link->socket, opcode, parts, count, &err)) {
         log_warn("link.send_failed", LOG_ERR(&err));
     }
+}
+
+void link_send(struct link *link, uint64_t epoch, struct view text)
+{
+    send_parts(link, epoch, WS_TEXT, &text, 1);
+}
+
+void link_send_binary(struct link *link, uint64_t epoch, struct view header, struct view payload)
+{
+    const struct view parts[] = {header, payload};
+    send_parts(link, epoch, WS_BINARY, parts, sizeof parts / sizeof parts[0]);
 }

@@ -17,10 +17,15 @@ enum {
 struct link;
 
 struct link_events {
-    /* One message of the gateway's; text is valid during the call. */
-    void (*on_message)(struct view text, void *arg);
-    /* The link is not congested any more, be it that its connection is gone. */
+    /* One message of the gateway's; valid during the call. */
+    void (*on_text)(struct view text, void *arg);
+    /* False when it breaks the protocol: the connection closes with 1002. */
+    bool (*on_binary)(struct view message, void *arg);
+    /* The link is not congested any more. */
     void (*on_drained)(void *arg);
+    /* The connection is gone; what was to be sent on it is dropped, so that nothing is congested.
+     */
+    void (*on_lost)(void *arg);
 };
 
 /* Connects from the loop's first turn on. run_dir is borrowed for ever. The token is read from
@@ -40,7 +45,8 @@ uint64_t link_epoch(const struct link *link);
 /* The gateway is behind with reading: what can wait should. */
 bool link_is_congested(const struct link *link);
 
-/* Sends one text message; drops it when that connection is over. */
+/* Sends one message; drops it when that connection is over. */
 void link_send(struct link *link, uint64_t epoch, struct view text);
+void link_send_binary(struct link *link, uint64_t epoch, struct view header, struct view payload);
 
 #endif

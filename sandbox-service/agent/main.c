@@ -2,6 +2,7 @@
 #include "sandbox-service/agent/harden.h"
 #include "sandbox-service/agent/link.h"
 #include "sandbox-service/agent/requests.h"
+#include "sandbox-service/agent/stream.h"
 #include "sandbox-service/agent/trim.h"
 
 #include <stdlib.h>
@@ -11,13 +12,20 @@ struct agent {
     struct settings settings;
     struct processes *processes; /* owned */
     struct link *link;           /* owned */
+    struct streams *streams;     /* owned */
     struct requests requests;
 };
 
-static void on_message(struct view text, void *arg)
+static void on_text(struct view text, void *arg)
 {
     struct agent *agent = arg;
     requests_handle(&agent->requests, link_epoch(agent->link), text);
+}
+
+static bool on_binary(struct view message, void *arg)
+{
+    struct agent *agent = arg;
+    return streams_on_message(agent->streams, link_epoch(agent->link), message);
 }
 
 static void send_reply(void *arg, uint64_t epoch, struct view text)
@@ -33,9 +41,29 @@ static void on_drained(void *arg)
 {
     struct agent *agent = arg;
     processes_hold(agent->processes, false);
+    streams_on_drained(agent->streams);
 }
 
-static const struct link_events link_events = {on_message, on_drained};
+static void on_lost(void *arg)
+{
+    struct agent *agent = arg;
+    streams_on_lost(agent->streams);
+    processes_hold(agent->processes, false);
+}
+
+static const struct link_events link_events = {on_text, on_binary, on_drained, on_lost};
+
+static void send_frame(void *arg, uint64_t epoch, struct view header, struct view payload)
+{
+    struct agent *agent = arg;
+    link_send_binary(agent->link, epoch, header, payload);
+}
+
+static bool has_room(void *arg)
+{
+    const struct agent *agent = arg;
+    return !link_is_congested(agent->link);
+}
 
 static bool set_token(void *arg, struct view token)
 {
@@ -63,8 +91,10 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
         !settings_open(&agent->settings, entries, err)) {
         return false;
     }
+    const struct streams_link streams_link = {send_frame, has_room, agent};
     agent->processes = processes_new(loop, err);
-    if (agent->processes == NULL) {
+    agent->streams = agent->processes == NULL ? NULL : streams_new(loop, &streams_link, err);
+    if (agent->streams == NULL) {
         return false;
     }
     agent->link = link_new(loop, AGENT_RUN_DIR, sandbox_id, &link_events, agent, err);
@@ -74,6 +104,7 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
     agent->requests = (struct requests){
         .settings = &agent->settings,
         .processes = agent->processes,
+        .streams = agent->streams,
         .send = send_reply,
         .set_token = set_token,
         .arg = agent,
@@ -105,6 +136,7 @@ int main(int argc, char **argv)
     } else {
         log_error("agent.failed", LOG_ERR(&err));
     }
+    streams_free(agent.streams);
     link_free(agent.link);
     processes_free(agent.processes);
     settings_close(&agent.settings);

@@ -6,12 +6,15 @@
 #include "sandbox-service/agent/reply.h"
 #include "sandbox-service/agent/settings.h"
 
+struct streams;
+
 typedef bool request_token_fn(void *arg, struct view token);
 
 /* What requests work on. */
 struct requests {
     struct settings *settings;   /* borrowed */
     struct processes *processes; /* borrowed; NULL: there will be no exec */
+    struct streams *streams;     /* borrowed */
     reply_send_fn *send;         /* where answers go */
     request_token_fn *set_token; /* takes configure's token; false: it is none */
     void *arg;                   /* of these two */

@@ -49,6 +49,7 @@ struct fixture {
     char got[MESSAGE_SIZE];
     bool has_got;
     bool has_drained;
+    bool has_lost;
 };
 
 static void path_in(const struct fixture *fixture, const char *name, char out[PATH_TEXT_SIZE])
@@ -187,7 +188,7 @@ static void kill_gateway(struct fixture *fixture)
     fixture->said_hello = false;
 }
 
-static void on_message(struct view text, void *arg)
+static void on_text(struct view text, void *arg)
 {
     struct fixture *fixture = arg;
     assert_true(view_copy(text, fixture->got, sizeof fixture->got));
@@ -200,7 +201,20 @@ static void on_drained(void *arg)
     fixture->has_drained = true;
 }
 
-static const struct link_events link_events = {on_message, on_drained};
+/* "bad" breaks the protocol. */
+static bool on_binary(struct view message, void *arg)
+{
+    on_text(message, arg);
+    return !view_equal(message, VIEW("bad"));
+}
+
+static void on_lost(void *arg)
+{
+    struct fixture *fixture = arg;
+    fixture->has_lost = true;
+}
+
+static const struct link_events link_events = {on_text, on_binary, on_drained, on_lost};
 
 static int set_up(void **state)
 {
@@ -321,20 +335,24 @@ static void a_refused_agent_looks_for_another_token(void **state)
     turn_until(fixture->loop, &fixture->said_hello);
 }
 
-static void binary_is_refused(void **state)
+static void breach_in_a_binary_message_ends_the_connection(void **state)
 {
     struct fixture *fixture = *state;
     struct err err;
-    const struct view bytes = VIEW("\1\2");
+    const struct view good = VIEW("good");
+    const struct view bad = VIEW("bad");
     write_token(fixture, "first");
     open_gateway(fixture);
     start_link(fixture);
     turn_until(fixture->loop, &fixture->said_hello);
     fixture->said_hello = false;
-    assert_true(ws_send(fixture->socket, WS_BINARY, &bytes, 1, &err));
+    assert_true(ws_send(fixture->socket, WS_BINARY, &good, 1, &err));
+    turn_until(fixture->loop, &fixture->has_got);
+    assert_string_equal(fixture->got, "good");
+    assert_true(ws_send(fixture->socket, WS_BINARY, &bad, 1, &err));
     /* It closes and comes again. */
     turn_until(fixture->loop, &fixture->said_hello);
-    assert_false(fixture->has_got);
+    assert_true(fixture->has_lost);
 }
 
 static void congestion_is_told_and_its_end(void **state)
@@ -373,7 +391,7 @@ int main(void)
         LINK_TEST(an_answer_to_a_dead_connection_is_dropped),
         LINK_TEST(the_newest_token_is_shown),
         LINK_TEST(a_refused_agent_looks_for_another_token),
-        LINK_TEST(binary_is_refused),
+        LINK_TEST(breach_in_a_binary_message_ends_the_connection),
         LINK_TEST(congestion_is_told_and_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

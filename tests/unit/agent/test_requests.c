@@ -78,8 +78,13 @@ static int set_up(void **state)
     assert_true(settings_open(&fixture.settings, entries, &err));
     fixture.processes = processes_new(fixture.loop, &err);
     assert_non_null(fixture.processes);
-    fixture.requests =
-        (struct requests){&fixture.settings, fixture.processes, on_answer, set_token, &fixture};
+    fixture.requests = (struct requests){
+        .settings = &fixture.settings,
+        .processes = fixture.processes,
+        .send = on_answer,
+        .set_token = set_token,
+        .arg = &fixture,
+    };
     *state = &fixture;
     return 0;
 }

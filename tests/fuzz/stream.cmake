@@ -1,0 +1,1 @@
+insien_fuzz_target(stream SOURCES stream.c LIBS insien_base)
