@@ -48,7 +48,7 @@ static inline struct view view_cut(struct view *text, char separator)
     const char *found =
         text->len == 0 ? NULL : (const char *)memchr(text->ptr, separator, text->len);
     struct view before = {text->ptr, found == NULL ? text->len : (size_t)(found - text->ptr)};
-    *text = found == NULL ? (struct view){0} : view_from(*text, before.len + 1);
+    *text = found == NULL ? VIEW("") : view_from(*text, before.len + 1);
     return before;
 }
 
