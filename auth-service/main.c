@@ -48,6 +48,7 @@ static bool open_outside(struct program *program, struct err *err)
     program->loop = loop_new(err);
     if (program->loop == NULL ||
         !loop_on_stop_signal(program->loop, on_stop_signal, program, err) ||
+        !loop_on_reload_signal(program->loop, NULL, NULL, err) ||
         !timer_open(&program->drain_timer, program->loop, on_drained, program, err)) {
         return false;
     }

@@ -5,13 +5,16 @@
 #include "common/base/id.h"
 
 struct client_sockets;
+struct exposed_cache;
 struct gateway_config;
 struct health;
+struct host_ports;
 struct http_server;
 struct hub;
 struct ipc_client;
 struct key_cache;
 struct loop;
+struct preview;
 struct requests;
 struct sandbox_cache;
 
@@ -24,7 +27,10 @@ struct gateway {
     struct ipc_client *sandbox_service;
     struct key_cache *keys;
     struct sandbox_cache *sandboxes;
+    struct exposed_cache *exposed;
     struct hub *hub;
+    struct host_ports *host_ports;
+    struct preview *preview;
     struct health *health;
     struct client_sockets *client_sockets;
     struct requests *requests;

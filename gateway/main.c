@@ -9,10 +9,14 @@
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/http/server.h"
+#include "gateway/http/tls.h"
 #include "gateway/hub/hub.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/health.h"
 #include "gateway/native/routes.h"
+#include "gateway/ports/exposed.h"
+#include "gateway/ports/host_ports.h"
+#include "gateway/preview/preview.h"
 
 #include <stdlib.h>
 
@@ -24,6 +28,7 @@ struct process {
     struct http_limits limits;
     struct gateway gateway;
     struct invalidation *invalidation;
+    struct http_tls *tls; /* NULL: plain */
     struct http_listener *listeners[2];
     struct timer drain_timer;
     int draining; /* parts that are not done yet */
@@ -34,7 +39,9 @@ static struct process process;
 
 static void on_request(struct http_exchange *exchange, void *arg)
 {
-    routes_handle(&process.gateway, exchange, arg);
+    if (arg != NULL || !preview_handle(process.gateway.preview, exchange)) {
+        routes_handle(&process.gateway, exchange, arg);
+    }
 }
 
 static bool open_log(const struct gateway_config *config, struct err *err)
@@ -57,9 +64,47 @@ static bool open_inside(struct gateway *gateway, struct err *err)
                                                        "sandbox-service", err)) != NULL &&
            (gateway->keys = key_cache_new(gateway->auth_service, err)) != NULL &&
            (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
+           (gateway->exposed =
+                exposed_cache_new(gateway->sandbox_service, config->preview_secret, err)) != NULL &&
            (gateway->requests = requests_new(err)) != NULL &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
            (process.invalidation = invalidation_open(gateway, err)) != NULL;
+}
+
+static bool open_host_ports(struct gateway *gateway, struct err *err)
+{
+    const struct host_ports_options options = {.loop = gateway->loop,
+                                               .config = gateway->config,
+                                               .exposed = gateway->exposed,
+                                               .hub = gateway->hub};
+    gateway->host_ports = host_ports_new(&options, err);
+    if (gateway->host_ports == NULL) {
+        return false;
+    }
+    hub_observe(gateway->hub, &host_ports_observer, gateway->host_ports);
+    return true;
+}
+
+static bool is_preview(const struct http_head *head, void *arg)
+{
+    (void)arg;
+    return preview_is_for(process.gateway.preview, head);
+}
+
+static bool open_preview(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    const struct preview_options options = {
+        .loop = gateway->loop,
+        .hub = gateway->hub,
+        .exposed = gateway->exposed,
+        .domain = config->preview_domain,
+        .is_tls =
+            config->tls_certificate[0] != '\0' || strcmp(config->preview_scheme, "https") == 0,
+    };
+    gateway->preview = preview_new(&options, err);
+    http_server_pass_raw_targets(gateway->http, is_preview, NULL);
+    return gateway->preview != NULL;
 }
 
 static bool open_outside(struct gateway *gateway, struct err *err)
@@ -72,12 +117,39 @@ static bool open_outside(struct gateway *gateway, struct err *err)
     limits->exempt_cidrs = config->rate_limit_exempt;
     return (gateway->health = health_open(gateway, err)) != NULL &&
            (gateway->http = http_server_new(gateway->loop, limits, on_request, err)) != NULL &&
-           (gateway->hub = hub_new(gateway, err)) != NULL &&
+           (gateway->hub = hub_new(gateway, err)) != NULL && open_host_ports(gateway, err) &&
+           open_preview(gateway, err) &&
            (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
                                                    (uint16_t)config->port, NULL, err)) != NULL &&
            (config->ws_port == config->port ||
             (process.listeners[1] = http_listen_tcp(gateway->http, config->host,
                                                     (uint16_t)config->ws_port, NULL, err)) != NULL);
+}
+
+/* Both public listeners speak TLS, or neither. */
+static bool open_tls(const struct gateway_config *config, struct err *err)
+{
+    if (config->tls_certificate[0] == '\0') {
+        return true;
+    }
+    process.tls = http_tls_new(config->tls_certificate, config->tls_key, err);
+    for (size_t i = 0; i < sizeof process.listeners / sizeof process.listeners[0]; i++) {
+        if (process.tls != NULL && process.listeners[i] != NULL) {
+            http_listener_use_tls(process.listeners[i], process.tls);
+        }
+    }
+    return process.tls != NULL;
+}
+
+static bool on_reload(void *arg)
+{
+    struct err err = {0};
+    (void)arg;
+    if (process.tls == NULL || http_tls_reload(process.tls, &err)) {
+        return true;
+    }
+    log_error("tls.not_reloaded", LOG_ERR(&err));
+    return false;
 }
 
 static void on_drain_timeout(void *arg)
@@ -100,6 +172,7 @@ static void on_stop(void *arg)
     (void)arg;
     process.draining = 2;
     timer_arm(&process.drain_timer, DRAIN_MS);
+    host_ports_stop(process.gateway.host_ports);
     client_sockets_drain(process.gateway.client_sockets, on_part_drained, NULL);
     http_server_drain(process.gateway.http, on_part_drained, NULL);
 }
@@ -110,10 +183,18 @@ static void take_down(struct gateway *gateway)
     invalidation_close(process.invalidation);
     client_sockets_free(gateway->client_sockets);
     hub_stop_listening(gateway->hub);
+    preview_free(gateway->preview);
+    gateway->preview = NULL;
     http_server_free(gateway->http);
+    http_tls_free(process.tls);
     requests_free(gateway->requests);
+    if (gateway->hub != NULL) {
+        hub_observe(gateway->hub, NULL, NULL);
+    }
+    host_ports_free(gateway->host_ports);
     hub_free(gateway->hub);
     health_close(gateway->health);
+    exposed_cache_free(gateway->exposed);
     sandbox_cache_free(gateway->sandboxes);
     key_cache_free(gateway->keys);
     ipc_client_close(gateway->sandbox_service);
@@ -132,7 +213,9 @@ int main(void)
               id_new(gateway->id, &err) && open_inside(gateway, &err) &&
               open_outside(gateway, &err) &&
               timer_open(&process.drain_timer, gateway->loop, on_drain_timeout, NULL, &err) &&
-              loop_on_stop_signal(gateway->loop, on_stop, NULL, &err);
+              open_tls(&process.config, &err) &&
+              loop_on_stop_signal(gateway->loop, on_stop, NULL, &err) &&
+              loop_on_reload_signal(gateway->loop, on_reload, NULL, &err);
     if (up) {
         log_info("process.started", LOG_INT("port", process.config.port),
                  LOG_INT("ws_port", process.config.ws_port), LOG_STR("gateway_id", gateway->id));

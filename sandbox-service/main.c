@@ -6,6 +6,7 @@
 #include "sandbox-service/docker/image.h"
 #include "sandbox-service/engine.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/presence.h"
@@ -51,6 +52,7 @@ struct app {
     struct images *images;
     struct starts *starts;
     struct presence *presence;
+    struct ports *ports;
     struct network *network;
     struct reconciler *reconciler;
     struct engine *engine;
@@ -148,7 +150,7 @@ static void finish_drain(void *arg)
 {
     struct app *app = arg;
     bool busy = sandbox_creates_unanswered(&app->sandboxes) > 0 ||
-                app->sandboxes.removals_running > 0 ||
+                app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0);
     app->drain_left_ms -= DRAIN_LOOK_MS;
     if (!busy || app->drain_left_ms <= 0) {
@@ -228,7 +230,11 @@ static bool share(struct app *app, struct err *err)
     sandboxes->presence = app->presence;
     sandboxes->seccomp = app->seccomp;
     sandboxes->open_files_max = own_open_files_max();
-    return sandboxes_init(sandboxes, err);
+    if (!sandboxes_init(sandboxes, err) || (app->ports = ports_open(sandboxes, err)) == NULL) {
+        return false;
+    }
+    sandboxes->ports = app->ports;
+    return true;
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -248,7 +254,8 @@ static bool open_parts(struct app *app, struct err *err)
     return (app->expiry = expiry_open(&app->sandboxes, err)) != NULL &&
            timer_open(&app->serve, app->loop, serve, app, err) &&
            timer_open(&app->drain, app->loop, finish_drain, app, err) &&
-           loop_on_stop_signal(app->loop, on_stop, app, err);
+           loop_on_stop_signal(app->loop, on_stop, app, err) &&
+           loop_on_reload_signal(app->loop, NULL, NULL, err);
 }
 
 /* Ends what is in flight: each end may begin a last call elsewhere, which then fails too. */
@@ -259,6 +266,7 @@ static void fail_all(struct app *app)
     do {
         called = app->docker != NULL && docker_fail_all(app->docker);
         called = (app->store != NULL && store_fail_all(app->store)) || called;
+        called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
     } while (called);
 }
 
@@ -279,6 +287,8 @@ static void close_parts(struct app *app)
     starts_free(app->starts);
     images_free(app->images);
     docker_close(app->docker);
+    app->sandboxes.ports = NULL;
+    ports_close(app->ports);
     redis_close(app->redis);
     store_close(app->store);
     sandboxes_clear(&app->sandboxes);

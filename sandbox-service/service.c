@@ -2,10 +2,12 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/contracts/ports.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
+#include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/connect.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/destroy.h"
@@ -277,6 +279,27 @@ static void handle_health(struct ipc_exchange *exchange, const struct ipc_reques
     }
 }
 
+static void handle_port_expose(struct ipc_exchange *exchange, const struct ipc_request *message,
+                               void *arg)
+{
+    const struct service *service = arg;
+    ports_handle_expose(service->sandboxes->ports, exchange, message);
+}
+
+static void handle_port_list(struct ipc_exchange *exchange, const struct ipc_request *message,
+                             void *arg)
+{
+    const struct service *service = arg;
+    ports_handle_list(service->sandboxes->ports, exchange, message);
+}
+
+static void handle_port_close(struct ipc_exchange *exchange, const struct ipc_request *message,
+                              void *arg)
+{
+    const struct service *service = arg;
+    ports_handle_close(service->sandboxes->ports, exchange, message);
+}
+
 static const struct ipc_method methods[] = {
     {SANDBOX_CREATE, handle_create},
     {SANDBOX_GET, handle_get},
@@ -285,6 +308,9 @@ static const struct ipc_method methods[] = {
     {SANDBOX_AGENT_CONNECT, handle_agent_connect},
     {SANDBOX_REPORT, handle_report},
     {SANDBOX_HEALTH, handle_health},
+    {PORT_EXPOSE, handle_port_expose},
+    {PORT_LIST, handle_port_list},
+    {PORT_CLOSE, handle_port_close},
 };
 
 struct service *service_open(struct loop *loop, const char *url, uid_t owner,

@@ -26,10 +26,28 @@ FIELDS configure_fields[] = {
 };
 SCHEMA(agent_configure_schema, configure_fields);
 
+bool agent_tag_check(struct view tag, const char **problem)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    *problem = "must be 1 to 64 of A-Z a-z 0-9 . _ -";
+    for (size_t i = 0; i < tag.len; i++) {
+        if (memchr(allowed, tag.ptr[i], sizeof allowed - 1) == NULL) {
+            return false;
+        }
+    }
+    return tag.len >= 1 && tag.len <= NAME_TAG_MAX;
+}
+
+FIELDS terminal_fields[] = {
+    JSON_INT(struct agent_terminal, cols, "cols", .required = true, .min = 1, .max = TERMINAL_MAX),
+    JSON_INT(struct agent_terminal, rows, "rows", .required = true, .min = 1, .max = TERMINAL_MAX),
+};
+
 FIELDS exec_fields[] = {
     ENVELOPE(struct agent_exec),
     JSON_STRING(struct agent_exec, cmd, "cmd", .required = true, .not_empty = true,
-                .max_len = PATH_BYTES_MAX),
+                .max_len = EXEC_ARG_MAX - 1),
     JSON_STRINGS(struct agent_exec, args, "args", .max_len = EXEC_ARGS_MAX,
                  .item_max = EXEC_ARG_MAX - 1),
     JSON_BOOL(struct agent_exec, background, "background"),
@@ -45,6 +63,19 @@ FIELDS exec_fields[] = {
              .max = EXEC_OUTPUT_MAX, .fallback = EXEC_OUTPUT_DEFAULT),
     JSON_BOOL(struct agent_exec, strict_eof, "strictEof"),
     JSON_STRING(struct agent_exec, output_encoding, "outputEncoding", .one_of = encodings),
+    JSON_BOOL(struct agent_exec, stream, "stream", JSON_PRESENT(struct agent_exec, has_stream)),
+    JSON_INT(struct agent_exec, stream_id, "streamId",
+             JSON_PRESENT(struct agent_exec, has_stream_id), .min = 1, .max = INT32_MAX),
+    JSON_STRUCT(struct agent_exec, pty, "pty", terminal_fields,
+                JSON_PRESENT(struct agent_exec, has_pty)),
+    JSON_STRING(struct agent_exec, tag, "tag", .check = agent_tag_check),
+    JSON_STRING(struct agent_exec, session, "session", .check = agent_tag_check),
+    JSON_INT(struct agent_exec, spool_bytes, "spoolBytes",
+             JSON_PRESENT(struct agent_exec, has_spool_bytes), .min = SPOOL_MIN, .max = SPOOL_MAX,
+             .fallback = SPOOL_DEFAULT),
+    JSON_BOOL(struct agent_exec, stdin_open, "stdinOpen",
+              JSON_PRESENT(struct agent_exec, has_stdin_open)),
+    JSON_STRING(struct agent_exec, once, "once", .not_empty = true, .max_len = ONCE_MAX),
 };
 SCHEMA(agent_exec_schema, exec_fields);
 

@@ -21,6 +21,12 @@ enum {
     EXEC_ARG_MAX = 128 * 1024, /* bytes of one argument: the kernel's MAX_ARG_STRLEN */
     PATH_BYTES_MAX = 4096,
     USER_NAME_MAX = 32,
+    NAME_TAG_MAX = 64, /* a tag, or the name of a shell session */
+    ONCE_MAX = 192,    /* what makes repeats of an exec known: a user's id and the caller's word */
+    TERMINAL_MAX = 1000,  /* columns, rows */
+    SPOOL_MIN = 4 * 1024, /* bytes of a process's last output that are kept */
+    SPOOL_DEFAULT = 1024 * 1024,
+    SPOOL_MAX = 8 * 1024 * 1024,
 };
 
 /* Where things lie inside every container. */
@@ -50,6 +56,14 @@ struct agent_configure {
 };
 extern const struct json_schema agent_configure_schema;
 
+struct agent_terminal {
+    int64_t cols;
+    int64_t rows;
+};
+
+/* 1..NAME_TAG_MAX of [A-Za-z0-9._-]; for .check of tags and names of sessions. */
+bool agent_tag_check(struct view tag, const char **problem);
+
 /* exec, as clients send it too (REST bodies have no id and type). */
 struct agent_exec {
     struct view id;
@@ -67,6 +81,19 @@ struct agent_exec {
     int64_t max_output_bytes;
     bool strict_eof;
     struct view output_encoding; /* "utf8" (default), "base64" */
+    bool stream;                 /* its output goes to the stream stream_id */
+    bool has_stream;
+    int64_t stream_id;
+    bool has_stream_id;
+    struct agent_terminal pty;
+    bool has_pty;
+    struct view tag;     /* may be empty */
+    struct view session; /* cmd is a line of this shell session; may be empty */
+    int64_t spool_bytes;
+    bool has_spool_bytes;
+    bool stdin_open; /* stdin stays open behind stdin_text */
+    bool has_stdin_open;
+    struct view once; /* may be empty */
 };
 extern const struct json_schema agent_exec_schema;
 

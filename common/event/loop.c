@@ -15,6 +15,9 @@ struct loop {
     struct event *reap;      /* owned; active while corpses wait */
     struct list corpses;
     struct event *signals[STOP_SIGNALS]; /* owned */
+    struct event *reload;                /* owned; NULL until asked for */
+    loop_reload_fn *on_reload;
+    void *on_reload_arg;
     loop_signal_fn *on_stop;
     void *on_stop_arg;
     bool stopping;
@@ -73,6 +76,9 @@ void loop_free(struct loop *loop)
             event_free(loop->signals[i]);
         }
     }
+    if (loop->reload != NULL) {
+        event_free(loop->reload);
+    }
     if (loop->reap != NULL) {
         event_free(loop->reap);
     }
@@ -120,6 +126,29 @@ bool loop_on_stop_signal(struct loop *loop, loop_signal_fn *on_stop, void *arg, 
         if (loop->signals[i] == NULL || event_add(loop->signals[i], NULL) != 0) {
             return err_set(err, ERR_INTERNAL, "loop: can't watch signal %d", stop_signals[i]);
         }
+    }
+    return true;
+}
+
+static void on_hang_up(evutil_socket_t signal_number, short what, void *arg)
+{
+    (void)signal_number;
+    (void)what;
+    struct loop *loop = arg;
+    if (loop->on_reload == NULL || loop->on_reload(loop->on_reload_arg)) {
+        log_info("process.reloaded");
+    } else {
+        log_error("process.not_reloaded");
+    }
+}
+
+bool loop_on_reload_signal(struct loop *loop, loop_reload_fn *on_reload, void *arg, struct err *err)
+{
+    loop->on_reload = on_reload;
+    loop->on_reload_arg = arg;
+    loop->reload = evsignal_new(loop->base, SIGHUP, on_hang_up, loop);
+    if (loop->reload == NULL || event_add(loop->reload, NULL) != 0) {
+        return err_set(err, ERR_INTERNAL, "loop: can't watch signal %d", SIGHUP);
     }
     return true;
 }

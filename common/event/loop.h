@@ -26,6 +26,13 @@ typedef void loop_signal_fn(void *arg);
 bool loop_on_stop_signal(struct loop *loop, loop_signal_fn *on_stop, void *arg,
                          struct err *err) MUST_CHECK;
 
+/* False when it could not take over what is new and goes on with the old, which it has logged. */
+typedef bool loop_reload_fn(void *arg);
+/* SIGHUP does not end the process any more; on_reload (may be NULL) comes at each one, and the log
+ * says how it went. */
+bool loop_on_reload_signal(struct loop *loop, loop_reload_fn *on_reload, void *arg,
+                           struct err *err) MUST_CHECK;
+
 typedef void loop_free_fn(void *object);
 /* A thing that unlinks itself now but may still be in use further up the stack. */
 struct loop_corpse {

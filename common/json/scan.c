@@ -361,6 +361,19 @@ static struct view plain_string(struct view value)
     return (struct view){value.ptr + 1, value.len - 2};
 }
 
+/* 0 for anything but the digits of an integer from 1 to 2^31-1. */
+static uint32_t positive_int32(struct view value)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (!is_digit(value.ptr[i]) || number > INT32_MAX) {
+            return 0;
+        }
+        number = number * 10 + (uint64_t)(value.ptr[i] - '0');
+    }
+    return number > INT32_MAX ? 0 : (uint32_t)number;
+}
+
 static void on_envelope_member(const struct json_member *member, void *arg)
 {
     struct json_envelope *envelope = arg;
@@ -370,6 +383,13 @@ static void on_envelope_member(const struct json_member *member, void *arg)
         envelope->id_member = member->whole;
     } else if (json_name_equal(member->name, VIEW("type"))) {
         envelope->type = plain_string(member->value);
+    } else if (json_name_equal(member->name, VIEW("streamId"))) {
+        envelope->stream_id = positive_int32(member->value);
+        envelope->stream_member = member->whole;
+    } else if (json_name_equal(member->name, VIEW("stream"))) {
+        envelope->is_stream = view_equal(member->value, VIEW("true"));
+    } else if (json_name_equal(member->name, VIEW("once"))) {
+        envelope->has_once = true;
     }
 }
 

@@ -9,6 +9,8 @@
 #include "common/base/err.h"
 #include "common/base/view.h"
 
+#include <stdint.h>
+
 enum {
     JSON_DEPTH_MAX = 32,
     JSON_MEMBERS_MAX = 1024, /* in one object */
@@ -35,12 +37,16 @@ typedef void json_item_fn(struct view item, void *arg);
 bool json_scan_items(struct view text, json_item_fn *on_item, void *arg,
                      struct err *err) MUST_CHECK;
 
-/* What routing a message needs: its id and type, with the rest untouched. */
+/* What routing a message needs: its id, type and stream, with the rest untouched. */
 struct json_envelope {
     struct view id;        /* the string's content; len 0 when absent, no string, over 64 bytes or
                               written with escapes */
     struct view type;      /* the same, no limit on the length */
     struct view id_member; /* the whole member "id": ..., to cut out; len 0 when absent */
+    struct view stream_member; /* the whole member "streamId": ..., the same */
+    uint32_t stream_id;        /* 0 when absent or no integer from 1 to 2^31-1 */
+    bool is_stream;            /* "stream" is true */
+    bool has_once;             /* there is a member "once" */
 };
 /* ERR_INVALID when text is no valid JSON object. The views point into text. */
 bool json_scan_envelope(struct view text, struct json_envelope *out, struct err *err) MUST_CHECK;

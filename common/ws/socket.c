@@ -13,7 +13,9 @@ enum {
     MEBIBYTE = 1024 * 1024,
     CLOSE_ANSWER_MS = 5000,      /* the peer's answer to our close frame */
     LINGER_MS = 1000,            /* the peer's end of the TCP connection, after the last frame */
-    WRITE_ONCE_MAX = 256 * 1024, /* bytes handed to the kernel in one turn of the loop */
+    READ_ONCE_MAX = 256 * 1024,  /* bytes taken from the kernel in one turn of the loop */
+    WRITE_ONCE_MAX = 256 * 1024, /* bytes handed to it */
+    STREAM_STALL_MAX_MS = 10 * 60 * 1000,
 };
 
 const struct ws_limits ws_default_limits = {
@@ -32,6 +34,7 @@ const struct ws_limits ws_answering_limits = {
     .backlog_max = 4UL * MEBIBYTE,
     .backlog_hard_max = 64UL * MEBIBYTE,
     .stall_max_ms = 10000,
+    .stream_stall_max_ms = STREAM_STALL_MAX_MS,
     .back_pressure = true,
     .ping_every_ms = 20000,
     .silence_max_ms = 60000,
@@ -59,7 +62,10 @@ struct ws_socket {
     struct timer timer;
     struct loop_corpse corpse;
     struct ws_watch watch;
-    bool reading_paused;   /* by back-pressure */
+    bool held;             /* by the owner */
+    bool message_waits;    /* in the inbox: it came before the owner's ws_pause */
+    bool reading_paused;   /* for either reason, or by back-pressure */
+    bool is_over_soft;     /* on_drained is owed */
     bool output_shut;      /* our side of the TCP connection */
     bool peer_ended;       /* the other one */
     uint64_t queued_bytes; /* all that ever was */
@@ -137,12 +143,32 @@ static void arm_look(struct ws_socket *socket)
     ws_watch_arm(&socket->watch, &socket->timer, clock_monotonic_ms());
 }
 
-/* on_writable then comes when the backlog is down to backlog_max, not when it is gone. */
-static void set_behind(struct ws_socket *socket)
+static size_t backlog_soft(const struct ws_socket *socket)
 {
-    ws_watch_set_behind(&socket->watch, taken_bytes(socket), clock_monotonic_ms());
-    bufferevent_setwatermark(socket->bev, EV_WRITE, socket->limits->backlog_max, 0);
-    arm_look(socket);
+    const struct ws_limits *limits = socket->limits;
+    return limits->backlog_soft > 0 ? limits->backlog_soft : limits->backlog_max;
+}
+
+/* on_writable then comes when the backlog is down to the mark that is next, not when it is gone. */
+static void set_mark(struct ws_socket *socket)
+{
+    size_t mark = socket->is_over_soft ? backlog_soft(socket) : 0;
+    mark = socket->watch.is_behind ? socket->limits->backlog_max : mark;
+    bufferevent_setwatermark(socket->bev, EV_WRITE, mark, 0);
+}
+
+static void note_backlog(struct ws_socket *socket)
+{
+    size_t backlog = ws_backlog(socket);
+    if (!socket->is_over_soft && backlog > backlog_soft(socket)) {
+        socket->is_over_soft = true;
+        set_mark(socket);
+    }
+    if (!socket->watch.is_behind && backlog > socket->limits->backlog_max) {
+        ws_watch_set_behind(&socket->watch, taken_bytes(socket), clock_monotonic_ms());
+        set_mark(socket);
+        arm_look(socket);
+    }
 }
 
 static bool send_frame(struct ws_socket *socket, uint8_t opcode, const struct view *parts,
@@ -150,10 +176,12 @@ static bool send_frame(struct ws_socket *socket, uint8_t opcode, const struct vi
 {
     size_t before = ws_backlog(socket);
     bool sent = ws_frames_send(&socket->frames, output_of(socket), opcode, parts, part_count);
-    socket->queued_bytes += ws_backlog(socket) - before;
-    if (!socket->watch.is_behind && ws_backlog(socket) > socket->limits->backlog_max) {
-        set_behind(socket);
+    size_t added = ws_backlog(socket) - before;
+    socket->queued_bytes += added;
+    if (opcode != WSLAY_BINARY_FRAME) {
+        ws_watch_count_text(&socket->watch, added, socket->queued_bytes, taken_bytes(socket));
     }
+    note_backlog(socket);
     return sent;
 }
 
@@ -201,6 +229,10 @@ void ws_close(struct ws_socket *socket, int code, const char *reason)
     socket->close_code = code;
     socket->inbox.discard = true;
     timer_arm_common(&socket->timer, CLOSE_ANSWER_MS);
+    if (socket->message_waits) {
+        socket->message_waits = false;
+        ws_inbox_clear(&socket->inbox);
+    }
     if (socket->reading_paused) {
         socket->reading_paused = false;
         read_later(socket);
@@ -239,18 +271,23 @@ static void on_ping(struct ws_socket *socket)
 
 static void on_whole_message(struct ws_socket *socket)
 {
+    socket->message_waits = false;
     if (socket->state == STATE_OPEN) {
         socket->events->on_message((enum ws_opcode)socket->inbox.message_opcode,
                                    str_view(&socket->inbox.message), socket->arg);
     }
-    ws_inbox_clear(&socket->inbox);
+    socket->message_waits = socket->state == STATE_OPEN && socket->held;
+    if (!socket->message_waits) {
+        ws_inbox_clear(&socket->inbox);
+    }
 }
 
 /* Whether to go on reading now. */
 static bool may_read(struct ws_socket *socket)
 {
-    if (socket->state != STATE_OPEN || !socket->limits->back_pressure ||
-        ws_backlog(socket) <= socket->limits->backlog_max) {
+    bool is_pressed =
+        socket->limits->back_pressure && ws_backlog(socket) > socket->limits->backlog_max;
+    if (socket->state != STATE_OPEN || (!socket->held && !is_pressed)) {
         return socket->state == STATE_OPEN || socket->state == STATE_CLOSING;
     }
     socket->reading_paused = true;
@@ -262,6 +299,10 @@ static void read_frames(struct ws_socket *socket)
 {
     struct ws_breach breach;
     while (may_read(socket)) {
+        if (socket->message_waits) {
+            on_whole_message(socket);
+            continue;
+        }
         switch (ws_inbox_next(&socket->inbox, &socket->frames, input_of(socket), &breach)) {
         case WS_ARRIVAL_NONE:
             return;
@@ -303,11 +344,14 @@ static void on_all_sent(struct ws_socket *socket)
     }
 }
 
-static void on_caught_up(struct ws_socket *socket)
+static void on_less_backlog(struct ws_socket *socket)
 {
-    socket->watch.is_behind = false;
-    bufferevent_setwatermark(socket->bev, EV_WRITE, 0, 0);
-    if (socket->state == STATE_OPEN && socket->events->on_drained != NULL) {
+    size_t backlog = ws_backlog(socket);
+    bool is_drained = socket->is_over_soft && backlog <= backlog_soft(socket);
+    socket->is_over_soft = socket->is_over_soft && !is_drained;
+    socket->watch.is_behind = socket->watch.is_behind && backlog > socket->limits->backlog_max;
+    set_mark(socket);
+    if (is_drained && socket->state == STATE_OPEN && socket->events->on_drained != NULL) {
         socket->events->on_drained(socket->arg);
     }
 }
@@ -319,10 +363,10 @@ static void on_writable(struct bufferevent *bev, void *arg)
         on_all_sent(socket);
         return;
     }
-    if (socket->watch.is_behind && ws_backlog(socket) <= socket->limits->backlog_max) {
-        on_caught_up(socket);
+    if (socket->is_over_soft) {
+        on_less_backlog(socket);
     }
-    if (socket->reading_paused && socket->state == STATE_OPEN) {
+    if (socket->reading_paused && !socket->held && socket->state == STATE_OPEN) {
         socket->reading_paused = false;
         socket->watch.heard_ms = clock_monotonic_ms();
         (void)bufferevent_enable(bev, EV_READ);
@@ -348,7 +392,7 @@ static void look(struct ws_socket *socket)
     if (socket->reading_paused) {
         socket->watch.heard_ms = now_ms; /* the silence is ours */
     }
-    switch (ws_watch_look(&socket->watch, taken_bytes(socket), now_ms)) {
+    switch (ws_watch_look(&socket->watch, socket->queued_bytes, taken_bytes(socket), now_ms)) {
     case WS_VERDICT_SILENT:
         fail(socket, WS_CLOSE_IDLE, "nothing was heard");
         return;
@@ -394,6 +438,26 @@ bool ws_send(struct ws_socket *socket, enum ws_opcode opcode, const struct view 
         return err_set(err, ERR_INTERNAL, "websocket: out of memory");
     }
     return true;
+}
+
+void ws_pause(struct ws_socket *socket)
+{
+    if (socket->state == STATE_OPEN) {
+        socket->held = true;
+        socket->reading_paused = true;
+        (void)bufferevent_disable(socket->bev, EV_READ);
+    }
+}
+
+void ws_resume(struct ws_socket *socket)
+{
+    if (!socket->held || socket->state != STATE_OPEN) {
+        return;
+    }
+    socket->held = false;
+    socket->reading_paused = false;
+    (void)bufferevent_enable(socket->bev, EV_READ);
+    bufferevent_trigger(socket->bev, EV_READ, BEV_OPT_DEFER_CALLBACKS);
 }
 
 void ws_set_liveness(struct ws_socket *socket, bool on)
@@ -458,6 +522,7 @@ struct ws_socket *ws_socket_new(struct loop *loop, enum ws_role role, struct buf
     bufferevent_setcb(bev, on_readable, on_writable, on_event, socket);
     (void)bufferevent_set_timeouts(bev, NULL, NULL);
     bufferevent_setwatermark(bev, EV_READ | EV_WRITE, 0, 0);
+    (void)bufferevent_set_max_single_read(bev, READ_ONCE_MAX);
     (void)bufferevent_set_max_single_write(bev, WRITE_ONCE_MAX);
     (void)bufferevent_enable(bev, EV_WRITE);
     read_later(socket);

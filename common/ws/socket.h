@@ -32,22 +32,25 @@ enum {
 enum { WS_REASON_MAX = 123 }; /* bytes of a close frame's reason; longer ones are cut */
 
 struct ws_limits {
-    size_t message_max;      /* bytes of a message, decided from the headers: 1009 */
-    size_t fragments_max;    /* of a message: 1008 */
-    size_t backlog_max;      /* bytes queued to the peer; see stall_max_ms and back_pressure */
-    size_t backlog_hard_max; /* a message that would not fit under it: 1008 at once */
-    int64_t stall_max_ms;    /* over backlog_max and the peer took nothing for so long: 1008 */
-    bool back_pressure;      /* over backlog_max the peer is not read: it asks faster than it takes
-                                the answers. At one end of a connection only: two such ends could
-                                wait for each other. */
-    int64_t ping_every_ms;   /* 0: no pings of ours */
-    int64_t silence_max_ms;  /* no byte for so long: 1001; 0: for ever */
-    int pings_per_s_max;     /* of the peer's: 1008 */
+    size_t message_max;          /* bytes of a message, decided from the headers: 1009 */
+    size_t fragments_max;        /* of a message: 1008 */
+    size_t backlog_soft;         /* bytes queued to the peer; see on_drained; 0: backlog_max */
+    size_t backlog_max;          /* the same; see stall_max_ms and back_pressure */
+    size_t backlog_hard_max;     /* a message that would not fit under it: 1008 at once */
+    int64_t stall_max_ms;        /* over backlog_max and the peer took nothing for so long: 1008 */
+    int64_t stream_stall_max_ms; /* 0, or: only text counts for stall_max_ms, and a peer that takes
+                                    nothing of what waits is not silent, but 1008 after so long */
+    bool back_pressure;     /* over backlog_max the peer is not read: it asks faster than it takes
+                               the answers. At one end of a connection only: two such ends could
+                               wait for each other. */
+    int64_t ping_every_ms;  /* 0: no pings of ours */
+    int64_t silence_max_ms; /* no byte for so long: 1001; 0: for ever */
+    int pings_per_s_max;    /* of the peer's: 1008 */
 };
 /* 16 MiB, 16,384 fragments, 4 MiB, 64 MiB, 10 s, no back-pressure, 20 s, 60 s, 20 pings. */
 extern const struct ws_limits ws_default_limits;
-/* The same with back-pressure: for the end that answers what the other asks (the agent toward its
- * gateway, the gateway toward its clients). */
+/* The same with back-pressure, and 10 min for streams: for the end that answers what the other asks
+ * (the agent toward its gateway). */
 extern const struct ws_limits ws_answering_limits;
 
 struct ws_socket;
@@ -58,7 +61,7 @@ struct ws_events {
      * when it closed, ours when we did, WS_CLOSE_ABNORMAL when nobody did. The socket is freed by
      * the owner with ws_socket_free, which is allowed inside this call. */
     void (*on_closed)(int code, void *arg);
-    /* The backlog, which was over backlog_max, is not any more. May be NULL. The socket may be
+    /* The backlog, which was over backlog_soft, is not any more. May be NULL. The socket may be
      * closed or freed in it. */
     void (*on_drained)(void *arg);
 };
@@ -77,6 +80,12 @@ void ws_socket_free(struct ws_socket *socket);
  * (ERR_LIMIT; the socket then closes with 1008). */
 bool ws_send(struct ws_socket *socket, enum ws_opcode opcode, const struct view *parts,
              size_t part_count, struct err *err) MUST_CHECK;
+
+/* No message is delivered, and nothing is read, until ws_resume. In on_message: that message is not
+ * used up, and is delivered again then. */
+void ws_pause(struct ws_socket *socket);
+/* Goes on, later, from the loop. */
+void ws_resume(struct ws_socket *socket);
 
 /* Starts the closing handshake; on_closed comes when the peer answered, or after 5 s. Nothing of
  * the peer's is delivered any more. reason may be NULL. Does nothing when closing already. */

@@ -47,19 +47,57 @@ static bool is_ping_due(const struct ws_watch *watch, int64_t now_ms)
     return every_ms > 0 && now_ms - watch->pinged_ms >= every_ms - every_ms / 8;
 }
 
-enum ws_verdict ws_watch_look(struct ws_watch *watch, uint64_t taken_bytes, int64_t now_ms)
+/* Once all that was queued up to the mark is taken, the mark moves on to now. */
+static void move_mark(struct ws_watch *watch, uint64_t queued_bytes, uint64_t taken_bytes)
 {
-    if (taken_bytes != watch->taken_bytes) {
+    if (taken_bytes >= watch->mark_bytes) {
+        watch->texts_before = taken_bytes == queued_bytes ? 0 : watch->texts_since;
+        watch->texts_since = 0;
+        watch->mark_bytes = queued_bytes;
+    }
+}
+
+void ws_watch_count_text(struct ws_watch *watch, size_t bytes, uint64_t queued_bytes,
+                         uint64_t taken_bytes)
+{
+    move_mark(watch, queued_bytes - bytes, taken_bytes);
+    watch->texts_since += bytes;
+}
+
+static bool is_stalled(const struct ws_watch *watch, bool something_waits, int64_t now_ms)
+{
+    const struct ws_limits *limits = watch->limits;
+    int64_t still_ms = now_ms - watch->progress_ms;
+    if (limits->stream_stall_max_ms > 0) {
+        if (something_waits && still_ms >= limits->stream_stall_max_ms) {
+            return true;
+        }
+        if (watch->texts_before + watch->texts_since <= limits->backlog_max) {
+            return false;
+        }
+    }
+    return watch->is_behind && still_ms >= limits->stall_max_ms;
+}
+
+enum ws_verdict ws_watch_look(struct ws_watch *watch, uint64_t queued_bytes, uint64_t taken_bytes,
+                              int64_t now_ms)
+{
+    bool something_waits = taken_bytes < queued_bytes;
+    move_mark(watch, queued_bytes, taken_bytes);
+    if (taken_bytes != watch->taken_bytes || !something_waits) {
         watch->taken_bytes = taken_bytes;
         watch->progress_ms = now_ms;
     }
     if (!watch->liveness) {
         return WS_VERDICT_WAIT;
     }
+    if (something_waits && watch->limits->stream_stall_max_ms > 0) {
+        watch->heard_ms = now_ms; /* It does not even get our pings. */
+    }
     if (is_silent(watch, now_ms)) {
         return WS_VERDICT_SILENT;
     }
-    if (watch->is_behind && now_ms - watch->progress_ms >= watch->limits->stall_max_ms) {
+    if (is_stalled(watch, something_waits, now_ms)) {
         return WS_VERDICT_STALLED;
     }
     if (is_ping_due(watch, now_ms)) {

@@ -13,6 +13,9 @@ struct ws_watch {
     int64_t pinged_ms;
     uint64_t taken_bytes; /* what the peer had taken, of all that ever was queued */
     int64_t progress_ms;  /* when it was last seen to take something */
+    uint64_t mark_bytes;  /* a place in all that ever was queued */
+    size_t texts_before; /* bytes of texts and control frames queued up to it, some perhaps taken */
+    size_t texts_since;  /* behind it */
     int64_t pings_since_ms;
     int pings; /* of the peer's, since then */
 };
@@ -25,8 +28,13 @@ void ws_watch_set_behind(struct ws_watch *watch, uint64_t taken_bytes, int64_t n
 /* False when the peer pings too often. */
 bool ws_watch_count_ping(struct ws_watch *watch, int64_t now_ms) MUST_CHECK;
 
+/* Bytes of a text or a control frame were queued. queued_bytes: all that ever was. */
+void ws_watch_count_text(struct ws_watch *watch, size_t bytes, uint64_t queued_bytes,
+                         uint64_t taken_bytes);
+
 /* What to do now. */
-enum ws_verdict ws_watch_look(struct ws_watch *watch, uint64_t taken_bytes, int64_t now_ms);
+enum ws_verdict ws_watch_look(struct ws_watch *watch, uint64_t queued_bytes, uint64_t taken_bytes,
+                              int64_t now_ms);
 /* Arms the timer for the next look, or disarms it when there is nothing to watch for. */
 void ws_watch_arm(const struct ws_watch *watch, struct timer *timer, int64_t now_ms);
 

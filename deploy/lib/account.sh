@@ -4,7 +4,7 @@
 # Prints the status of a request that needs a key. The key goes over standard input, not argv.
 status_with_key() {
     printf 'X-API-Key: %s\n' "$1" |
-        curl -s --max-time 10 --noproxy '*' -o /dev/null -w '%{http_code}' -H @- "$LOCAL_URL/sandbox?limit=1"
+        local_curl -s --max-time 10 -o /dev/null -w '%{http_code}' -H @- "$LOCAL_URL/sandbox?limit=1"
 }
 
 # issue_key EMAIL [TIER]: prints a new key. Without a tier that of an existing user stays.

@@ -28,6 +28,8 @@ keep_or_make_secret() {
 prepare_secrets() {
     local name
     keep_or_make_secret KEY_CACHE_SECRET "$SERVICE_USER"
+    keep_or_make_secret FILE_URL_SECRET "$SERVICE_USER"
+    keep_or_make_secret PREVIEW_SECRET "$SERVICE_USER"
     keep_or_make_secret AGENT_JWT_SECRET root
     [ -s "$SECRET_DIR/database_password" ] || random_hex | keep_secret database_password root
     if [ -n "$PRIVATE_POSTGRES" ]; then
@@ -158,12 +160,17 @@ explain_death() {
     die "$variable ${error#"$variable "}: correct it in deploy/.env, then run deploy/up."
 }
 
+# The gateway of this machine, whose certificate is for the name that others reach it by.
+local_curl() {
+    curl --noproxy '*' --insecure "$@"
+}
+
 health() {
-    curl -s --max-time 5 --noproxy '*' "$LOCAL_URL/health"
+    local_curl -s --max-time 5 "$LOCAL_URL/health"
 }
 
 is_healthy() {
-    curl -sf --max-time 5 --noproxy '*' -o /dev/null "$LOCAL_URL/health"
+    local_curl -sf --max-time 5 -o /dev/null "$LOCAL_URL/health"
 }
 
 # Prints the parts that /health calls false, one a line. What only a silent service could tell of is

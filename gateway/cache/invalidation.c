@@ -8,6 +8,10 @@
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/native/client_socket.h"
+#include "gateway/native/request.h"
+#include "gateway/ports/exposed.h"
+#include "gateway/ports/host_ports.h"
+#include "gateway/preview/preview.h"
 
 #include <stdlib.h>
 
@@ -30,13 +34,18 @@ static void on_message(struct view message, void *arg)
     case INVALIDATE_KEY:
         key_cache_forget_key(gateway->keys, id);
         client_sockets_revoke(gateway->client_sockets, id);
+        requests_revoke(gateway->requests, id);
         break;
     case INVALIDATE_USER:
         key_cache_forget_user(gateway->keys, id);
         client_sockets_revoke(gateway->client_sockets, id);
+        requests_revoke(gateway->requests, id);
         break;
     case INVALIDATE_SANDBOX:
         sandbox_cache_forget(gateway->sandboxes, id);
+        exposed_forget(gateway->exposed, id);
+        host_ports_check(gateway->host_ports, id);
+        preview_check(gateway->preview, id);
         client_sockets_recheck(gateway->client_sockets, id);
         break;
     }
@@ -48,7 +57,10 @@ static void on_state(bool subscribed, void *arg)
     log_info("invalidation.state", LOG_INT("subscribed", subscribed));
     key_cache_set_trusted(invalidation->gateway->keys, subscribed);
     sandbox_cache_set_trusted(invalidation->gateway->sandboxes, subscribed);
+    exposed_set_trusted(invalidation->gateway->exposed, subscribed);
     if (subscribed) {
+        host_ports_check_all(invalidation->gateway->host_ports);
+        preview_check_all(invalidation->gateway->preview);
         client_sockets_recheck_all(invalidation->gateway->client_sockets);
     }
 }

@@ -21,15 +21,26 @@ void body_init(struct body *body, const struct head_check *head, struct parser *
     chunk_check_begin(&body->chunks, 0, head->header_bytes, head->header_count);
 }
 
-enum refusal body_begin(struct body *body, size_t max, int64_t now_ms)
+static bool start(struct body *body, uint64_t max, int64_t now_ms)
 {
-    if (!body->is_chunked && body->length > max) {
-        return REFUSAL_BODY_TOO_LARGE;
-    }
-    body->data = STR_INIT(max);
     body->chunks.room = max;
     body->begun_ms = now_ms;
     body->last_ms = now_ms;
+    return body->is_chunked || body->length <= max;
+}
+
+enum refusal body_begin_stream(struct body *body, uint64_t max, int64_t now_ms)
+{
+    body->is_streamed = true;
+    return start(body, max, now_ms) ? REFUSAL_NONE : REFUSAL_BODY_TOO_LARGE;
+}
+
+enum refusal body_begin(struct body *body, size_t max, int64_t now_ms)
+{
+    if (!start(body, max, now_ms)) {
+        return REFUSAL_BODY_TOO_LARGE;
+    }
+    body->data = STR_INIT(max);
     if (body->length > 0) {
         size_t reserve =
             body->length < BODY_FIRST_RESERVE ? (size_t)body->length : (size_t)BODY_FIRST_RESERVE;
@@ -69,11 +80,44 @@ enum refusal body_feed(struct body *body, struct view bytes, int64_t now_ms, siz
     return body->data.failed ? REFUSAL_INTERNAL : REFUSAL_NONE;
 }
 
+enum refusal body_measure(struct body *body, struct view bytes, int64_t now_ms, size_t *used)
+{
+    enum refusal refusal = measure(body, bytes, used, &body->is_measured);
+    body->received += *used;
+    body->last_ms = now_ms;
+    return refusal;
+}
+
+enum refusal body_next_piece(struct body *body, struct view bytes, bool is_last, struct view *piece,
+                             size_t *used)
+{
+    bool ok = parser_read_piece(body->parser, bytes, piece, used);
+    bool ends = body->is_measured && is_last && *used == bytes.len;
+    if (!ok || parser_is_complete(body->parser) != ends) {
+        return body->is_chunked ? REFUSAL_CHUNK : REFUSAL_FRAMING;
+    }
+    body->complete = ends;
+    return REFUSAL_NONE;
+}
+
+void body_pause(struct body *body, int64_t now_ms)
+{
+    body->paused_ms = now_ms;
+}
+
+void body_resume(struct body *body, int64_t now_ms)
+{
+    body->begun_ms += now_ms - body->paused_ms;
+    body->last_ms += now_ms - body->paused_ms;
+    body->paused_ms = 0;
+}
+
 bool body_is_too_slow(const struct body *body, const struct http_limits *limits, int64_t now_ms)
 {
     int64_t elapsed_ms = now_ms - body->begun_ms;
     int64_t wanted = elapsed_ms * BODY_RATE_MIN / 1000;
-    return now_ms - body->last_ms >= limits->body_gap_ms || elapsed_ms >= limits->body_timeout_ms ||
+    return now_ms - body->last_ms >= limits->body_gap_ms ||
+           (!body->is_streamed && elapsed_ms >= limits->body_timeout_ms) ||
            (elapsed_ms >= BODY_RATE_GRACE_MS && body->received < (uint64_t)wanted);
 }
 

@@ -14,14 +14,17 @@ struct body {
     struct parser *parser; /* borrowed */
     bool is_chunked;
     bool complete;
-    uint64_t left;   /* of Content-Length */
-    uint64_t length; /* Content-Length */
+    bool is_streamed;
+    bool is_measured; /* streamed: its last byte has been taken */
+    uint64_t left;    /* of Content-Length */
+    uint64_t length;  /* Content-Length */
     struct chunk_check chunks;
     struct str data;
 
     /* For the limits on time. */
     int64_t begun_ms;
     int64_t last_ms;
+    int64_t paused_ms; /* since when; 0: it is not */
     uint64_t received; /* bytes on the wire */
 };
 
@@ -30,6 +33,19 @@ void body_init(struct body *body, const struct head_check *head, struct parser *
 
 /* Begins collecting; REFUSAL_BODY_TOO_LARGE when the head announces more than max bytes. */
 enum refusal body_begin(struct body *body, size_t max, int64_t now_ms) MUST_CHECK;
+
+/* Begins streaming. Its bytes are first measured, as they arrive, and then taken apart. */
+enum refusal body_begin_stream(struct body *body, uint64_t max, int64_t now_ms) MUST_CHECK;
+/* *used is how many of the bytes belong to the body. */
+enum refusal body_measure(struct body *body, struct view bytes, int64_t now_ms,
+                          size_t *used) MUST_CHECK;
+/* Of measured bytes, in their order: the next data (perhaps none) and how many bytes have been read
+ * up to its end. is_last: there are none behind them so far. */
+enum refusal body_next_piece(struct body *body, struct view bytes, bool is_last, struct view *piece,
+                             size_t *used) MUST_CHECK;
+/* Its time does not count from here to there. */
+void body_pause(struct body *body, int64_t now_ms);
+void body_resume(struct body *body, int64_t now_ms);
 
 /* *used is how many of the bytes belong to the body; the rest is the next request. */
 enum refusal body_feed(struct body *body, struct view bytes, int64_t now_ms,

@@ -1,6 +1,8 @@
-#include "gateway/http/connection.h"
+#include "gateway/http/connection_parts.h"
 
+#include "common/base/clock.h"
 #include "gateway/http/exchange.h"
+#include "gateway/http/tls.h"
 #include "gateway/http/wire.h"
 
 #include <assert.h>
@@ -20,16 +22,21 @@ static const unsigned allowed_moves[] = {
     [CONNECTION_IDLE] = MOVE(HEAD) | MOVE(REQUEST) | MOVE(WRITING) | MOVE(LINGER) | MOVE(CLOSED),
     [CONNECTION_HEAD] = MOVE(REQUEST) | MOVE(WRITING) | MOVE(LINGER) | MOVE(CLOSED),
     [CONNECTION_REQUEST] = MOVE(IDLE) | MOVE(BODY) | MOVE(WRITING) | MOVE(LINGER) | MOVE(CLOSED),
-    [CONNECTION_BODY] = MOVE(IDLE) | MOVE(REQUEST) | MOVE(WRITING) | MOVE(LINGER) | MOVE(CLOSED),
+    [CONNECTION_BODY] = MOVE(IDLE) | MOVE(REQUEST) | MOVE(BODY_PAUSED) | MOVE(WRITING) |
+                        MOVE(LINGER) | MOVE(CLOSED),
+    [CONNECTION_BODY_PAUSED] =
+        MOVE(IDLE) | MOVE(BODY) | MOVE(WRITING) | MOVE(LINGER) | MOVE(CLOSED),
     [CONNECTION_WRITING] = MOVE(IDLE) | MOVE(LINGER) | MOVE(CLOSED),
     [CONNECTION_LINGER] = MOVE(CLOSED),
     [CONNECTION_CLOSED] = 0,
 };
 
-static void advance(struct http_connection *connection);
-
 static enum core_timeout timeout_of(const struct http_connection *connection)
 {
+    bool streams = connection->answer != ANSWER_NONE;
+    if (connection->handshakes && connection->state != CONNECTION_CLOSED) {
+        return TIMEOUT_HEAD;
+    }
     switch (connection->state) {
     case CONNECTION_IDLE:
         return connection->is_fresh ? TIMEOUT_HEAD
@@ -37,11 +44,16 @@ static enum core_timeout timeout_of(const struct http_connection *connection)
     case CONNECTION_HEAD:
         return TIMEOUT_HEAD;
     case CONNECTION_REQUEST:
+        if (streams) {
+            return TIMEOUT_STREAM;
+        }
         return connection->half_closed ? TIMEOUT_WATCH : TIMEOUT_NONE;
     case CONNECTION_BODY:
         return TIMEOUT_BODY_TICK;
+    case CONNECTION_BODY_PAUSED:
+        return streams ? TIMEOUT_STREAM : TIMEOUT_WATCH;
     case CONNECTION_WRITING:
-        return TIMEOUT_WRITE;
+        return streams ? TIMEOUT_STREAM : TIMEOUT_WRITE;
     case CONNECTION_LINGER:
         return TIMEOUT_LINGER;
     case CONNECTION_CLOSED:
@@ -50,7 +62,7 @@ static enum core_timeout timeout_of(const struct http_connection *connection)
     return TIMEOUT_NONE;
 }
 
-static void arm(struct http_connection *connection)
+void connection_arm(struct http_connection *connection)
 {
     enum core_timeout timeout = timeout_of(connection);
     if (timeout == TIMEOUT_NONE) {
@@ -60,27 +72,45 @@ static void arm(struct http_connection *connection)
     }
 }
 
-static void set_state(struct http_connection *connection, enum connection_state state)
+void connection_set_state(struct http_connection *connection, enum connection_state state)
 {
     assert((allowed_moves[connection->state] & (1U << state)) != 0);
     connection->state = state;
-    arm(connection);
+    connection_arm(connection);
 }
 
-static struct evbuffer *input_of(const struct http_connection *connection)
+struct evbuffer *connection_input(const struct http_connection *connection)
 {
     return bufferevent_get_input(connection->bev);
 }
 
+void connection_bound_input(struct http_connection *connection)
+{
+    size_t max = connection->state == CONNECTION_BODY_PAUSED ? 0 : INPUT_MAX;
+    wire_bound_input(connection->bev, max, connection->half_closed);
+}
+
+void connection_set_bulk(struct http_connection *connection, bool bulk)
+{
+    if (connection->is_bulk != bulk) {
+        connection->is_bulk = bulk;
+        wire_set_bulk(connection->bev, bulk);
+    }
+}
+
 static void free_connection(void *object)
 {
-    free(object);
+    struct http_connection *connection = object;
+    if (connection->taken != NULL) {
+        evbuffer_free(connection->taken);
+    }
+    free(connection);
 }
 
 /* All but the bufferevent. */
 static void leave(struct http_connection *connection)
 {
-    set_state(connection, CONNECTION_CLOSED);
+    connection_set_state(connection, CONNECTION_CLOSED);
     event_free(connection->timer);
     connection->timer = NULL;
     connection->bev = NULL;
@@ -115,84 +145,10 @@ struct bufferevent *connection_take_bev(struct http_connection *connection)
     return bev;
 }
 
-/* Nothing more will be sent. When the client may be sending still, closing at once would make the
- * kernel answer with a reset, and the client could lose the answer. */
-static void close_behind_answer(struct http_connection *connection)
-{
-    bool may_close = !connection->unread && evbuffer_get_length(input_of(connection)) == 0;
-    if (connection->half_closed || may_close ||
-        shutdown(bufferevent_getfd(connection->bev), SHUT_WR) != 0) {
-        connection_close(connection);
-        return;
-    }
-    connection->progress = evbuffer_get_length(input_of(connection));
-    (void)evbuffer_drain(input_of(connection), connection->progress);
-    set_state(connection, CONNECTION_LINGER);
-    wire_bound_input(connection->bev, INPUT_MAX, connection->half_closed);
-}
-
-static void go_on(struct http_connection *connection)
-{
-    if (connection->is_last) {
-        close_behind_answer(connection);
-        return;
-    }
-    set_state(connection, CONNECTION_IDLE);
-    advance(connection);
-}
-
-void connection_send(struct http_connection *connection, struct view head, struct view body)
-{
-    if (!wire_send(connection->bev, head, body)) {
-        connection_close(connection);
-    }
-}
-
-void connection_answer(struct http_connection *connection, struct view head, struct view body,
-                       bool keep_alive, bool unread)
-{
-    connection->exchange = NULL;
-    connection->is_last = connection->is_last || !keep_alive;
-    connection->unread = unread;
-    if (head.len == 0) {
-        connection_close(connection);
-        return;
-    }
-    connection_send(connection, head, body);
-    if (connection->state == CONNECTION_CLOSED) {
-        return;
-    }
-    if (wire_unsent(connection->bev) > 0) {
-        connection->progress = wire_unacknowledged(connection->bev);
-        set_state(connection, CONNECTION_WRITING);
-    } else {
-        go_on(connection);
-    }
-}
-
-void connection_refuse(struct http_connection *connection, enum refusal refusal)
-{
-    struct http_core *core = connection->core;
-    struct http_exchange *exchange = TAKE(connection->exchange);
-    struct http_response response;
-    char id[HTTP_REQUEST_ID_SIZE];
-    if (exchange == NULL) {
-        core_new_id(core, id);
-    }
-    const char *shown_id = exchange == NULL ? id : http_exchange_request_id(exchange);
-    response_refusal(&core->writer, refusal, shown_id, &response);
-    struct view head = response_head(&core->writer, &response, shown_id, RESPONSE_CLOSE);
-    bool bodiless = exchange != NULL && exchange_is_head(exchange);
-    connection_answer(connection, head, bodiless ? (struct view){0} : response.body, false, true);
-    if (exchange != NULL) {
-        exchange_abandon(exchange);
-    }
-}
-
 /* True when a request went to its handler. */
 static bool read_head(struct http_connection *connection)
 {
-    struct evbuffer *input = input_of(connection);
+    struct evbuffer *input = connection_input(connection);
     size_t len = evbuffer_get_length(input);
     len = len < HEAD_WINDOW ? len : HEAD_WINDOW;
     if (len == 0) {
@@ -208,7 +164,7 @@ static bool read_head(struct http_connection *connection)
     if (verdict == HEAD_INCOMPLETE) {
         assert(len < HEAD_WINDOW);
         if (connection->state == CONNECTION_IDLE) {
-            set_state(connection, CONNECTION_HEAD);
+            connection_set_state(connection, CONNECTION_HEAD);
         }
         return false;
     }
@@ -224,16 +180,23 @@ static bool read_head(struct http_connection *connection)
         connection_refuse(connection, refusal);
         return false;
     }
-    set_state(connection, CONNECTION_REQUEST);
+    connection_set_state(connection, CONNECTION_REQUEST);
     exchange_dispatch(connection->exchange, connection->arg);
     return true;
+}
+
+/* No answer is due. */
+static void close_idle(struct http_connection *connection)
+{
+    wire_say_end(connection->bev);
+    connection_close(connection);
 }
 
 /* The client sends no more: what it has not sent by now never comes. */
 static void end_input(struct http_connection *connection)
 {
     if (connection->state == CONNECTION_IDLE || connection->state == CONNECTION_HEAD) {
-        connection_close(connection);
+        close_idle(connection);
     } else if (connection->state == CONNECTION_BODY) {
         connection_refuse(connection, REFUSAL_BODY_INCOMPLETE);
     }
@@ -246,9 +209,10 @@ static bool step(struct http_connection *connection)
     case CONNECTION_HEAD:
         return read_head(connection);
     case CONNECTION_BODY:
-        exchange_feed(connection->exchange, input_of(connection));
+        exchange_feed(connection->exchange, connection_input(connection));
         return connection->state != CONNECTION_BODY;
     case CONNECTION_REQUEST:
+    case CONNECTION_BODY_PAUSED:
     case CONNECTION_WRITING:
     case CONNECTION_LINGER:
     case CONNECTION_CLOSED:
@@ -257,9 +221,7 @@ static bool step(struct http_connection *connection)
     return false;
 }
 
-/* Does all that can be done with what has been read. Handlers answer from inside; the answer then
- * leads back here, and the outer call goes on. */
-static void advance(struct http_connection *connection)
+void connection_advance(struct http_connection *connection)
 {
     if (connection->advancing) {
         return;
@@ -273,7 +235,7 @@ static void advance(struct http_connection *connection)
     if (connection->state == CONNECTION_CLOSED) {
         return;
     }
-    wire_bound_input(connection->bev, INPUT_MAX, connection->half_closed);
+    connection_bound_input(connection);
     if (steps == PIPELINED_PER_TURN) {
         bufferevent_trigger(connection->bev, EV_READ,
                             BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
@@ -284,13 +246,35 @@ static void advance(struct http_connection *connection)
 
 void connection_read_body(struct http_connection *connection)
 {
-    set_state(connection, CONNECTION_BODY);
-    advance(connection);
+    connection_set_state(connection, CONNECTION_BODY);
+    connection_advance(connection);
+}
+
+void connection_stream_body(struct http_connection *connection)
+{
+    if (connection->taken == NULL) {
+        connection->taken = evbuffer_new();
+    }
+    if (connection->taken == NULL) {
+        connection_break(connection);
+        return;
+    }
+    connection_set_bulk(connection, true);
+    connection_set_state(connection, CONNECTION_BODY);
+    connection_bound_input(connection);
+    bufferevent_trigger(connection->bev, EV_READ,
+                        BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
+void connection_pause_body(struct http_connection *connection)
+{
+    connection_set_state(connection, CONNECTION_BODY_PAUSED);
+    connection_bound_input(connection);
 }
 
 void connection_end_body(struct http_connection *connection)
 {
-    set_state(connection, CONNECTION_REQUEST);
+    connection_set_state(connection, CONNECTION_REQUEST);
 }
 
 void connection_retire(struct http_connection *connection, bool half_sent)
@@ -298,7 +282,7 @@ void connection_retire(struct http_connection *connection, bool half_sent)
     connection->is_last = true;
     if (connection->state == CONNECTION_IDLE ||
         (half_sent && connection->state == CONNECTION_HEAD)) {
-        connection_close(connection);
+        close_idle(connection);
     }
 }
 
@@ -306,7 +290,10 @@ static void on_readable(struct bufferevent *bev, void *arg)
 {
     struct http_connection *connection = arg;
     if (connection->state != CONNECTION_LINGER) {
-        advance(connection);
+        if (connection->state == CONNECTION_BODY && connection->is_bulk) {
+            wire_read_more(bev);
+        }
+        connection_advance(connection);
         return;
     }
     size_t len = evbuffer_get_length(bufferevent_get_input(bev));
@@ -317,21 +304,15 @@ static void on_readable(struct bufferevent *bev, void *arg)
     }
 }
 
-static void on_written(struct bufferevent *bev, void *arg)
-{
-    struct http_connection *connection = arg;
-    (void)bev;
-    if (connection->state == CONNECTION_WRITING && wire_unsent(connection->bev) == 0) {
-        go_on(connection);
-    }
-}
-
 static void watch(struct http_connection *connection)
 {
     if (wire_peer_is_gone(connection->bev)) {
+        connection_cut(connection);
+    } else if (connection->answer != ANSWER_NONE && connection_answer_is_stalled(connection)) {
+        wire_reset_on_close(connection->bev);
         connection_close(connection);
     } else {
-        arm(connection);
+        connection_arm(connection);
     }
 }
 
@@ -339,28 +320,24 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     (void)bev;
     struct http_connection *connection = arg;
+    if ((what & BEV_EVENT_CONNECTED) != 0) {
+        connection->handshakes = false;
+        connection_arm(connection);
+        return;
+    }
     if ((what & BEV_EVENT_EOF) == 0 || connection->state == CONNECTION_LINGER) {
-        connection_close(connection);
+        connection_cut(connection);
         return;
     }
     connection->half_closed = true;
+    if (wire_unsent(bev) > 0) {
+        (void)bufferevent_enable(bev, EV_WRITE); /* over TLS libevent has stopped it */
+    }
     if (connection->state == CONNECTION_REQUEST) {
         watch(connection);
     } else {
-        end_input(connection);
+        connection_advance(connection);
     }
-}
-
-static void check_writing(struct http_connection *connection)
-{
-    size_t left = wire_unacknowledged(connection->bev);
-    if (left >= connection->progress) {
-        wire_reset_on_close(connection->bev);
-        connection_close(connection);
-        return;
-    }
-    connection->progress = left;
-    arm(connection);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
@@ -368,6 +345,10 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct http_connection *connection = arg;
+    if (connection->handshakes) {
+        connection_close(connection);
+        return;
+    }
     switch (connection->state) {
     case CONNECTION_HEAD:
         connection_refuse(connection, REFUSAL_HEAD_SLOW);
@@ -376,21 +357,34 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
         if (exchange_is_too_slow(connection->exchange)) {
             connection_refuse(connection, REFUSAL_BODY_SLOW);
         } else {
-            arm(connection);
+            watch(connection);
         }
         return;
     case CONNECTION_REQUEST:
+    case CONNECTION_BODY_PAUSED:
         watch(connection);
         return;
     case CONNECTION_WRITING:
-        check_writing(connection);
+        if (connection->answer == ANSWER_NONE) {
+            connection_check_writing(connection);
+        } else {
+            watch(connection);
+        }
         return;
     case CONNECTION_IDLE:
+        close_idle(connection);
+        return;
     case CONNECTION_LINGER:
     case CONNECTION_CLOSED:
         connection_close(connection);
         return;
     }
+}
+
+static struct bufferevent *bev_new(struct event_base *base, int fd, struct http_tls *tls)
+{
+    return tls == NULL ? bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE)
+                       : http_tls_accept(tls, base, fd);
 }
 
 struct http_connection *connection_open(struct http_core *core, int fd,
@@ -399,7 +393,7 @@ struct http_connection *connection_open(struct http_core *core, int fd,
     struct event_base *base = loop_base(core->loop);
     struct http_connection *connection = calloc(1, sizeof *connection);
     struct event *timer = connection == NULL ? NULL : evtimer_new(base, on_timeout, connection);
-    struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bev = bev_new(base, fd, options->tls);
     if (timer == NULL || bev == NULL) {
         if (timer != NULL) {
             event_free(timer);
@@ -420,11 +414,12 @@ struct http_connection *connection_open(struct http_core *core, int fd,
     connection->bev = bev;
     connection->timer = timer;
     connection->is_fresh = true;
+    connection->handshakes = options->tls != NULL;
     connection->idle_variant = (unsigned)fd % CORE_IDLE_VARIANTS;
     (void)view_copy(view_of(options->peer), connection->peer, sizeof connection->peer);
     list_append(options->list, &connection->node);
-    bufferevent_setcb(bev, on_readable, on_written, on_event, connection);
+    bufferevent_setcb(bev, on_readable, connection_on_written, on_event, connection);
     (void)bufferevent_enable(bev, EV_READ);
-    arm(connection);
+    connection_arm(connection);
     return connection;
 }

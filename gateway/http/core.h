@@ -21,6 +21,7 @@ enum core_timeout {
     TIMEOUT_WRITE,
     TIMEOUT_LINGER,
     TIMEOUT_WATCH,
+    TIMEOUT_STREAM,
     TIMEOUT_IDLE, /* and the variants behind it */
     TIMEOUT_COUNT = TIMEOUT_IDLE + CORE_IDLE_VARIANTS,
 };
@@ -31,6 +32,8 @@ struct http_core {
     struct loop *loop;         /* borrowed */
     struct http_limits limits; /* exempt_cidrs is not kept */
     http_request_fn *on_request;
+    http_raw_target_fn *is_raw; /* NULL: no target is */
+    void *is_raw_arg;
     void (*on_closed)(struct http_connection *connection); /* it left its listener's list */
     const struct timeval *timeouts[TIMEOUT_COUNT];         /* borrowed from the loop */
     struct response_writer writer;

@@ -1,34 +1,16 @@
 #include "gateway/http/exchange.h"
 
-#include "common/base/clock.h"
-#include "gateway/http/body.h"
+#include "gateway/http/exchange_parts.h"
 #include "gateway/http/parser.h"
 #include "gateway/http/syntax.h"
 #include "gateway/http/target.h"
+#include "gateway/http/wire.h"
 
 #include <assert.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
 
-struct http_exchange {
-    struct http_connection *connection; /* borrowed; NULL when it is gone */
-    struct parser *parser;              /* owned; the head lies in it */
-    struct http_head head;
-    struct body body;
-    bool keep_alive;
-    bool is_1_0;
-    bool expects_continue;
-    bool collects;        /* the handler waits for on_body */
-    enum refusal refusal; /* to answer instead of the handler, on a connection that stays */
-    http_body_fn *on_body;
-    void *on_body_arg;
-    http_gone_fn *on_gone;
-    void *on_gone_arg;
-    char id[HTTP_REQUEST_ID_SIZE];
-    char peer[ADDRESS_TEXT_SIZE];
-};
-
-static void free_exchange(struct http_exchange *exchange)
+void exchange_free(struct http_exchange *exchange)
 {
     if (exchange != NULL) {
         body_free(&exchange->body);
@@ -129,15 +111,22 @@ struct http_exchange *exchange_new(struct http_connection *connection, struct vi
     memcpy(exchange->peer, connection->peer, sizeof exchange->peer);
     *refusal = read_head(exchange, check);
     if (*refusal != REFUSAL_NONE) {
-        free_exchange(exchange);
+        exchange_free(exchange);
         return NULL;
     }
     return exchange;
 }
 
+static bool has_raw_target(const struct http_exchange *exchange)
+{
+    const struct http_core *core = exchange->connection->core;
+    return exchange->refusal == REFUSAL_ESCAPES && core->is_raw != NULL &&
+           core->is_raw(&exchange->head, core->is_raw_arg);
+}
+
 void exchange_dispatch(struct http_exchange *exchange, void *arg)
 {
-    if (exchange->refusal == REFUSAL_NONE) {
+    if (exchange->refusal == REFUSAL_NONE || has_raw_target(exchange)) {
         exchange->connection->core->on_request(exchange, arg);
         return;
     }
@@ -187,101 +176,44 @@ void http_on_gone(struct http_exchange *exchange, http_gone_fn *on_gone, void *a
 void exchange_abandon(struct http_exchange *exchange)
 {
     exchange->connection = NULL;
-    bool answer_comes = exchange->on_gone == NULL && !exchange->collects;
+    bool answer_comes =
+        exchange->on_gone == NULL && (!exchange->collects || exchange->answer.begun);
     if (exchange->on_gone != NULL) {
         exchange->on_gone(exchange->on_gone_arg);
     }
     if (!answer_comes) {
-        free_exchange(exchange);
+        exchange_free(exchange);
     }
 }
 
-void http_read_body(struct http_exchange *exchange, size_t max, http_body_fn *on_body, void *arg)
+struct view exchange_head(struct http_exchange *exchange, const struct http_response *response,
+                          bool keep_alive, enum response_framing framing, uint64_t length)
 {
-    struct http_connection *connection = exchange->connection;
-    exchange->collects = true;
-    if (connection == NULL) {
-        exchange_abandon(exchange);
-        return;
-    }
-    enum refusal refusal = body_begin(&exchange->body, max, clock_monotonic_ms());
-    if (refusal != REFUSAL_NONE) {
-        connection_refuse(connection, refusal);
-        return;
-    }
-    exchange->on_body = on_body;
-    exchange->on_body_arg = arg;
-    bool waits = exchange->expects_continue && !exchange->body.complete &&
-                 evbuffer_get_length(bufferevent_get_input(connection->bev)) == 0;
-    if (waits) {
-        connection_send(connection, VIEW("HTTP/1.1 100 Continue\r\n\r\n"), (struct view){0});
-    }
-    if (!waits || connection->state != CONNECTION_CLOSED) {
-        connection_read_body(connection);
-    }
-}
-
-static void finish_body(struct http_exchange *exchange)
-{
-    exchange->collects = false;
-    connection_end_body(exchange->connection);
-    struct view body = str_view(&exchange->body.data);
-    exchange->on_body(exchange, body.len == 0 ? VIEW("") : body, exchange->on_body_arg);
-}
-
-void exchange_feed(struct http_exchange *exchange, struct evbuffer *input)
-{
-    enum refusal refusal = REFUSAL_NONE;
-    int64_t now_ms = clock_monotonic_ms();
-    struct evbuffer_iovec piece;
-    while (!exchange->body.complete && refusal == REFUSAL_NONE &&
-           evbuffer_peek(input, -1, NULL, &piece, 1) > 0) {
-        size_t used;
-        struct view bytes = {piece.iov_base, piece.iov_len};
-        refusal = body_feed(&exchange->body, bytes, now_ms, &used);
-        (void)evbuffer_drain(input, used);
-    }
-    if (refusal != REFUSAL_NONE) {
-        connection_refuse(exchange->connection, refusal);
-    } else if (exchange->body.complete) {
-        finish_body(exchange);
-    }
-}
-
-bool exchange_is_too_slow(const struct http_exchange *exchange)
-{
-    return body_is_too_slow(&exchange->body, &exchange->connection->core->limits,
-                            clock_monotonic_ms());
-}
-
-/* A body that nobody asked for, and that is here already, is dropped: the connection can stay. */
-static bool drop_body(struct http_exchange *exchange)
-{
-    struct evbuffer *input = bufferevent_get_input(exchange->connection->bev);
-    struct body *body = &exchange->body;
-    if (!body->complete && !body->is_chunked && evbuffer_get_length(input) >= body->left) {
-        (void)evbuffer_drain(input, (size_t)body->left);
-        body->complete = true;
-    }
-    return body->complete;
+    enum response_connection stays =
+        exchange->is_1_0 ? RESPONSE_KEEP_ALIVE_1_0 : RESPONSE_KEEP_ALIVE;
+    const struct response_form form = {
+        .connection = keep_alive ? stays : RESPONSE_CLOSE,
+        .framing = framing,
+        .length = length,
+        .is_secure = wire_is_tls(exchange->connection->bev),
+    };
+    return response_head(&exchange->connection->core->writer, response, exchange->id, &form);
 }
 
 void http_respond(struct http_exchange *exchange, const struct http_response *response)
 {
     struct http_connection *connection = exchange->connection;
     if (connection != NULL) {
-        bool read = drop_body(exchange);
+        bool read = exchange_drop_body(exchange);
         bool keep_alive = read && exchange->keep_alive && !connection->is_last;
-        enum response_connection mode =
-            exchange->is_1_0 ? RESPONSE_KEEP_ALIVE_1_0 : RESPONSE_KEEP_ALIVE;
-        struct view head = response_head(&connection->core->writer, response, exchange->id,
-                                         keep_alive ? mode : RESPONSE_CLOSE);
+        struct view head =
+            exchange_head(exchange, response, keep_alive, RESPONSE_LENGTH, response->body.len);
         bool bodiless = exchange_is_head(exchange) || !response_has_body(response->status);
         exchange->connection = NULL;
         connection_answer(connection, head, bodiless ? (struct view){0} : response->body,
                           keep_alive, !read);
     }
-    free_exchange(exchange);
+    exchange_free(exchange);
 }
 
 static const struct {
@@ -308,7 +240,7 @@ static const char *public_sentence(const struct err *err)
 void http_respond_err(struct http_exchange *exchange, const struct err *err)
 {
     if (exchange->connection == NULL) {
-        free_exchange(exchange);
+        exchange_free(exchange);
         return;
     }
     int status = err_http_status(err->code);
@@ -338,14 +270,10 @@ struct bufferevent *http_upgrade(struct http_exchange *exchange, const struct ht
     struct view head =
         response_switch(&connection->core->writer, exchange->id, headers, header_count);
     connection->exchange = NULL;
-    if (head.len > 0) {
-        connection_send(connection, head, (struct view){0});
-    } else {
+    if (head.len == 0 || !connection_send(connection, &head, 1)) {
         connection_close(connection);
-    }
-    if (connection->state == CONNECTION_CLOSED) {
         return NULL;
     }
-    free_exchange(exchange);
+    exchange_free(exchange);
     return connection_take_bev(connection);
 }

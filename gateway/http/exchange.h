@@ -12,6 +12,8 @@ void exchange_dispatch(struct http_exchange *exchange, void *arg);
 
 /* Takes what belongs to the body off input; at its end calls on_body. */
 void exchange_feed(struct http_exchange *exchange, struct evbuffer *input);
+/* The backlog of its streamed answer is short again. */
+void exchange_drained(const struct http_exchange *exchange);
 bool exchange_is_too_slow(const struct http_exchange *exchange);
 
 /* Its handler can't answer it any more: calls on_gone and frees. Without an on_gone the handler

@@ -1,6 +1,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "gateway/http/server_parts.h"
+#include "gateway/http/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@ enum {
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_PROBES = 6,
-    USER_TIMEOUT_MS = 60 * 1000,
     PORT_TEXT_SIZE = 6,
 };
 
@@ -38,7 +38,7 @@ static const struct {
     {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
     {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
     {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, WIRE_USER_TIMEOUT_MS},
 };
 
 static struct http_place *place_new(struct http_server *server, const struct address *address)
@@ -152,6 +152,7 @@ static void open_connection(struct http_listener *listener, int fd, const char *
         .listener = listener,
         .list = &listener->connections,
         .place = place,
+        .tls = listener->tls,
         .arg = listener->arg,
         .peer = peer,
     };
@@ -209,11 +210,24 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
     }
 }
 
-/* One waiting client hears why, at the price of the spare descriptor, which comes back at once. */
+static void refuse_plainly(struct http_server *server, int fd)
+{
+    struct response_writer *writer = &server->core.writer;
+    char id[HTTP_REQUEST_ID_SIZE];
+    struct http_response response;
+    core_new_id(&server->core, id);
+    response_refusal(writer, REFUSAL_OVERLOADED, id, &response);
+    const struct response_form form = {.connection = RESPONSE_CLOSE, .length = response.body.len};
+    struct view head = response_head(writer, &response, id, &form);
+    (void)send(fd, head.ptr, head.len, MSG_NOSIGNAL | MSG_MORE);
+    (void)send(fd, response.body.ptr, response.body.len, MSG_NOSIGNAL);
+}
+
+/* One waiting client hears why (over TLS that would be a long talk), at the price of the spare
+ * descriptor, which comes back at once. */
 static bool shed_one(struct http_listener *listener)
 {
     struct http_server *server = listener->server;
-    struct response_writer *writer = &server->core.writer;
     if (server->spare_fd < 0) {
         return false;
     }
@@ -221,13 +235,9 @@ static bool shed_one(struct http_listener *listener)
     int fd =
         accept4(evconnlistener_get_fd(listener->socket), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        char id[HTTP_REQUEST_ID_SIZE];
-        struct http_response response;
-        core_new_id(&server->core, id);
-        response_refusal(writer, REFUSAL_OVERLOADED, id, &response);
-        struct view head = response_head(writer, &response, id, RESPONSE_CLOSE);
-        (void)send(fd, head.ptr, head.len, MSG_NOSIGNAL | MSG_MORE);
-        (void)send(fd, response.body.ptr, response.body.len, MSG_NOSIGNAL);
+        if (listener->tls == NULL) {
+            refuse_plainly(server, fd);
+        }
         (void)close(fd);
     }
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -351,6 +361,11 @@ struct http_listener *http_listen_tcp(struct http_server *server, const char *ho
         listener->port = port_of(fd);
     }
     return listener;
+}
+
+void http_listener_use_tls(struct http_listener *listener, struct http_tls *tls)
+{
+    listener->tls = tls;
 }
 
 uint16_t http_listener_port(const struct http_listener *listener)

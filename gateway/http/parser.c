@@ -15,9 +15,10 @@ struct parser {
     bool head_complete;
     bool complete;
     bool keep_alive;
-    bool overrun;     /* more headers than were counted */
-    struct str *body; /* borrowed during parser_read_body; NULL: dropped */
-    char *head;       /* owned, in the same block; behind the headers */
+    bool overrun;       /* more headers than were counted */
+    struct str *body;   /* borrowed during parser_read_body; NULL: dropped */
+    struct view *piece; /* borrowed during parser_read_piece */
+    char *head;         /* owned, in the same block; behind the headers */
     size_t head_len;
     struct http_header headers[];
 };
@@ -92,7 +93,11 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
     if (parser->body != NULL) {
         str_append(parser->body, at, len);
     }
-    return 0;
+    if (parser->piece == NULL || len == 0) {
+        return 0;
+    }
+    *parser->piece = (struct view){at, len};
+    return HPE_PAUSED;
 }
 
 static int on_message_complete(llhttp_t *llhttp)
@@ -176,6 +181,31 @@ bool parser_read_body(struct parser *parser, struct view bytes, struct str *body
     parser->body = body;
     bool ok = !parser->complete && execute(parser, bytes);
     parser->body = NULL;
+    return ok;
+}
+
+static bool step(struct parser *parser, struct view bytes, size_t *used)
+{
+    *used = bytes.len;
+    if (execute(parser, bytes)) {
+        return true;
+    }
+    if (llhttp_get_errno(&parser->llhttp) != HPE_PAUSED) {
+        return false;
+    }
+    *used = (size_t)(llhttp_get_error_pos(&parser->llhttp) - bytes.ptr);
+    llhttp_resume(&parser->llhttp);
+    /* Whether the message ends behind its last data shows when llhttp goes on. */
+    return *used < bytes.len || execute(parser, (struct view){bytes.ptr + bytes.len, 0});
+}
+
+bool parser_read_piece(struct parser *parser, struct view bytes, struct view *piece, size_t *used)
+{
+    *piece = (struct view){0};
+    *used = 0;
+    parser->piece = piece;
+    bool ok = !parser->complete && step(parser, bytes, used);
+    parser->piece = NULL;
     return ok;
 }
 

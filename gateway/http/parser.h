@@ -33,6 +33,11 @@ bool parser_read_head(struct parser *parser, struct parsed_head *out) MUST_CHECK
  * False when llhttp refuses them. */
 bool parser_read_body(struct parser *parser, struct view bytes, struct str *body) MUST_CHECK;
 
+/* The same, up to the next data at most: *piece, which lies in bytes, and is empty when there is
+ * none; *used is how many of the bytes have been read. */
+bool parser_read_piece(struct parser *parser, struct view bytes, struct view *piece,
+                       size_t *used) MUST_CHECK;
+
 /* Whether llhttp has seen the end of the message. */
 bool parser_is_complete(const struct parser *parser);
 

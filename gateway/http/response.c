@@ -7,25 +7,28 @@
 #include <stdio.h>
 
 enum {
-    RESPONSE_HEAD_MAX = 32 * 1024,
+    RESPONSE_HEAD_MAX = 96 * 1024, /* a proxied head, written anew */
     RESPONSE_ERROR_MAX = 4 * 1024,
     RETRY_AFTER_S = 1,
 };
 
-static const char security_headers[] =
+static const char content_policy[] =
     "Content-Security-Policy: default-src 'self';base-uri 'self';font-src 'self' https: data:;"
     "form-action 'self';frame-ancestors 'self';img-src 'self' data: https:;object-src 'none';"
-    "script-src 'self';script-src-attr 'none';style-src 'self' 'unsafe-inline'\r\n"
-    "Cross-Origin-Opener-Policy: same-origin\r\n"
-    "Cross-Origin-Resource-Policy: same-origin\r\n"
-    "Origin-Agent-Cluster: ?1\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
-    "X-DNS-Prefetch-Control: off\r\n"
-    "X-Download-Options: noopen\r\n"
-    "X-Frame-Options: SAMEORIGIN\r\n"
-    "X-Permitted-Cross-Domain-Policies: none\r\n"
-    "X-XSS-Protection: 0\r\n";
+    "script-src 'self';script-src-attr 'none';style-src 'self' 'unsafe-inline'";
+static const char secure_end_of_policy[] =
+    ";upgrade-insecure-requests\r\n"
+    "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n";
+static const char security_headers[] = "Cross-Origin-Opener-Policy: same-origin\r\n"
+                                       "Cross-Origin-Resource-Policy: same-origin\r\n"
+                                       "Origin-Agent-Cluster: ?1\r\n"
+                                       "Referrer-Policy: no-referrer\r\n"
+                                       "X-Content-Type-Options: nosniff\r\n"
+                                       "X-DNS-Prefetch-Control: off\r\n"
+                                       "X-Download-Options: noopen\r\n"
+                                       "X-Frame-Options: SAMEORIGIN\r\n"
+                                       "X-Permitted-Cross-Domain-Policies: none\r\n"
+                                       "X-XSS-Protection: 0\r\n";
 
 static const struct {
     int status;
@@ -35,7 +38,13 @@ static const struct {
     {201, "Created"},
     {202, "Accepted"},
     {204, "No Content"},
+    {206, "Partial Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
     {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -43,10 +52,14 @@ static const struct {
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
     {409, "Conflict"},
+    {410, "Gone"},
+    {412, "Precondition Failed"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
     {417, "Expectation Failed"},
+    {422, "Unprocessable Content"},
     {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
@@ -87,7 +100,7 @@ static const char *phrase_of(int status)
     return "";
 }
 
-static void append_number(struct str *out, size_t number)
+static void append_number(struct str *out, uint64_t number)
 {
     char digits[20];
     size_t at = sizeof digits;
@@ -139,15 +152,27 @@ static void append_status(struct str *out, int status)
     str_append_view(out, VIEW("\r\n"));
 }
 
-static void append_content(struct str *out, const struct http_response *response)
+static void append_framing(struct str *out, const struct response_form *form)
+{
+    if (form->framing == RESPONSE_CHUNKED) {
+        str_append_view(out, VIEW("Transfer-Encoding: chunked\r\n"));
+    } else if (form->framing == RESPONSE_LENGTH) {
+        str_append_view(out, VIEW("Content-Length: "));
+        append_number(out, form->length);
+        str_append_view(out, VIEW("\r\n"));
+    }
+}
+
+static void append_content(struct str *out, const struct http_response *response,
+                           const struct response_form *form)
 {
     if (response_has_body(response->status)) {
         const char *type = response->content_type;
-        append_header(out, VIEW("Content-Type"),
-                      type == NULL ? VIEW("application/json") : view_of(type));
-        str_append_view(out, VIEW("Content-Length: "));
-        append_number(out, response->body.len);
-        str_append_view(out, VIEW("\r\n"));
+        if (type != NULL || !response->bare) {
+            append_header(out, VIEW("Content-Type"),
+                          type == NULL ? VIEW("application/json") : view_of(type));
+        }
+        append_framing(out, form);
     }
     if (response->retry_after_s > 0) {
         str_append_view(out, VIEW("Retry-After: "));
@@ -159,6 +184,36 @@ static void append_content(struct str *out, const struct http_response *response
     }
 }
 
+/* Where an answer ends is said by append_framing alone. */
+static bool is_framing(struct view name)
+{
+    static const struct view names[] = {VIEW("Content-Length"), VIEW("Transfer-Encoding"),
+                                        VIEW("Connection")};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (view_equal_nocase(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append_given(struct str *out, const struct http_response *response)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        const struct http_header *header = &response->headers[i];
+        if (!is_framing(header->name)) {
+            append_header(out, header->name, header->value);
+        }
+    }
+}
+
+static void append_security(struct str *out, bool is_secure)
+{
+    str_append_view(out, VIEW(content_policy));
+    str_append_view(out, is_secure ? VIEW(secure_end_of_policy) : VIEW("\r\n"));
+    str_append_view(out, VIEW(security_headers));
+}
+
 static struct view end_head(struct str *head)
 {
     str_append_view(head, VIEW("\r\n"));
@@ -166,7 +221,7 @@ static struct view end_head(struct str *head)
 }
 
 struct view response_head(struct response_writer *writer, const struct http_response *response,
-                          const char *request_id, enum response_connection connection)
+                          const char *request_id, const struct response_form *form)
 {
     static const struct view connections[] = {
         [RESPONSE_KEEP_ALIVE] = VIEW(""),
@@ -176,14 +231,14 @@ struct view response_head(struct response_writer *writer, const struct http_resp
     struct str *head = &writer->head;
     str_clear(head);
     append_status(head, response->status);
-    append_date(writer);
-    append_content(head, response);
-    str_append_view(head, connections[connection]);
-    append_header(head, VIEW("X-Request-Id"), view_of(request_id));
-    for (size_t i = 0; i < response->header_count; i++) {
-        append_header(head, response->headers[i].name, response->headers[i].value);
+    append_content(head, response, form);
+    str_append_view(head, connections[form->connection]);
+    append_given(head, response);
+    if (!response->bare) {
+        append_date(writer);
+        append_header(head, VIEW("X-Request-Id"), view_of(request_id));
+        append_security(head, form->is_secure);
     }
-    str_append_view(head, VIEW(security_headers));
     return end_head(head);
 }
 

@@ -24,12 +24,24 @@ enum response_connection {
     RESPONSE_CLOSE,
 };
 
+enum response_framing {
+    RESPONSE_LENGTH,      /* length bytes */
+    RESPONSE_CHUNKED,     /* in chunks */
+    RESPONSE_UNTIL_CLOSE, /* all that comes */
+};
+struct response_form {
+    enum response_connection connection;
+    enum response_framing framing;
+    uint64_t length;
+    bool is_secure; /* goes over TLS */
+};
+
 void response_writer_init(struct response_writer *writer);
 void response_writer_free(struct response_writer *writer);
 
 /* The head of an answer, valid until the next call. The empty view when out of memory. */
 struct view response_head(struct response_writer *writer, const struct http_response *response,
-                          const char *request_id, enum response_connection connection);
+                          const char *request_id, const struct response_form *form);
 /* 101 with those headers. */
 struct view response_switch(struct response_writer *writer, const char *request_id,
                             const struct http_header *headers, size_t header_count);

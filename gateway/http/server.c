@@ -15,6 +15,7 @@ const struct http_limits http_default_limits = {
     .body_gap_ms = 10000,
     .body_timeout_ms = 60000,
     .write_stall_ms = 30000,
+    .stream_stall_ms = 600000,
 };
 
 static_assert(offsetof(struct http_server, core) == 0, "server_of relies on it");
@@ -85,6 +86,12 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
 fail:
     http_server_free(server);
     return NULL;
+}
+
+void http_server_pass_raw_targets(struct http_server *server, http_raw_target_fn *is_raw, void *arg)
+{
+    server->core.is_raw = is_raw;
+    server->core.is_raw_arg = arg;
 }
 
 static void close_connections(struct http_listener *listener)

@@ -22,6 +22,9 @@ enum {
     HTTP_HEADERS_MAX = 100,
     HTTP_REQUEST_ID_SIZE = 65,
     HTTP_UNIX_CONNECTIONS_MAX = 16,
+    HTTP_PIECE_MAX = 64 * 1024,    /* of a streamed body, in one on_piece */
+    HTTP_BACKLOG_MAX = 256 * 1024, /* of a streamed answer, waiting for the client */
+    HTTP_LENGTH_UNKNOWN = -1,
 };
 
 struct http_limits {
@@ -34,18 +37,26 @@ struct http_limits {
     int64_t body_gap_ms;      /* between two pieces of a body */
     int64_t body_timeout_ms;  /* a whole buffered body */
     int64_t write_stall_ms;   /* an answer that is not being read */
+    int64_t stream_stall_ms;  /* a streamed answer that is not being read */
 };
 extern const struct http_limits http_default_limits;
 
 struct http_server;
 struct http_exchange;
+struct http_head;
 
 /* A request's head is there; leads to exactly one answer: http_read_body and then http_respond, or
  * http_respond at once, or http_upgrade; now or later. arg is the listener's. */
 typedef void http_request_fn(struct http_exchange *exchange, void *arg);
 
+/* Of requests that are another program's business, for which it says true, targets are handed on
+ * with escapes and dot segments that are refused otherwise. */
+typedef bool http_raw_target_fn(const struct http_head *head, void *arg);
+
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits,
                                     http_request_fn *on_request, struct err *err) MUST_CHECK;
+void http_server_pass_raw_targets(struct http_server *server, http_raw_target_fn *is_raw,
+                                  void *arg);
 /* Closes every listener and connection at once; exchanges get on_gone. */
 void http_server_free(struct http_server *server);
 
@@ -58,6 +69,10 @@ struct http_listener *http_listen_tcp(struct http_server *server, const char *ho
                                       void *arg, struct err *err) MUST_CHECK;
 struct http_listener *http_listen_unix(struct http_server *server, int listening_fd, void *arg,
                                        struct err *err) MUST_CHECK; /* takes listening_fd */
+/* Connections that it accepts from now on speak TLS; tls is borrowed until the listener is closed.
+ */
+struct http_tls;
+void http_listener_use_tls(struct http_listener *listener, struct http_tls *tls);
 uint16_t http_listener_port(const struct http_listener *listener);
 /* Requests in hand are still answered; its arg is not used any more. */
 void http_listener_close(struct http_listener *listener);
@@ -113,9 +128,29 @@ bool http_query_has(struct view query, const char *name) MUST_CHECK;
 typedef void http_body_fn(struct http_exchange *exchange, struct view body, void *arg);
 void http_read_body(struct http_exchange *exchange, size_t max, http_body_fn *on_body, void *arg);
 
+/* Streams the body instead: on_piece for what arrived (1 to HTTP_PIECE_MAX bytes; valid during the
+ * call, until an answer), on_end once the body is whole, both later, on the loop. The handler may
+ * pause, begin an answer, or answer in either; once it has answered, neither comes. Over max bytes,
+ * too slow (only the gap and the lowest rate count, and only while it is not paused) or broken: as
+ * http_read_body, later too; on_end is not called then, but on_gone is. When an answer has begun,
+ * the connection breaks instead. A handler without on_gone does not hear of that, nor of a client
+ * that leaves. Not with http_read_body; events is copied. */
+struct http_body_events {
+    void (*on_piece)(struct http_exchange *exchange, struct view bytes, void *arg);
+    void (*on_end)(struct http_exchange *exchange, void *arg);
+};
+void http_stream_body(struct http_exchange *exchange, uint64_t max,
+                      const struct http_body_events *events, void *arg);
+/* No on_piece and no on_end until resumed: nothing is read, so that the client feels it. Both do
+ * nothing when there is nothing to pause or to resume. */
+void http_body_pause(struct http_exchange *exchange);
+void http_body_resume(struct http_exchange *exchange);
+/* As the head announces it; HTTP_LENGTH_UNKNOWN when it is chunked, 0 without a body. */
+int64_t http_exchange_body_length(const struct http_exchange *exchange);
+
 /* The exchange is over without the handler's answer: the client is gone (one that only shut down
- * its sending side is not), or http_read_body answered. After it the exchange must not be touched.
- * Set NULL to take it back; without it the exchange stays valid until the answer. */
+ * its sending side is not), or the server answered for it. After it the exchange must not be
+ * touched. Set NULL to take it back; without it the exchange stays valid until the answer. */
 typedef void http_gone_fn(void *arg);
 void http_on_gone(struct http_exchange *exchange, http_gone_fn *on_gone, void *arg);
 
@@ -125,12 +160,37 @@ struct http_response {
     struct view body;                  /* copied */
     int retry_after_s;                 /* > 0: Retry-After */
     bool no_store;                     /* Cache-Control: no-store */
-    const struct http_header *headers; /* more, checked for CR and LF */
+    const struct http_header *headers; /* more, checked for CR and LF; those that say where the
+                                          answer ends are left out: that is the server's to say */
     size_t header_count;
+    bool bare; /* somebody else's answer: no security headers, Date or X-Request-Id of ours, and no
+                  Content-Type but one that is given */
 };
 /* Sends the answer (Content-Length, security headers, X-Request-Id) and frees the exchange: it must
  * not be touched again. A body that was not read is drained a little and the connection closed. */
 void http_respond(struct http_exchange *exchange, const struct http_response *response);
+
+/* Sends the head of an answer whose body follows in pieces; response->body is not used. length is
+ * the body's, or HTTP_LENGTH_UNKNOWN: chunked (to HTTP/1.0: until the connection ends). The
+ * exchange stays valid until http_respond_end, http_respond_abort or on_gone, which comes later
+ * only: never from inside this or http_send_piece. The request's body may stream in meanwhile, if
+ * that has begun before. A client that takes nothing for stream_stall_ms, or whose TCP is silent,
+ * is given up.
+ *
+ * on_drained (may be NULL) comes, on the loop, each time the backlog is down to a quarter after
+ * http_send_piece said false. */
+typedef void http_drained_fn(void *arg);
+void http_respond_begin(struct http_exchange *exchange, const struct http_response *response,
+                        int64_t length, http_drained_fn *on_drained, void *arg);
+/* Copies what the kernel does not take at once. False when more than HTTP_BACKLOG_MAX waits; the
+ * bytes are taken then too. What the client can't get (it asked by HEAD, it is gone) is dropped.
+ * More than the length breaks the connection. */
+bool http_send_piece(struct http_exchange *exchange, struct view bytes);
+size_t http_stream_backlog(const struct http_exchange *exchange);
+/* Ends the answer and frees the exchange, as http_respond. Short of its length it is an abort. */
+void http_respond_end(struct http_exchange *exchange);
+/* Breaks the connection, so that the client sees that the answer is cut, and frees the exchange. */
+void http_respond_abort(struct http_exchange *exchange);
 
 /* {"error","code","requestId"} of an err with its status; the last three codes say a fixed public
  * sentence instead of their message. The reasons "upgrade_required" and "unsupported_media_type"

@@ -36,6 +36,7 @@ struct http_listener {
     bool is_unix;
     bool is_closed; /* by its owner: freed when empty */
     uint16_t port;
+    struct http_tls *tls; /* borrowed; NULL: plain */
     void *arg;
 };
 

@@ -13,6 +13,7 @@
 #include "gateway/http/server.h"
 #include "gateway/hub/arrival.h"
 #include "gateway/hub/session.h"
+#include "gateway/hub/streams.h"
 #include "gateway/hub/watch.h"
 
 #include <stdlib.h>
@@ -30,8 +31,10 @@ struct hub {
     struct list sessions;          /* all, the replaced ones until they are closed too */
     struct list arrivals;          /* agents whose token is being checked */
     struct list waits;
-    struct list partings; /* calls of lost agents, until it is known why */
+    struct list partings; /* calls and streams of lost agents, until it is known why */
     struct timer report_timer;
+    const struct hub_observer *observer; /* borrowed; NULL: none */
+    void *observer_arg;
     bool closing;
 };
 
@@ -45,12 +48,12 @@ struct hub_wait {
     void *arg;
 };
 
-/* The unanswered calls of one session that closed. When a container died, its agent's connection
- * breaks before the row says why: so the row is asked again for a while. */
+/* The unanswered calls and the streams of one session that closed. When a container died, its
+ * agent's connection breaks before the row says why: so the row is asked again for a while. */
 struct parting {
     struct list node;
     struct hub *hub; /* borrowed */
-    struct list calls;
+    struct session_lost lost;
     struct sandbox_fetch *fetch; /* NULL while waiting to ask */
     struct timer again;
     int asked;
@@ -73,16 +76,17 @@ static void fail_calls(struct list *calls, const struct err *err)
     }
 }
 
-static void fail_calls_lost(struct list *calls, const struct sandbox_meta *meta)
+static void fail_lost(struct session_lost *lost, const struct sandbox_meta *meta)
 {
-    struct err lost = {0};
+    struct err err = {0};
     if (meta != NULL && !meta->is_live) {
-        err_set_reason(&lost, ERR_CONFLICT, "sandbox_gone", "the sandbox ended (%s)",
+        err_set_reason(&err, ERR_CONFLICT, "sandbox_gone", "the sandbox ended (%s)",
                        meta->end_reason);
     } else {
-        err_set_reason(&lost, ERR_UNAVAILABLE, "agent_lost", "the agent's connection broke");
+        err_set_reason(&err, ERR_UNAVAILABLE, "agent_lost", "the agent's connection broke");
     }
-    fail_calls(calls, &lost);
+    fail_calls(&lost->calls, &err);
+    hub_streams_fail(&lost->streams, &err);
 }
 
 static void finish_parting(struct parting *parting, const struct sandbox_meta *meta)
@@ -92,7 +96,7 @@ static void finish_parting(struct parting *parting, const struct sandbox_meta *m
     }
     list_remove(&parting->node);
     timer_close(&parting->again);
-    fail_calls_lost(&parting->calls, meta);
+    fail_lost(&parting->lost, meta);
     free(parting);
 }
 
@@ -124,34 +128,37 @@ static void ask_why(void *arg)
 }
 
 /* Asks whether the sandbox has ended before telling the callers that the agent is lost. */
-static void part(struct hub *hub, const char *sandbox_id, struct list *calls)
+static void part(struct hub *hub, const char *sandbox_id, struct session_lost *lost)
 {
     struct err err = {0};
     struct parting *parting = hub->closing ? NULL : calloc(1, sizeof *parting);
     if (parting == NULL ||
         !timer_open(&parting->again, hub->gateway->loop, ask_why, parting, &err)) {
         free(parting);
-        fail_calls_lost(calls, NULL);
+        fail_lost(lost, NULL);
         return;
     }
     parting->hub = hub;
     memcpy(parting->sandbox_id, sandbox_id, ID_SIZE);
-    list_init(&parting->calls);
-    for (LIST_EACH(node, calls)) {
-        list_remove(node);
-        list_append(&parting->calls, node);
-    }
+    list_init(&parting->lost.calls);
+    list_init(&parting->lost.streams);
+    list_append_all(&parting->lost.calls, &lost->calls);
+    list_append_all(&parting->lost.streams, &lost->streams);
     list_append(&hub->partings, &parting->node);
     ask_why(parting);
 }
 
-static void on_session_closed(struct session *session, struct list *calls, void *arg)
+static void on_session_closed(struct session *session, struct session_lost *lost, void *arg)
 {
     struct hub *hub = arg;
+    bool was_current = find(hub, session_sandbox_id(session)) == session;
     map_remove(&hub->current, session_map_node(session));
     list_remove(session_list_node(session));
-    if (!list_is_empty(calls)) {
-        part(hub, session_sandbox_id(session), calls);
+    if (was_current && hub->observer != NULL) {
+        hub->observer->on_gone(session_sandbox_id(session), hub->observer_arg);
+    }
+    if (!list_is_empty(&lost->calls) || !list_is_empty(&lost->streams)) {
+        part(hub, session_sandbox_id(session), lost);
     }
 }
 
@@ -173,6 +180,15 @@ static void on_session_ready(struct session *session, void *arg)
             timer_arm(&wait->timer, 0);
         }
     }
+    if (hub->observer != NULL) {
+        hub->observer->on_ready(sandbox_id, hub->observer_arg);
+    }
+}
+
+void hub_observe(struct hub *hub, const struct hub_observer *observer, void *arg)
+{
+    hub->observer = observer;
+    hub->observer_arg = arg;
 }
 
 void hub_adopt(struct hub *hub, const char sandbox_id[ID_SIZE], struct bufferevent *bev,
@@ -253,21 +269,50 @@ void hub_wait_cancel(struct hub_wait *wait)
     free_wait(wait);
 }
 
-struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
-                                const struct hub_message *message, int64_t timeout_ms,
-                                hub_reply_fn *done, void *arg, struct err *err)
+struct session *hub_session(const struct hub *hub, const char sandbox_id[ID_SIZE], struct err *err)
 {
     struct session *session = find(hub, sandbox_id);
     if (session == NULL || !session_is_ready(session)) {
         err_set_reason(err, ERR_UNAVAILABLE, "agent_lost", "no agent is connected");
         return NULL;
     }
-    return session_call(session, message, timeout_ms, done, arg, err);
+    return session;
+}
+
+struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
+                                const struct hub_message *message, int64_t timeout_ms,
+                                hub_reply_fn *done, void *arg, struct err *err)
+{
+    struct session *session = hub_session(hub, sandbox_id, err);
+    const struct session_request request = {.before = message->before, .after = message->after};
+    return session == NULL ? NULL : session_call(session, &request, timeout_ms, done, arg, err);
 }
 
 void hub_call_cancel(struct hub_call *call)
 {
     hub_call_free(call);
+}
+
+bool hub_takes_calls(const struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    const struct session *session = find(hub, sandbox_id);
+    return session == NULL || !session_is_ready(session) || session_takes_calls(session);
+}
+
+bool hub_takes_bytes(const struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    const struct session *session = find(hub, sandbox_id);
+    return session == NULL || !session_is_ready(session) || session_has_room(session);
+}
+
+void hub_room_wait(struct hub *hub, const char sandbox_id[ID_SIZE], struct hub_room *room)
+{
+    list_append(session_rooms(find(hub, sandbox_id)), &room->node);
+}
+
+void hub_room_cancel(struct hub_room *room)
+{
+    list_remove(&room->node);
 }
 
 /* Writes up to REPORT_IDS_MAX ready sandboxes from *next on; moves *next behind them. */

@@ -6,6 +6,7 @@
 #define GATEWAY_HUB_HUB_H
 
 #include "common/base/id.h"
+#include "common/base/list.h"
 #include "common/base/view.h"
 
 #include <stdint.h>
@@ -35,6 +36,15 @@ void hub_free(struct hub *hub);
  * sandbox-service), upgrades, and configures the agent. Answers the exchange in every case. */
 void hub_accept(struct hub *hub, struct http_exchange *exchange, const char sandbox_id[ID_SIZE]);
 
+/* Hears of the agents as they come and go; on the loop, from inside the hub. */
+struct hub_observer {
+    void (*on_ready)(const char sandbox_id[ID_SIZE], void *arg);
+    /* It is gone, and no newer one is in its place. */
+    void (*on_gone)(const char sandbox_id[ID_SIZE], void *arg);
+};
+/* There is one: it (borrowed) takes the place of the one before. NULL: none. */
+void hub_observe(struct hub *hub, const struct hub_observer *observer, void *arg);
+
 /* Whether the sandbox's agent is connected here and configured. */
 bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 
@@ -50,6 +60,7 @@ struct hub_reply {
     struct view text;
     struct view id_member;
     struct view type;
+    struct view stream_member; /* "streamId": n; len 0: none */
 };
 /* reply is NULL when err is not: ERR_UNAVAILABLE "agent_lost", ERR_CONFLICT "sandbox_gone",
  * ERR_TIMEOUT. Both are valid during the call only. */
@@ -67,5 +78,23 @@ struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
                                 hub_reply_fn *done, void *arg, struct err *err) MUST_CHECK;
 /* done is not called any more; what was asked for goes on in the sandbox. */
 void hub_call_cancel(struct hub_call *call);
+
+/* Whether the sandbox's agent takes calls, or stream bytes, now: a caller that can stop its source
+ * does so instead of being told "busy". True without an agent: there is nothing to wait for. */
+bool hub_takes_calls(const struct hub *hub, const char sandbox_id[ID_SIZE]);
+bool hub_takes_bytes(const struct hub *hub, const char sandbox_id[ID_SIZE]);
+/* Lies in whoever waits; zero while it does not. */
+struct hub_room {
+    struct list node;
+    /* The agent may take more, or is lost. From inside other functions of the hub too: it may do no
+     * more than arrange for later. */
+    void (*on_room)(void *arg);
+    void *arg;
+};
+/* on_room comes once, from then on room may be used again. Only when one of the
+ * two above is false. */
+void hub_room_wait(struct hub *hub, const char sandbox_id[ID_SIZE], struct hub_room *room);
+/* Does nothing when it does not wait. */
+void hub_room_cancel(struct hub_room *room);
 
 #endif

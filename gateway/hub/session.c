@@ -5,6 +5,7 @@
 #include "common/event/loop.h"
 #include "common/json/scan.h"
 #include "common/ws/socket.h"
+#include "gateway/hub/streams.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@ enum {
     /* Not yet taken by the agent; with one message more still under the socket's hard limit, at
      * which the agent itself, and every call to it, would be lost. */
     BACKLOG_MAX = 32 * 1024 * 1024,
+    CALLS_ROOM = HUB_CALLS_MAX - HUB_CALLS_MAX / 4, /* at which those who wait for room go on */
 };
 
 #define CONFIGURE_ID "configure"
@@ -41,6 +43,8 @@ struct session {
     uint64_t next_call;
     struct list calls;
     struct map calls_by_id;
+    struct hub_streams streams;
+    struct list rooms;
 };
 
 static void free_session(void *object)
@@ -50,14 +54,28 @@ static void free_session(void *object)
     timer_close(&session->setup_timer);
     str_free(&session->configure);
     map_free(&session->calls_by_id);
+    hub_streams_end(&session->streams);
     free(session);
+}
+
+static void give_room(struct session *session)
+{
+    struct list *node;
+    while ((node = list_pop(&session->rooms)) != NULL) {
+        struct hub_room *room = LIST_ENTRY(node, struct hub_room, node);
+        room->on_room(room->arg);
+    }
 }
 
 static void forget_call(struct hub_call *call)
 {
-    if (call->session != NULL) {
-        map_remove(&call->session->calls_by_id, &call->by_id);
+    struct session *session = call->session;
+    if (session != NULL) {
+        map_remove(&session->calls_by_id, &call->by_id);
         call->session = NULL;
+        if (session->calls_by_id.count < CALLS_ROOM && session_has_room(session)) {
+            give_room(session);
+        }
     }
     list_remove(&call->node);
     if (call->deadline != NULL) {
@@ -72,16 +90,19 @@ void hub_call_free(struct hub_call *call)
     free(call);
 }
 
-/* The only way out: hands the unanswered calls over and frees the session when the turn ends. */
+/* The only way out: hands over what is unanswered and frees the session when the turn ends. */
 static void finish(struct session *session)
 {
-    struct list lost;
-    list_init(&lost);
+    struct session_lost lost;
+    list_init(&lost.calls);
+    list_init(&lost.streams);
     for (LIST_EACH(node, &session->calls)) {
         struct hub_call *call = LIST_ENTRY(node, struct hub_call, node);
         forget_call(call);
-        list_append(&lost, &call->node);
+        list_append(&lost.calls, &call->node);
     }
+    hub_streams_lose(&session->streams, &lost.streams);
+    give_room(session);
     session->owner.on_closed(session, &lost, session->owner.arg);
     ws_socket_free(session->socket);
     session->socket = NULL;
@@ -138,15 +159,33 @@ static void become_ready(struct session *session, const struct json_envelope *en
 
 static void deliver(struct session *session, struct view text, const struct json_envelope *envelope)
 {
+    if (envelope->id.len == 0) {
+        hub_streams_on_text(&session->streams, text, envelope);
+        return;
+    }
     struct map_node *node = map_find(&session->calls_by_id, envelope->id);
-    if (node == NULL) {
-        return; /* Cancelled or timed out: nobody waits any more. */
+    if (node == NULL) { /* Cancelled or timed out: nobody waits any more. */
+        if (envelope->stream_id != 0 && !view_equal(envelope->type, VIEW("error"))) {
+            hub_streams_on_stray(&session->streams, envelope->stream_id);
+        }
+        return;
     }
     struct hub_call *call = MAP_ENTRY(node, struct hub_call, by_id);
-    const struct hub_reply reply = {text, envelope->id_member, envelope->type};
+    const struct hub_reply reply = {text, envelope->id_member, envelope->type,
+                                    envelope->stream_member};
     forget_call(call);
     call->done(&reply, NULL, call->arg);
     free(call);
+}
+
+static void on_frame(struct session *session, struct view message)
+{
+    struct err err = {0};
+    if (session->state != SESSION_READY) {
+        refuse(session, "a stream frame comes too early");
+    } else if (!hub_streams_on_frame(&session->streams, message, &err)) {
+        refuse(session, err.message);
+    }
 }
 
 static void on_message(enum ws_opcode opcode, struct view text, void *arg)
@@ -154,8 +193,8 @@ static void on_message(enum ws_opcode opcode, struct view text, void *arg)
     struct session *session = arg;
     struct json_envelope envelope;
     struct err err = {0};
-    if (opcode != WS_TEXT) {
-        session_close(session, WS_CLOSE_UNSUPPORTED, "no binary frames in this version");
+    if (opcode == WS_BINARY) {
+        on_frame(session, text);
         return;
     }
     if (!json_scan_envelope(text, &envelope, &err)) {
@@ -177,6 +216,13 @@ static void on_message(enum ws_opcode opcode, struct view text, void *arg)
     }
 }
 
+static void on_drained(void *arg)
+{
+    struct session *session = arg;
+    give_room(session);
+    hub_streams_on_drained(&session->streams);
+}
+
 static void on_closed(int code, void *arg)
 {
     struct session *session = arg;
@@ -189,7 +235,7 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
                             struct bufferevent *bev, struct str *configure,
                             const struct session_owner *owner, struct err *err)
 {
-    static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
+    static const struct ws_events events = {on_message, on_closed, on_drained};
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL) {
         bufferevent_free(bev);
@@ -202,9 +248,11 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
     *configure = STR_INIT(configure->ceiling);
     memcpy(session->sandbox_id, sandbox_id, ID_SIZE);
     list_init(&session->calls);
+    list_init(&session->rooms);
     session->socket =
         ws_socket_new(loop, WS_SERVER, bev, &ws_default_limits, &events, session, err);
     if (session->socket == NULL || !map_init(&session->calls_by_id, err) ||
+        !hub_streams_begin(&session->streams, loop, session, err) ||
         !timer_open(&session->setup_timer, loop, on_setup_timeout, session, err)) {
         free_session(session);
         return NULL;
@@ -283,23 +331,29 @@ static bool arm_deadline(struct hub_call *call, int64_t timeout_ms, struct err *
 enum { ID_MEMBER_SIZE = sizeof(((struct hub_call *)NULL)->id) + sizeof "\"id\":\"\"" };
 
 /* What a caller may send must never break the connection, which others use too. */
-static bool has_room(const struct session *session, const struct hub_message *message,
+static bool has_room(const struct session *session, const struct session_request *request,
                      struct err *err)
 {
+    size_t length = request->before.len + ID_MEMBER_SIZE + request->between.len +
+                    request->stream_member.len + request->after.len;
     if (session->calls_by_id.count >= HUB_CALLS_MAX || ws_backlog(session->socket) > BACKLOG_MAX) {
         return err_set_reason(err, ERR_LIMIT, "busy", "too many requests wait for this sandbox");
     }
-    return message->before.len + ID_MEMBER_SIZE + message->after.len <= AGENT_MESSAGE_MAX ||
+    return length <= AGENT_MESSAGE_MAX ||
            err_set_reason(err, ERR_INVALID, "message_too_big",
                           "The message is longer than the agent takes.");
 }
 
-static bool send_call(const struct hub_call *call, const struct hub_message *message,
+static bool send_call(const struct hub_call *call, const struct session_request *request,
                       struct err *err)
 {
     char id_member[ID_MEMBER_SIZE];
     int length = snprintf(id_member, sizeof id_member, "\"id\":\"%s\"", call->id);
-    const struct view parts[] = {message->before, {id_member, (size_t)length}, message->after};
+    const struct view parts[] = {request->before,
+                                 {id_member, (size_t)length},
+                                 request->between,
+                                 request->stream_member,
+                                 request->after};
     if (ws_send(call->session->socket, WS_TEXT, parts, sizeof parts / sizeof parts[0], err)) {
         return true;
     }
@@ -309,10 +363,10 @@ static bool send_call(const struct hub_call *call, const struct hub_message *mes
     return false;
 }
 
-struct hub_call *session_call(struct session *session, const struct hub_message *message,
+struct hub_call *session_call(struct session *session, const struct session_request *request,
                               int64_t timeout_ms, hub_reply_fn *done, void *arg, struct err *err)
 {
-    if (!has_room(session, message, err)) {
+    if (!has_room(session, request, err)) {
         return NULL;
     }
     struct hub_call *call = calloc(1, sizeof *call);
@@ -326,9 +380,42 @@ struct hub_call *session_call(struct session *session, const struct hub_message 
     (void)snprintf(call->id, sizeof call->id, "%" PRIu64, ++session->next_call);
     map_insert(&session->calls_by_id, &call->by_id, view_of(call->id));
     list_append(&session->calls, &call->node);
-    if (!arm_deadline(call, timeout_ms, err) || !send_call(call, message, err)) {
+    if (!arm_deadline(call, timeout_ms, err) || !send_call(call, request, err)) {
         hub_call_free(call);
         return NULL;
     }
     return call;
+}
+
+struct hub_streams *session_streams(struct session *session)
+{
+    return &session->streams;
+}
+
+void session_send_frame(struct session *session, uint32_t stream_id, enum stream_kind kind,
+                        struct view payload)
+{
+    char header[STREAM_HEADER_SIZE];
+    struct err ignored;
+    stream_header_write(stream_id, kind, header);
+    const struct view parts[] = {{header, sizeof header}, payload};
+    if (!ws_send(session->socket, WS_BINARY, parts, sizeof parts / sizeof parts[0], &ignored)) {
+        log_debug("agent.unsent", LOG_STR("sandbox_id", session->sandbox_id));
+    }
+}
+
+bool session_has_room(const struct session *session)
+{
+    return session->state == SESSION_READY &&
+           ws_backlog(session->socket) <= ws_default_limits.backlog_max;
+}
+
+bool session_takes_calls(const struct session *session)
+{
+    return session->calls_by_id.count < HUB_CALLS_MAX && session_has_room(session);
+}
+
+struct list *session_rooms(struct session *session)
+{
+    return &session->rooms;
 }

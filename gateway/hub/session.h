@@ -6,19 +6,26 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/str.h"
+#include "common/contracts/stream.h"
 #include "gateway/hub/hub.h"
 
 struct bufferevent;
+struct hub_streams;
 struct loop;
 struct session;
+
+/* What nobody answers any more when a session is over. */
+struct session_lost {
+    struct list calls;   /* of hub_call.node */
+    struct list streams; /* for hub_streams_fail, behind the calls */
+};
 
 /* What the hub hears of a session. */
 struct session_owner {
     /* The agent is configured and takes calls. */
     void (*on_ready)(struct session *session, void *arg);
-    /* It is over; the session is freed after this. calls holds the hub_call objects that had no
-     * answer (linked by hub_call.node): they are the owner's from now on. */
-    void (*on_closed)(struct session *session, struct list *calls, void *arg);
+    /* It is over; the session is freed after this. What is in lost is the owner's from now on. */
+    void (*on_closed)(struct session *session, struct session_lost *lost, void *arg);
     void *arg;
 };
 
@@ -50,10 +57,33 @@ struct list *session_list_node(struct session *session);
 struct session *session_of_map_node(struct map_node *node);
 struct session *session_of_list_node(struct list *node);
 
-struct hub_call *session_call(struct session *session, const struct hub_message *message,
+/* A message but for its id, which goes behind before; stream_member follows between. */
+struct session_request {
+    struct view before;
+    struct view between;
+    struct view stream_member;
+    struct view after;
+};
+struct hub_call *session_call(struct session *session, const struct session_request *request,
                               int64_t timeout_ms, hub_reply_fn *done, void *arg,
                               struct err *err) MUST_CHECK;
 /* Unlinks and frees without calling done. */
 void hub_call_free(struct hub_call *call);
+
+/* Whether it has room for stream bytes and for calls. */
+bool session_takes_calls(const struct session *session);
+/* Of hub_room.node: who waits for that. */
+struct list *session_rooms(struct session *session);
+
+struct hub_streams *session_streams(struct session *session);
+/* Does nothing while the connection closes. */
+void session_send_frame(struct session *session, uint32_t stream_id, enum stream_kind kind,
+                        struct view payload);
+/* Whether the agent takes what it was sent before; otherwise hub_streams_on_drained follows. */
+bool session_has_room(const struct session *session);
+
+/* Of hub.c: the session of a sandbox whose agent is ready; NULL: ERR_UNAVAILABLE "agent_lost". */
+struct session *hub_session(const struct hub *hub, const char sandbox_id[ID_SIZE],
+                            struct err *err) MUST_CHECK;
 
 #endif

@@ -40,23 +40,70 @@ static const struct {
     {"not_configured", ERR_UNAVAILABLE},
     {"busy", ERR_LIMIT},
     {"unknown_type", ERR_INVALID},
+    {"file_exists", ERR_CONFLICT},
+    {"directory_not_empty", ERR_CONFLICT},
+    {"file_changed", ERR_CONFLICT},
+    {"size_mismatch", ERR_INVALID},
+    {"too_many_folders", ERR_LIMIT},
+    {"too_many_watches", ERR_LIMIT},
+    {"too_many_connections", ERR_LIMIT},
+    {"stream_in_use", ERR_CONFLICT},
+    {"process_not_found", ERR_NOT_FOUND},
+    {"process_ended", ERR_CONFLICT},
+    {"stdin_closed", ERR_CONFLICT},
+    {"no_terminal", ERR_CONFLICT},
+    {"folder_too_large", ERR_INVALID},
+    {"tag_in_use", ERR_CONFLICT},
+    {"session_not_found", ERR_NOT_FOUND},
+    {"session_closed", ERR_CONFLICT},
+    {"session_user", ERR_CONFLICT},
+    {"in_session", ERR_CONFLICT},
+    {"cross_device", ERR_INVALID},
+    {"invalid_arguments", ERR_INVALID},
+    {"too_deep", ERR_LIMIT},
+    {"answer_not_kept", ERR_CONFLICT},
+    {"connection_refused", ERR_UNAVAILABLE},
+    {"connect_timeout", ERR_TIMEOUT},
+    {"connect_failed", ERR_UNAVAILABLE},
+    {"connection_reset", ERR_UNAVAILABLE},
+    {"stream_closed", ERR_CONFLICT},
+    {"watch_not_found", ERR_NOT_FOUND},
+    {"read_failed", ERR_UNAVAILABLE},
+    {"archive_unsafe", ERR_INVALID},
+    {"archive_too_large", ERR_INVALID},
+    {"archive_malformed", ERR_INVALID},
+    {"invalid_regex", ERR_INVALID},
+    {"validation_failed", ERR_INVALID},
 };
+
+void agent_error_make(struct view code, struct view message, struct err *err)
+{
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (!view_equal(code, view_of(known[i].reason))) {
+            continue;
+        }
+        if (message.len == 0) {
+            message = VIEW("The sandbox could not go on with this.");
+        }
+        int len = message.len < ERR_MESSAGE_SIZE ? (int)message.len : ERR_MESSAGE_SIZE;
+        err_set_reason(err, known[i].code, known[i].reason, "%.*s", len, message.ptr);
+        return;
+    }
+    err_set_reason(err, ERR_INTERNAL, "agent_error", "the agent answered an unknown error");
+}
+
+void agent_error_of_code(const char *code, struct err *err)
+{
+    agent_error_make(view_of(code), VIEW(""), err);
+}
 
 void agent_error_read(struct view text, struct err *err)
 {
-    struct agent_error error;
+    struct agent_error error = {0};
     struct err ignored = {0};
     const struct json_schema schema = JSON_SCHEMA(fields);
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(text, &schema, &error, NULL, &ignored);
-    for (size_t i = 0; doc != NULL && i < sizeof known / sizeof known[0]; i++) {
-        if (view_equal(error.code, view_of(known[i].reason))) {
-            err_set_reason(
-                err, known[i].code, known[i].reason, "%.*s",
-                (int)(error.error.len < ERR_MESSAGE_SIZE ? error.error.len : ERR_MESSAGE_SIZE),
-                error.error.ptr);
-            return;
-        }
-    }
-    err_set_reason(err, ERR_INTERNAL, "agent_error", "the agent answered an unknown error");
+    agent_error_make(doc == NULL ? VIEW("") : error.code, doc == NULL ? VIEW("") : error.error,
+                     err);
 }

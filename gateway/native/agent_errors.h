@@ -7,5 +7,8 @@
 
 /* Reads {"type":"error","error","code"} into err. */
 void agent_error_read(struct view text, struct err *err);
+/* The error of a code alone, as a stream that was reset has one; message may be empty. */
+void agent_error_make(struct view code, struct view message, struct err *err);
+void agent_error_of_code(const char *code, struct err *err);
 
 #endif

@@ -3,22 +3,18 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/event/loop.h"
-#include "common/json/scan.h"
-#include "common/json/write.h"
 #include "common/ws/socket.h"
 #include "gateway/config.h"
 #include "gateway/http/websocket.h"
+#include "gateway/http/wire.h"
+#include "gateway/native/client_relay.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    CLIENT_ID_MAX = 64,
-    FILE_TIMEOUT_MS = 60 * 1000,
-    ERROR_MESSAGE_MAX = 4096,
-};
+enum { LOOK_EVERY_MS = 30 * 1000 };
 
 /* The clients of one sandbox. */
 struct group {
@@ -33,6 +29,7 @@ struct client_sockets {
     const struct gateway *gateway; /* borrowed */
     struct map groups;
     size_t count;
+    struct timer look;             /* for clients that are gone without a word */
     void (*on_drained)(void *arg); /* NULL while not draining */
     void *on_drained_arg;
 };
@@ -43,44 +40,10 @@ struct client {
     struct group *group;      /* borrowed */
     struct caller caller;     /* whose key it came with */
     struct ws_socket *socket; /* owned */
+    struct bufferevent *bev;  /* the socket's */
     struct http_place *place; /* owned; what it counts in for the connection limits */
-    struct list pending;
-    size_t pending_count;
+    struct client_relay relay;
 };
-
-/* One request that the agent has. */
-struct pending {
-    struct list node;
-    struct client *client; /* borrowed */
-    struct hub_call *call;
-    char id[CLIENT_ID_MAX + 1];
-};
-
-/* What a client may ask of the agent. exec has no deadline here: the agent keeps timeoutMs, and the
- * agent's own connection is watched. */
-static const struct {
-    struct view type;
-    int64_t timeout_ms;
-} message_types[] = {
-    {VIEW("exec"), 0},
-    {VIEW("write"), FILE_TIMEOUT_MS},
-    {VIEW("read"), FILE_TIMEOUT_MS},
-};
-
-struct client_sockets *client_sockets_new(const struct gateway *gateway, struct err *err)
-{
-    struct client_sockets *sockets = calloc(1, sizeof *sockets);
-    if (sockets == NULL) {
-        err_set(err, ERR_INTERNAL, "client sockets: out of memory");
-        return NULL;
-    }
-    sockets->gateway = gateway;
-    if (!map_init(&sockets->groups, err)) {
-        client_sockets_free(sockets);
-        return NULL;
-    }
-    return sockets;
-}
 
 static struct group *find_group(const struct client_sockets *sockets, const char *sandbox_id)
 {
@@ -122,12 +85,7 @@ static void finish(struct client *client)
 {
     struct group *group = client->group;
     struct client_sockets *sockets = group->sockets;
-    for (LIST_EACH(node, &client->pending)) {
-        struct pending *pending = LIST_ENTRY(node, struct pending, node);
-        hub_call_cancel(pending->call);
-        list_remove(&pending->node);
-        free(pending);
-    }
+    client_relay_close(&client->relay);
     ws_socket_free(client->socket);
     client->socket = NULL;
     http_place_free(client->place);
@@ -148,135 +106,98 @@ static void on_closed(int code, void *arg)
     finish(client);
 }
 
-static void send_error(struct client *client, struct view id, const struct err *err)
+/* One that takes nothing of what waits for it may just be slow, so neither the socket nor the
+ * kernel gives it up soon: but it has to answer the kernel. */
+static bool is_lost(const struct client *client)
 {
-    struct err ignored = {0};
-    AUTO(str_free) struct str out = STR_INIT(ERROR_MESSAGE_MAX);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_view_or_null(&writer, "id", id);
-    json_string(&writer, "type", VIEW("error"));
-    json_string(&writer, "error", view_of(errors_sentence(err)));
-    json_string(&writer, "code", view_of(errors_code(err)));
-    json_end_object(&writer);
-    const struct view message = str_view(&out);
-    if (out.failed || !ws_send(client->socket, WS_TEXT, &message, 1, &ignored)) {
-        log_debug("client.unsent", LOG_STR("sandbox_id", client->group->sandbox_id));
+    return ws_backlog(client->socket) > 0 && wire_peer_is_silent(client->bev);
+}
+
+/* With its last client the group frees itself. */
+static void look_at_group(struct map_node *node, void *arg)
+{
+    (void)arg;
+    struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
+    for (LIST_EACH(client_node, &group->clients)) {
+        struct client *client = LIST_ENTRY(client_node, struct client, node);
+        bool is_last = client_node->next == &group->clients;
+        if (is_lost(client)) {
+            on_closed(WS_CLOSE_ABNORMAL, client);
+        }
+        if (is_last) {
+            return;
+        }
     }
 }
 
-/* The agent's answer with the client's id in the place of ours. */
-static void send_reply(const struct pending *pending, const struct hub_reply *reply)
+static void on_look(void *arg)
 {
-    struct err ignored = {0};
-    char id_member[CLIENT_ID_MAX + sizeof "\"id\":\"\""];
-    int length = snprintf(id_member, sizeof id_member, "\"id\":\"%s\"", pending->id);
-    size_t before = (size_t)(reply->id_member.ptr - reply->text.ptr);
-    const struct view parts[] = {
-        {reply->text.ptr, before},
-        {id_member, (size_t)length},
-        view_from(reply->text, before + reply->id_member.len),
-    };
-    if (!ws_send(pending->client->socket, WS_TEXT, parts, sizeof parts / sizeof parts[0],
-                 &ignored)) {
-        log_debug("client.unsent", LOG_STR("sandbox_id", pending->client->group->sandbox_id));
+    struct client_sockets *sockets = arg;
+    timer_arm(&sockets->look, LOOK_EVERY_MS);
+    map_each(&sockets->groups, look_at_group, NULL);
+}
+
+struct client_sockets *client_sockets_new(const struct gateway *gateway, struct err *err)
+{
+    struct client_sockets *sockets = calloc(1, sizeof *sockets);
+    if (sockets == NULL) {
+        err_set(err, ERR_INTERNAL, "client sockets: out of memory");
+        return NULL;
     }
+    sockets->gateway = gateway;
+    if (!map_init(&sockets->groups, err) ||
+        !timer_open(&sockets->look, gateway->loop, on_look, sockets, err)) {
+        client_sockets_free(sockets);
+        return NULL;
+    }
+    timer_arm(&sockets->look, LOOK_EVERY_MS);
+    return sockets;
 }
 
 /* What was asked for is answered before the socket closes. */
 static void close_if_draining(struct client *client)
 {
-    if (client->group->sockets->on_drained != NULL && client->pending_count == 0) {
+    if (client->group->sockets->on_drained != NULL && client->relay.unanswered == 0) {
         ws_close(client->socket, WS_CLOSE_RESTART, "the gateway restarts");
     }
 }
 
-static void on_reply(const struct hub_reply *reply, const struct err *err, void *arg)
+static void on_answered(void *arg)
 {
-    struct pending *pending = arg;
-    struct client *client = pending->client;
-    list_remove(&pending->node);
-    client->pending_count--;
-    if (err != NULL) {
-        send_error(client, view_of(pending->id), err);
-    } else {
-        send_reply(pending, reply);
-    }
-    free(pending);
-    close_if_draining(client);
+    close_if_draining(arg);
 }
 
-static bool find_type(struct view type, int64_t *timeout_ms, struct err *err)
-{
-    for (size_t i = 0; i < sizeof message_types / sizeof message_types[0]; i++) {
-        if (view_equal(type, message_types[i].type)) {
-            *timeout_ms = message_types[i].timeout_ms;
-            return true;
-        }
-    }
-    return err_set_reason(err, ERR_INVALID, "unknown_type",
-                          "There is no such message type; there are exec, write and read.");
-}
-
-static bool forward(struct client *client, struct view text, const struct json_envelope *envelope,
-                    struct err *err)
-{
-    int64_t timeout_ms = 0;
-    if (!find_type(envelope->type, &timeout_ms, err)) {
-        return false;
-    }
-    if (client->pending_count >= CLIENT_OUTSTANDING_MAX) {
-        return err_set_reason(err, ERR_LIMIT, "busy",
-                              "More than %d requests of this socket wait for their answer.",
-                              CLIENT_OUTSTANDING_MAX);
-    }
-    struct pending *pending = calloc(1, sizeof *pending);
-    if (pending == NULL) {
-        return err_set(err, ERR_INTERNAL, "client request: out of memory");
-    }
-    pending->client = client;
-    (void)view_copy(envelope->id, pending->id, sizeof pending->id);
-    size_t before = (size_t)(envelope->id_member.ptr - text.ptr);
-    const struct hub_message message = {{text.ptr, before},
-                                        view_from(text, before + envelope->id_member.len)};
-    struct group *group = client->group;
-    pending->call = hub_call_begin(group->sockets->gateway->hub, group->sandbox_id, &message,
-                                   timeout_ms, on_reply, pending, err);
-    if (pending->call == NULL) {
-        free(pending);
-        return false;
-    }
-    list_append(&client->pending, &pending->node);
-    client->pending_count++;
-    return true;
-}
-
-static void on_message(enum ws_opcode opcode, struct view text, void *arg)
+static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
     struct client *client = arg;
-    struct json_envelope envelope = {0};
-    struct err err = {0};
-    if (opcode != WS_TEXT) {
-        ws_close(client->socket, WS_CLOSE_UNSUPPORTED, "no binary frames in this version");
-        return;
-    }
-    if (!json_scan_envelope(text, &envelope, &err)) {
-        err_set_reason(&err, ERR_INVALID, "invalid_message", "A message is one JSON object.");
-        send_error(client, (struct view){0}, &err);
-    } else if (envelope.id.len == 0) {
-        err_set_reason(&err, ERR_INVALID, "invalid_message",
-                       "A message has an \"id\": a string of 1 to %d plain characters.",
-                       CLIENT_ID_MAX);
-        send_error(client, (struct view){0}, &err);
-    } else if (!forward(client, text, &envelope, &err)) {
-        send_error(client, envelope.id, &err);
-    }
+    client_relay_take(&client->relay, opcode, message);
 }
 
-static bool check(struct request *request, struct err *err)
+static void on_caught_up(void *arg)
+{
+    struct client *client = arg;
+    client_relay_on_drained(&client->relay);
+}
+
+/* The uuid of ?session=, or nothing when there is no such parameter. */
+static bool read_session(const struct http_exchange *exchange, char out[ID_SIZE], struct err *err)
+{
+    char text[ID_SIZE];
+    struct view query = http_exchange_head(exchange)->query;
+    out[0] = '\0';
+    if (!http_query_has(query, "session")) {
+        return true;
+    }
+    return (http_query_find(query, "session", text, sizeof text) && id_parse(view_of(text), out)) ||
+           err_set_reason(err, ERR_INVALID, "invalid_session",
+                          "The parameter \"session\" must be a UUID.");
+}
+
+static bool check(struct request *request, char session[ID_SIZE], struct err *err)
 {
     struct view origin = http_exchange_header(request->exchange, "Origin");
-    if (!websocket_check(request->exchange, err)) {
+    if (!websocket_check(request->exchange, err) ||
+        !read_session(request->exchange, session, err)) {
         return false;
     }
     if (origin.len > 0 && !gateway_origin_is_allowed(request->gateway->config, origin)) {
@@ -299,9 +220,12 @@ static void on_rechecked(const struct sandbox_meta *meta, const struct err *err,
     if (!is_gone) {
         return; /* Or not known: the next message to the agent tells. */
     }
+    struct err gone = {0};
+    err_set_reason(&gone, ERR_CONFLICT, "sandbox_gone", "the sandbox has ended");
     for (LIST_EACH(node, &group->clients)) {
-        ws_close(LIST_ENTRY(node, struct client, node)->socket, WS_CLOSE_SANDBOX_GONE,
-                 "the sandbox has ended");
+        struct client *client = LIST_ENTRY(node, struct client, node);
+        client_relay_fail(&client->relay, &gone);
+        ws_close(client->socket, WS_CLOSE_SANDBOX_GONE, "the sandbox has ended");
     }
 }
 
@@ -319,11 +243,38 @@ static void recheck(struct group *group)
     }
 }
 
-/* Takes bev and place. */
-static void adopt(struct client_sockets *sockets, const char *sandbox_id,
-                  const struct caller *caller, struct bufferevent *bev, struct http_place *place)
+static void free_half_built(struct client *client)
 {
-    static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
+    client_relay_close(&client->relay);
+    http_place_free(client->place);
+    free_group_if_empty(client->group);
+    free(client);
+}
+
+/* False: nobody has bev any more. */
+static bool open_parts(struct client *client, struct bufferevent *bev, struct err *err)
+{
+    static const struct ws_events events = {on_message, on_closed, on_caught_up};
+    const struct gateway *gateway = client->group->sockets->gateway;
+    if (!client_relay_open(&client->relay, gateway->hub, client->group->sandbox_id, on_answered,
+                           client, err)) {
+        bufferevent_free(bev);
+        return false;
+    }
+    /* The kernel is not to give up before the socket does a client that only takes nothing. */
+    wire_set_patience(bev, client_limits.stream_stall_max_ms);
+    client->socket =
+        ws_socket_new(gateway->loop, WS_SERVER, bev, &client_limits, &events, client, err);
+    client->relay.socket = client->socket;
+    client->bev = bev;
+    return client->socket != NULL;
+}
+
+/* Takes bev and place. session: "" for none. */
+static void adopt(struct client_sockets *sockets, const char *sandbox_id,
+                  const struct caller *caller, const char *session, struct bufferevent *bev,
+                  struct http_place *place)
+{
     struct err err = {0};
     struct client *client = calloc(1, sizeof *client);
     struct group *group = client == NULL ? NULL : make_group(sockets, sandbox_id);
@@ -333,19 +284,18 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id,
         free(client);
         return;
     }
-    list_init(&client->pending);
     client->group = group;
-    client->socket = ws_socket_new(sockets->gateway->loop, WS_SERVER, bev, &ws_answering_limits,
-                                   &events, client, &err);
-    if (client->socket == NULL) {
-        log_error("client.adopt_failed", LOG_ERR(&err));
-        http_place_free(place);
-        free(client);
-        free_group_if_empty(group);
-        return;
-    }
     client->place = place;
     client->caller = *caller;
+    if (!open_parts(client, bev, &err)) {
+        log_error("client.adopt_failed", LOG_ERR(&err));
+        free_half_built(client);
+        return;
+    }
+    if (session[0] != '\0') {
+        (void)snprintf(client->relay.scope, sizeof client->relay.scope, "%s/%s", caller->user_id,
+                       session);
+    }
     list_append(&group->clients, &client->node);
     sockets->count++;
     /* What was asked before a change of the sandbox, and is answered behind it, is not kept: then
@@ -361,8 +311,9 @@ void client_socket_handle(struct request *request)
     struct client_sockets *sockets = request->gateway->client_sockets;
     const struct caller caller = request->caller;
     char sandbox_id[ID_SIZE];
+    char session[ID_SIZE];
     memcpy(sandbox_id, request->id, ID_SIZE);
-    if (!check(request, &err)) {
+    if (!check(request, session, &err)) {
         request_fail(request, &err);
         return;
     }
@@ -374,7 +325,7 @@ void client_socket_handle(struct request *request)
         errors_respond(exchange, &err, NULL);
         return;
     }
-    adopt(sockets, sandbox_id, &caller, bev, place);
+    adopt(sockets, sandbox_id, &caller, session, bev, place);
 }
 
 void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE])
@@ -459,6 +410,7 @@ void client_sockets_free(struct client_sockets *sockets)
     if (sockets->groups.buckets != NULL) {
         map_each(&sockets->groups, end_group, NULL);
     }
+    timer_close(&sockets->look);
     map_free(&sockets->groups);
     free(sockets);
 }

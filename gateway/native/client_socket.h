@@ -1,5 +1,5 @@
 /* gateway/native/client_socket.h: WebSockets of clients at /client/{sandboxId}: the agent's
- * messages passed on, answers only to the socket that asked. */
+ * messages and streams passed on, answers only to the socket that asked. */
 #ifndef GATEWAY_NATIVE_CLIENT_SOCKET_H
 #define GATEWAY_NATIVE_CLIENT_SOCKET_H
 
@@ -8,8 +8,6 @@
 struct client_sockets;
 struct gateway;
 struct request;
-
-enum { CLIENT_OUTSTANDING_MAX = 256 }; /* requests of one socket without an answer */
 
 /* Borrows gateway: loop, hub, sandboxes. */
 struct client_sockets *client_sockets_new(const struct gateway *gateway,

@@ -19,6 +19,8 @@ static const struct known_error {
     int retry_after_s;    /* 0: the least, for 429 and 503; negative: asking again does not help */
 } known_errors[] = {
     {"agent_lost", 503, NULL, "The agent in the sandbox is not connected; try again shortly.", 0},
+    {"connection_refused", 502, NULL, "Nothing in the sandbox listens on this port.", 0},
+    {"connect_timeout", 504, NULL, "The port in the sandbox does not answer.", 0},
     {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time.", 0},
     {"clerk_not_configured", 503, NULL,
      "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER.", -1},
@@ -41,6 +43,11 @@ static const struct known_error {
     {"user_suspended", 403, NULL, "This account is suspended.", 0},
     {"quota_exceeded", 429, NULL,
      "You have as many sandboxes as your tier allows: destroy one, or wait until one ends.",
+     QUOTA_RETRY_AFTER_S},
+    {"port_not_found", 404, NULL, "This port of the sandbox is not exposed.", 0},
+    {"port_quota_exceeded", 429, NULL,
+     "The sandbox has as many exposed ports as it may have: close one.", -1},
+    {"host_ports_exhausted", 503, NULL, "Every port of this server for sandboxes is in use.",
      QUOTA_RETRY_AFTER_S},
     {"sandbox_exists", 409, NULL, "There is a sandbox with this id already.", 0},
     {"upgrade_required", 426, NULL, NULL, 0},

@@ -6,6 +6,7 @@
 #define GATEWAY_NATIVE_REQUEST_H
 
 #include "common/base/list.h"
+#include "common/event/loop.h"
 #include "common/json/read.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/cache/sandbox_cache.h"
@@ -25,6 +26,7 @@ struct request {
     struct caller caller;           /* of routes with ROUTE_KEY */
     uint64_t key_generation;        /* of the key cache when the caller's key was looked at */
     char id[ID_SIZE];               /* the {id} of the path */
+    struct view item;               /* the {item} of the path as sent; lies in the exchange */
     struct sandbox_meta sandbox;    /* of routes with ROUTE_SANDBOX */
     struct view body;
     char *token; /* owned; of routes with ROUTE_SESSION */
@@ -35,12 +37,24 @@ struct request {
     struct hub_wait *hub_wait;
     int64_t until_ms;     /* monotonic; of handlers with several steps */
     bool outlives_client; /* what was begun goes on when the client leaves */
+    bool is_answering;    /* the head of a streamed answer is sent */
+    void *work;           /* owned; of request_set_work */
+    void (*end_work)(void *work);
+    void *former_work; /* owned; of request_drop_work */
+    struct loop_corpse corpse;
 };
+
+/* Begins with the exchange's ownership. NULL: the exchange is still the caller's. */
+struct request *request_new(const struct gateway *gateway, const struct route *route,
+                            struct http_exchange *exchange, struct err *err) MUST_CHECK;
 
 /* All requests in flight, those whose client has left among them. */
 struct requests *requests_new(struct err *err) MUST_CHECK;
 /* Ends what is left without an answer; its clients are gone already. */
 void requests_free(struct requests *requests);
+
+/* A key, or all keys of a user, are refused from now on: streamed requests of theirs end. */
+void requests_revoke(struct requests *requests, const char id[ID_SIZE]);
 
 /* Leads to exactly one request_respond... or request_fail, now or later. */
 typedef void request_handler_fn(struct request *request);
@@ -53,6 +67,27 @@ void request_fail(struct request *request, const struct err *err);
 /* 400 with every violation. */
 void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations);
+
+/* Gives the request something of its handler's own, from calloc: end closes what that has open,
+ * once, however the request ends; the memory is freed behind it, when the stack has been left. */
+void request_set_work(struct request *request, void *work, void (*end)(void *work));
+
+/* Ends the work, for another to take its place; the request goes on. */
+void request_drop_work(struct request *request);
+
+/* An answer whose body follows in pieces (http_respond_begin); on_drained gets the request. */
+void request_begin_answer(struct request *request, const struct http_response *response,
+                          int64_t length, void (*on_drained)(void *arg));
+/* False when the client has enough for now: on_drained comes. */
+bool request_send(struct request *request, struct view bytes);
+void request_end_answer(struct request *request);
+/* Breaks the connection, so that the client sees that the answer is cut. */
+void request_abort_answer(struct request *request);
+/* Whether it has ended; for whoever holds it through its work. */
+static inline bool request_is_over(const struct request *request)
+{
+    return request->exchange == NULL;
+}
 
 /* Ends the request and returns its exchange, which the caller must answer. The client is still
  * there. */

@@ -2,6 +2,7 @@
 
 #include "common/base/secret.h"
 #include "common/ipc/client.h"
+#include "gateway/http/syntax.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/credentials.h"
 #include "gateway/native/errors.h"
@@ -11,6 +12,7 @@
 
 static const struct route routes[] = {
     {HTTP_GET, "/health", ROUTE_OPEN, 0, health_show},
+    {HTTP_GET, "/openapi.json", ROUTE_OPEN, 0, openapi_show},
     {HTTP_POST, "/api/keys", ROUTE_SESSION | ROUTE_JSON, JSON_BODY_MAX, keys_create},
     {HTTP_GET, "/api/keys", ROUTE_SESSION, 0, keys_list},
     {HTTP_DELETE, "/api/keys/{id}", ROUTE_SESSION, 0, keys_revoke},
@@ -21,6 +23,36 @@ static const struct route routes[] = {
     {HTTP_DELETE, "/sandbox/{id}", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_destroy_handle},
     {HTTP_POST, "/sandbox/{id}/exec", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
      sandbox_exec_handle},
+    {HTTP_POST, "/sandbox/{id}/expose", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+     sandbox_expose_handle},
+    {HTTP_GET, "/sandbox/{id}/ports", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_ports_handle},
+    {HTTP_DELETE, "/sandbox/{id}/ports/{item}", ROUTE_KEY | ROUTE_SANDBOX, 0,
+     sandbox_port_close_handle},
+    {HTTP_GET, "/sandbox/{id}/processes", ROUTE_KEY | ROUTE_SANDBOX, 0, processes_list_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/signal", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
+     JSON_BODY_MAX, processes_signal_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/stdin", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
+     INPUT_BODY_MAX, processes_stdin_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/resize", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
+     JSON_BODY_MAX, processes_resize_handle},
+    {HTTP_GET, "/sandbox/{id}/processes/{item}/output", ROUTE_KEY | ROUTE_SANDBOX, 0,
+     processes_output_handle},
+    {HTTP_GET, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_get_handle},
+    {HTTP_PUT, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_put_handle},
+    {HTTP_POST, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_post_handle},
+    {HTTP_POST, "/sandbox/{id}/files/url", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+     file_url_make_handle},
+    {HTTP_GET, "/files/{id}", ROUTE_OPEN, 0, file_url_use_handle},
+    {HTTP_PUT, "/files/{id}", ROUTE_OPEN, 0, file_url_use_handle},
+    {HTTP_GET, "/sandbox/{id}/archive", ROUTE_KEY | ROUTE_SANDBOX, 0, archive_get_handle},
+    {HTTP_PUT, "/sandbox/{id}/archive", ROUTE_KEY | ROUTE_SANDBOX, 0, archive_put_handle},
+    {HTTP_GET, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX, 0, entries_list_handle},
+    {HTTP_POST, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+     entries_change_handle},
+    {HTTP_DELETE, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX, 0, entries_remove_handle},
+    {HTTP_GET, "/sandbox/{id}/watch", ROUTE_KEY | ROUTE_SANDBOX, 0, watch_handle},
+    {HTTP_POST, "/sandbox/{id}/search", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+     search_handle},
     {HTTP_GET, "/client/{id}", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_SOCKET, 0, client_socket_handle},
 };
 
@@ -32,128 +64,6 @@ static const struct {
     {HTTP_PATCH, "PATCH"}, {HTTP_DELETE, "DELETE"}, {HTTP_OPTIONS, "OPTIONS"},
 };
 
-struct requests {
-    struct list all;
-};
-
-/* The only way out. */
-static void finish(struct request *request)
-{
-    list_remove(&request->node);
-    secret_free_string(&request->token);
-    free(request);
-}
-
-static void cancel_work(struct request *request)
-{
-    if (request->key_check != NULL) {
-        key_check_cancel(request->key_check);
-    }
-    if (request->fetch != NULL) {
-        sandbox_fetch_cancel(request->fetch);
-    }
-    if (request->ipc_call != NULL) {
-        ipc_call_cancel(request->ipc_call);
-    }
-    if (request->hub_call != NULL) {
-        hub_call_cancel(request->hub_call);
-    }
-    if (request->hub_wait != NULL) {
-        hub_wait_cancel(request->hub_wait);
-    }
-}
-
-struct requests *requests_new(struct err *err)
-{
-    struct requests *requests = calloc(1, sizeof *requests);
-    if (requests == NULL) {
-        err_set(err, ERR_INTERNAL, "requests: out of memory");
-        return NULL;
-    }
-    list_init(&requests->all);
-    return requests;
-}
-
-void requests_free(struct requests *requests)
-{
-    if (requests == NULL) {
-        return;
-    }
-    for (LIST_EACH(node, &requests->all)) {
-        struct request *request = LIST_ENTRY(node, struct request, node);
-        cancel_work(request);
-        finish(request);
-    }
-    free(requests);
-}
-
-static void on_gone(void *arg)
-{
-    struct request *request = arg;
-    request->exchange = NULL;
-    if (!request->outlives_client) {
-        cancel_work(request);
-        finish(request);
-    }
-}
-
-static struct http_exchange *take_exchange(struct request *request)
-{
-    struct http_exchange *exchange = request->exchange;
-    request->exchange = NULL;
-    if (exchange != NULL) {
-        http_on_gone(exchange, NULL, NULL);
-    }
-    return exchange;
-}
-
-void request_respond(struct request *request, const struct http_response *response)
-{
-    struct http_exchange *exchange = take_exchange(request);
-    if (exchange != NULL) {
-        http_respond(exchange, response);
-    }
-    finish(request);
-}
-
-void request_respond_json(struct request *request, int status, const struct str *body)
-{
-    struct err err = {0};
-    if (!str_check(body, "answer", &err)) {
-        request_fail(request, &err);
-        return;
-    }
-    const struct http_response response = {.status = status, .body = str_view(body)};
-    request_respond(request, &response);
-}
-
-void request_fail_validation(struct request *request, const struct err *err,
-                             const struct json_violations *violations)
-{
-    struct http_exchange *exchange = take_exchange(request);
-    if (exchange != NULL) {
-        errors_respond(exchange, err, violations);
-    }
-    finish(request);
-}
-
-void request_fail(struct request *request, const struct err *err)
-{
-    request_fail_validation(request, err, NULL);
-}
-
-struct http_exchange *request_hand_over(struct request *request)
-{
-    struct http_exchange *exchange = take_exchange(request);
-    finish(request);
-    return exchange;
-}
-
-const char *request_id(const struct request *request)
-{
-    return request->exchange == NULL ? "" : http_exchange_request_id(request->exchange);
-}
-
 /* The segment at the front of path (which begins with '/'); moves path behind it. */
 static struct view next_segment(struct view *path)
 {
@@ -164,15 +74,23 @@ static struct view next_segment(struct view *path)
     return segment;
 }
 
-/* Whether path has the pattern's form; *id is the segment that stands for {id}. */
-static bool matches(const char *pattern, struct view path, struct view *id)
+/* The segments of a path that stand for a name in braces. */
+struct parameters {
+    struct view id;
+    struct view item;
+};
+
+/* Whether path has the pattern's form. */
+static bool matches(const char *pattern, struct view path, struct parameters *parameters)
 {
     struct view wanted = view_of(pattern);
     while (wanted.len > 0 && path.len > 0) {
         struct view expected = next_segment(&wanted);
         struct view segment = next_segment(&path);
         if (segment.len > 0 && view_equal(expected, VIEW("{id}"))) {
-            *id = segment;
+            parameters->id = segment;
+        } else if (segment.len > 0 && view_equal(expected, VIEW("{item}"))) {
+            parameters->item = segment;
         } else if (!view_equal(expected, segment)) {
             return false;
         }
@@ -180,20 +98,29 @@ static bool matches(const char *pattern, struct view path, struct view *id)
     return wanted.len == 0 && path.len == 0;
 }
 
+/* A bit for each method of that path. Who may GET may HEAD. */
+static unsigned methods_of(struct view path)
+{
+    unsigned methods = 0;
+    struct parameters ignored;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (matches(routes[i].path, path, &ignored)) {
+            methods |= 1U << routes[i].method;
+        }
+    }
+    return (methods & 1U << HTTP_GET) != 0 ? methods | 1U << HTTP_HEAD : methods;
+}
+
 static void respond_method_not_allowed(struct http_exchange *exchange, struct view path)
 {
     char allow[64] = "";
     size_t length = 0;
-    struct view id;
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        for (size_t m = 0;
-             matches(routes[i].path, path, &id) && m < sizeof method_names / sizeof method_names[0];
-             m++) {
-            if (method_names[m].method == routes[i].method) {
-                int added = snprintf(allow + length, sizeof allow - length, "%s%s",
-                                     length == 0 ? "" : ", ", method_names[m].name);
-                length += added > 0 ? (size_t)added : 0;
-            }
+    unsigned methods = methods_of(path);
+    for (size_t i = 0; i < sizeof method_names / sizeof method_names[0]; i++) {
+        if ((methods & 1U << method_names[i].method) != 0) {
+            int added = snprintf(allow + length, sizeof allow - length, "%s%s",
+                                 length == 0 ? "" : ", ", method_names[i].name);
+            length += added > 0 ? (size_t)added : 0;
         }
     }
     static const char format[] =
@@ -207,18 +134,18 @@ static void respond_method_not_allowed(struct http_exchange *exchange, struct vi
     http_respond(exchange, &response);
 }
 
-static const struct route *find_route(const struct http_head *head, struct view *id,
+static const struct route *find_route(const struct http_head *head, struct parameters *parameters,
                                       bool *path_is_known)
 {
     /* HEAD is GET without the body, which the HTTP server leaves out. */
     enum http_method method = head->method == HTTP_HEAD ? HTTP_GET : head->method;
     *path_is_known = false;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        struct view found = {0};
+        struct parameters found = {0};
         if (matches(routes[i].path, head->path, &found)) {
             *path_is_known = true;
             if (routes[i].method == method) {
-                *id = found;
+                *parameters = found;
                 return &routes[i];
             }
         }
@@ -234,17 +161,20 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
     request->route->handle(request);
 }
 
+/* application/json, with no parameter but the one character set that JSON has. */
 static bool is_json(struct view type)
 {
-    const struct view json = VIEW("application/json");
-    if (type.len < json.len || !view_equal_nocase((struct view){type.ptr, json.len}, json)) {
+    if (!view_equal_nocase(syntax_trim(view_cut(&type, ';')), VIEW("application/json"))) {
         return false;
     }
-    type = view_from(type, json.len);
-    while (type.len > 0 && (type.ptr[0] == ' ' || type.ptr[0] == ';')) {
-        type = view_from(type, 1);
+    while (type.len > 0) {
+        struct view parameter = syntax_trim(view_cut(&type, ';'));
+        if (parameter.len > 0 && !view_equal_nocase(parameter, VIEW("charset=utf-8")) &&
+            !view_equal_nocase(parameter, VIEW("charset=\"utf-8\""))) {
+            return false;
+        }
     }
-    return type.len == 0 || view_equal_nocase(type, VIEW("charset=utf-8"));
+    return true;
 }
 
 /* A create without a body asks for the defaults: only a body needs a type. */
@@ -383,24 +313,19 @@ static void authenticate(struct request *request)
     }
 }
 
-static void begin(const struct gateway *gateway, const struct route *route, struct view id,
-                  struct http_exchange *exchange)
+static void begin(const struct gateway *gateway, const struct route *route,
+                  const struct parameters *parameters, struct http_exchange *exchange)
 {
     struct err err = {0};
-    struct request *request = calloc(1, sizeof *request);
+    struct request *request = request_new(gateway, route, exchange, &err);
     if (request == NULL) {
-        err_set(&err, ERR_INTERNAL, "request: out of memory");
         errors_respond(exchange, &err, NULL);
         return;
     }
-    request->gateway = gateway;
-    request->route = route;
-    request->exchange = exchange;
-    if (!id_parse(id, request->id)) {
+    request->item = parameters->item;
+    if (!id_parse(parameters->id, request->id)) {
         request->id[0] = '\0';
     }
-    list_append(&gateway->requests->all, &request->node);
-    http_on_gone(exchange, on_gone, request);
     authenticate(request);
 }
 
@@ -408,12 +333,12 @@ static void begin(const struct gateway *gateway, const struct route *route, stru
 static bool handle_agent(const struct gateway *gateway, struct http_exchange *exchange,
                          const char *listener_id)
 {
-    struct view segment = {0};
+    struct parameters parameters = {0};
     char id[ID_SIZE];
-    if (!matches("/agent/{id}", http_exchange_head(exchange)->path, &segment)) {
+    if (!matches("/agent/{id}", http_exchange_head(exchange)->path, &parameters)) {
         return false;
     }
-    if (!id_parse(segment, id) || (listener_id != NULL && strcmp(listener_id, id) != 0)) {
+    if (!id_parse(parameters.id, id) || (listener_id != NULL && strcmp(listener_id, id) != 0)) {
         struct err err = {0};
         err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
         errors_respond(exchange, &err, NULL);
@@ -427,15 +352,16 @@ void routes_handle(const struct gateway *gateway, struct http_exchange *exchange
                    const char *listener_id)
 {
     const struct http_head *head = http_exchange_head(exchange);
-    struct view id = {0};
+    struct parameters parameters = {0};
     bool path_is_known = false;
     if (handle_agent(gateway, exchange, listener_id)) {
         return;
     }
     /* A sandbox's own socket leads to the agent's address and to nothing else. */
-    const struct route *route = listener_id == NULL ? find_route(head, &id, &path_is_known) : NULL;
+    const struct route *route =
+        listener_id == NULL ? find_route(head, &parameters, &path_is_known) : NULL;
     if (route != NULL) {
-        begin(gateway, route, id, exchange);
+        begin(gateway, route, &parameters, exchange);
     } else if (path_is_known) {
         respond_method_not_allowed(exchange, head->path);
     } else {

@@ -16,13 +16,16 @@ enum route_needs {
 
 struct route {
     enum http_method method;
-    const char *path; /* segments; {id} stands for one */
+    const char *path; /* segments; {id} and {item} stand for one */
     unsigned needs;   /* of enum route_needs */
     size_t body_max;  /* 0: none is read */
     request_handler_fn *handle;
 };
 
-enum { JSON_BODY_MAX = 1024 * 1024 };
+enum {
+    JSON_BODY_MAX = 1024 * 1024,
+    INPUT_BODY_MAX = 2 * JSON_BODY_MAX, /* of what a process takes at once, in base64 */
+};
 
 /* The http_request_fn of the gateway. listener_id is NULL for the public ports, else the id of the
  * sandbox whose socket the request came in by. */
@@ -30,11 +33,27 @@ void routes_handle(const struct gateway *gateway, struct http_exchange *exchange
                    const char *listener_id);
 
 /* One handler a route, in the file of its resource. */
-request_handler_fn health_show;                                /* health.c */
-request_handler_fn keys_create, keys_list, keys_revoke;        /* keys.c */
-request_handler_fn sandbox_create_handle;                      /* create.c */
-request_handler_fn sandbox_list_handle, sandbox_status_handle; /* sandboxes.c */
-request_handler_fn sandbox_destroy_handle;                     /* sandboxes.c */
-request_handler_fn sandbox_exec_handle;                        /* exec.c */
+request_handler_fn health_show;                                 /* health.c */
+request_handler_fn openapi_show;                                /* openapi.c */
+request_handler_fn keys_create, keys_list, keys_revoke;         /* keys.c */
+request_handler_fn sandbox_create_handle;                       /* create.c */
+request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
+request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */
+request_handler_fn sandbox_exec_handle;                         /* exec.c */
+request_handler_fn processes_list_handle;                       /* processes.c */
+request_handler_fn processes_signal_handle;                     /* processes.c */
+request_handler_fn processes_stdin_handle;                      /* processes.c */
+request_handler_fn processes_resize_handle;                     /* processes.c */
+request_handler_fn processes_output_handle;                     /* processes.c */
+request_handler_fn files_put_handle, files_get_handle;          /* files.c */
+request_handler_fn files_post_handle;                           /* files_post.c */
+request_handler_fn file_url_make_handle, file_url_use_handle;   /* file_urls.c */
+request_handler_fn entries_list_handle, entries_change_handle;  /* entries.c */
+request_handler_fn entries_remove_handle;                       /* entries.c */
+request_handler_fn archive_get_handle, archive_put_handle;      /* archive.c */
+request_handler_fn search_handle;                               /* search.c */
+request_handler_fn watch_handle;                                /* watch_events.c */
+request_handler_fn sandbox_expose_handle, sandbox_ports_handle; /* ports.c */
+request_handler_fn sandbox_port_close_handle;                   /* ports.c */
 
 #endif

@@ -1,9 +1,16 @@
 #include "common/base/log.h"
+#include "sandbox-service/agent/chore.h"
+#include "sandbox-service/agent/dial.h"
 #include "sandbox-service/agent/harden.h"
 #include "sandbox-service/agent/link.h"
+#include "sandbox-service/agent/once.h"
 #include "sandbox-service/agent/requests.h"
+#include "sandbox-service/agent/session.h"
 #include "sandbox-service/agent/stream.h"
+#include "sandbox-service/agent/transfer.h"
+#include "sandbox-service/agent/tree.h"
 #include "sandbox-service/agent/trim.h"
+#include "sandbox-service/agent/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +18,15 @@
 struct agent {
     struct settings settings;
     struct processes *processes; /* owned */
+    struct onces *onces;         /* owned */
     struct link *link;           /* owned */
     struct streams *streams;     /* owned */
+    struct sessions *sessions;   /* owned */
+    struct chores *chores;       /* owned */
+    struct dials *dials;         /* owned */
+    struct transfers *transfers; /* owned */
+    struct trees *trees;         /* owned */
+    struct watches *watches;     /* owned */
     struct requests requests;
 };
 
@@ -83,6 +97,22 @@ static bool read_sandbox_id(char *const *entries, char out[ID_SIZE], struct err 
     return err_set(err, ERR_INVALID, AGENT_ENV_SANDBOX_ID " is not set");
 }
 
+/* Files and ports: what works on streams and in slices. */
+static bool open_file_work(struct agent *agent, struct loop *loop, struct err *err)
+{
+    agent->chores = chores_new(loop, err);
+    if (agent->chores == NULL) {
+        return false;
+    }
+    agent->trees = trees_new(agent->chores, err);
+    agent->dials = agent->trees == NULL ? NULL : dials_new(loop, agent->streams, err);
+    agent->transfers =
+        agent->dials == NULL ? NULL : transfers_new(agent->chores, agent->streams, err);
+    agent->watches =
+        agent->transfers == NULL ? NULL : watches_new(agent->chores, agent->streams, err);
+    return agent->watches != NULL;
+}
+
 static bool open_agent(struct agent *agent, struct loop *loop, char *const *entries,
                        struct err *err)
 {
@@ -93,8 +123,13 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
     }
     const struct streams_link streams_link = {send_frame, has_room, agent};
     agent->processes = processes_new(loop, err);
-    agent->streams = agent->processes == NULL ? NULL : streams_new(loop, &streams_link, err);
-    if (agent->streams == NULL) {
+    agent->onces = agent->processes == NULL ? NULL : onces_new(loop, err);
+    agent->streams = agent->onces == NULL ? NULL : streams_new(loop, &streams_link, err);
+    if (agent->streams == NULL || !open_file_work(agent, loop, err)) {
+        return false;
+    }
+    agent->sessions = sessions_new(loop, &agent->settings, agent->processes, agent->streams, err);
+    if (agent->sessions == NULL) {
         return false;
     }
     agent->link = link_new(loop, AGENT_RUN_DIR, sandbox_id, &link_events, agent, err);
@@ -104,7 +139,13 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
     agent->requests = (struct requests){
         .settings = &agent->settings,
         .processes = agent->processes,
+        .onces = agent->onces,
+        .sessions = agent->sessions,
         .streams = agent->streams,
+        .trees = agent->trees,
+        .watches = agent->watches,
+        .dials = agent->dials,
+        .transfers = agent->transfers,
         .send = send_reply,
         .set_token = set_token,
         .arg = agent,
@@ -137,8 +178,15 @@ int main(int argc, char **argv)
         log_error("agent.failed", LOG_ERR(&err));
     }
     streams_free(agent.streams);
+    dials_free(agent.dials);
+    chores_free(agent.chores);
+    transfers_free(agent.transfers);
+    trees_free(agent.trees);
+    watches_free(agent.watches);
     link_free(agent.link);
+    sessions_free(agent.sessions);
     processes_free(agent.processes);
+    onces_free(agent.onces);
     settings_close(&agent.settings);
     loop_free(loop);
     return opened ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,5 +1,7 @@
 #include "sandbox-service/agent/open.h"
 
+#include "sandbox-service/agent/path.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -31,6 +33,12 @@ static const struct {
     {ENODEV, ERR_INVALID, "not_a_file", "this is no regular file"},
     {EINVAL, ERR_INVALID, "not_a_file", "this file can't be used so"},
     {EIO, ERR_INVALID, "not_a_file", "this file can't be used so"},
+    {EEXIST, ERR_CONFLICT, "file_exists", "there is something by this name"},
+    {ENOTEMPTY, ERR_CONFLICT, "directory_not_empty", "the directory is not empty"},
+    {EXDEV, ERR_INVALID, "cross_device", "these are two file systems"},
+    {EBUSY, ERR_CONFLICT, "file_busy", "the system uses this"},
+    {EMFILE, ERR_LIMIT, "busy", "too many files are open"},
+    {ENFILE, ERR_LIMIT, "busy", "too many files are open"},
     {ENAMETOOLONG, ERR_INVALID, "invalid_path", "the path is too long"},
     {ENOSPC, ERR_LIMIT, "no_space", "no space left"},
     {EDQUOT, ERR_LIMIT, "no_space", "no space left"},
@@ -63,9 +71,41 @@ int open_at(int folder, const char *path, int flags, mode_t mode)
     return (int)fd;
 }
 
+/* The same, name by name, for kernels without openat2. */
+static int walk_beneath(int root, const char *path, int flags)
+{
+    char name[PATH_COMPONENT_MAX + 1];
+    AUTO(close_fd) int folder = -1;
+    struct view rest = view_of(path);
+    for (;;) {
+        struct view first = view_cut(&rest, '/');
+        if (view_equal(first, VIEW("..")) || !view_copy(first, name, sizeof name)) {
+            errno = EXDEV;
+            return -1;
+        }
+        int parent = folder >= 0 ? folder : root;
+        int wanted = rest.len == 0 ? flags : O_PATH | O_DIRECTORY;
+        int fd = openat(parent, name, wanted | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || rest.len == 0) {
+            return fd;
+        }
+        close_fd(&folder);
+        folder = fd;
+    }
+}
+
+int open_beneath(int root, const char *path, int flags)
+{
+    int added = (flags & O_PATH) != 0 ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    struct open_how how = {.flags = (unsigned)(flags | added),
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    return fd < 0 && errno == ENOSYS ? walk_beneath(root, path, flags | added) : (int)fd;
+}
+
 /* The kernel lets a process at its own memory, environment and descriptors in /proc whatever
  * rights it has put on; a tenant who names /proc/self to the agent means itself, not the agent. */
-static bool is_our_own(int fd)
+bool open_is_our_own(int fd)
 {
     struct statfs file_system;
     char link[FD_LINK_SIZE];
@@ -94,7 +134,7 @@ static bool check_regular(int fd, const char *path, struct stat *stat_out, struc
     if (!S_ISREG(stat_out->st_mode)) {
         return open_failed(err, ENXIO, path);
     }
-    return !is_our_own(fd) || open_failed(err, EACCES, path);
+    return !open_is_our_own(fd) || open_failed(err, EACCES, path);
 }
 
 int open_regular(const char *path, int flags, struct stat *stat_out, struct err *err)

@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 /* How a shell tells that its command was killed. */
-enum { SHELL_SIGKILL_CODE = 128 + SIGKILL };
+enum { SHELL_SIGKILL_CODE = 128 + SIGKILL, RETRY_MS = 200 };
 
-static void release_memory(struct process *process, struct str *text)
+static void release_text(struct process *process, struct str *text)
 {
     process->all->memory -= text->len;
     str_free(text);
@@ -24,59 +25,85 @@ static void close_output(struct output *output)
     }
     close_fd(&output->fd);
     output->fd = -1;
+    output->paused = false;
+    output->owed = 0;
 }
 
-static void close_stdin(struct process *process)
+static bool any_output(const struct process *process, bool (*test)(const struct output *output))
 {
-    if (process->stdin_event != NULL) {
-        event_free(process->stdin_event);
-        process->stdin_event = NULL;
-    }
-    close_fd(&process->stdin_fd);
-    process->stdin_fd = -1;
-    release_memory(process, &process->stdin_text);
+    return test(&process->outputs[PROCESS_STDOUT]) || test(&process->outputs[PROCESS_STDERR]);
 }
 
-static bool has_open_output(const struct process *process)
+static bool is_open(const struct output *output)
 {
-    return process->outputs[PROCESS_STDOUT].event != NULL ||
-           process->outputs[PROCESS_STDERR].event != NULL;
+    return output->event != NULL;
+}
+
+static bool is_paused(const struct output *output)
+{
+    return output->paused;
+}
+
+static bool is_owed(const struct output *output)
+{
+    return output->owed > 0;
 }
 
 static void unlink_process(struct process *process)
 {
+    struct processes *all = process->all;
     if (list_is_linked(&process->node)) {
         list_remove(&process->node);
-        *(process->draining ? &process->all->drain_count : &process->all->live_count) -= 1;
+        *(process->finished ? &all->kept_count : &all->live_count) -= 1;
     }
+    if (list_is_linked(&process->drain_node)) {
+        list_remove(&process->drain_node);
+        all->drain_count--;
+    }
+}
+
+static void free_memory(void *object)
+{
+    free(object);
 }
 
 void process_free(struct process *process)
 {
     unlink_process(process);
-    close_stdin(process);
+    process_drop_stdin(process);
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
         close_output(&process->outputs[i]);
-        release_memory(process, &process->outputs[i].text);
+        release_text(process, &process->outputs[i].text);
     }
     timer_close(&process->deadline);
     timer_close(&process->quiet);
-    free(process);
+    about_free(&process->about);
+    spool_close(&process->spool);
+    loop_free_later(process->all->loop, &process->corpse, free_memory, process);
+}
+
+/* Nothing holds its output any more, or is to hold it. */
+static void end_drain(struct process *process)
+{
+    close_output(&process->outputs[PROCESS_STDOUT]);
+    close_output(&process->outputs[PROCESS_STDERR]);
+    list_remove(&process->drain_node);
+    process->all->drain_count--;
+    if (!list_is_linked(&process->node)) {
+        process_free(process); /* it was forgotten already */
+    }
 }
 
 /* The result is given; what still holds the pipes may go on writing. */
 static void drain(struct process *process)
 {
     struct processes *all = process->all;
-    unlink_process(process);
     if (all->drain_count == PROCESS_DRAINS_MAX) {
-        process_free(LIST_ENTRY(all->drains.next, struct process, node));
+        end_drain(LIST_ENTRY(all->drains.next, struct process, drain_node));
     }
-    process->draining = true;
-    list_append(&all->drains, &process->node);
+    list_append(&all->drains, &process->drain_node);
     all->drain_count++;
-    timer_disarm(&process->deadline);
-    timer_disarm(&process->quiet);
+    process_resume(process);
 }
 
 static bool was_oom(const struct process *process)
@@ -105,20 +132,21 @@ static void give_result(struct process *process)
     if (done == NULL) {
         return;
     }
-    struct process_result result = {
-        .truncated = process->truncated,
-        .output_open = has_open_output(process),
-        .exit_code = process->end.exit_code,
-        .signal_number = process->end.signal_number,
-        .reason = reason_of(process),
-        .duration_ms = (process->ended_us - process->started_us) / 1000,
-    };
+    struct process_result result = {.truncated = process->truncated, .exit = process->exit};
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
         result.output[i] = str_view(&process->outputs[i].text);
     }
     done(&result, process->arg);
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
-        release_memory(process, &process->outputs[i].text);
+        release_text(process, &process->outputs[i].text);
+    }
+}
+
+static void tell_readers(struct process *process)
+{
+    for (LIST_EACH(node, &process->spool.readers)) {
+        struct process_reader *reader = LIST_ENTRY(node, struct process_reader, spool.node);
+        reader->on_more(reader->arg);
     }
 }
 
@@ -130,35 +158,52 @@ void process_finish(struct process *process)
         timer_disarm(&process->quiet);
         return;
     }
-    give_result(process);
-    if (has_open_output(process)) {
-        if (!process->draining) {
-            drain(process);
-        }
-        return;
+    unlink_process(process);
+    process->finished = true;
+    process->exit = (struct process_exit){
+        .exit_code = process->end.exit_code,
+        .signal_number = process->end.signal_number,
+        .reason = reason_of(process),
+        .duration_ms = (process->ended_us - process->started_us) / 1000,
+        .output_open = any_output(process, is_open),
+    };
+    timer_close(&process->deadline);
+    timer_close(&process->quiet);
+    spool_seal(&process->spool);
+    if (process->exit.output_open) {
+        drain(process);
     }
-    process_free(process);
+    give_result(process);
+    tell_readers(process);
+    process_keep(process);
 }
 
-/* After the end: how long to wait for more output. */
+/* After the end: how long to wait for more output. What a reader is too slow for is not quiet, and
+ * what the process itself wrote is read in any case. */
 static void await_quiet(struct process *process)
 {
     int64_t lingered_ms = (clock_monotonic_us() - process->ended_us) / 1000;
     int64_t left_ms = PROCESS_LINGER_MAX_MS - lingered_ms;
-    if (left_ms <= 0) {
+    bool paused = any_output(process, is_paused);
+    if (left_ms <= 0 && !any_output(process, is_owed)) {
         process_finish(process);
         return;
     }
-    timer_arm(&process->quiet, left_ms < PROCESS_QUIET_MS ? left_ms : PROCESS_QUIET_MS);
+    if (left_ms <= 0 && paused) {
+        timer_disarm(&process->quiet); /* until there is room again */
+        return;
+    }
+    bool wait_all = paused || (left_ms > 0 && left_ms < PROCESS_QUIET_MS);
+    timer_arm(&process->quiet, wait_all ? left_ms : PROCESS_QUIET_MS);
 }
 
 /* Called whenever something about a process has changed. */
 static void advance(struct process *process)
 {
-    if (process->running) {
+    if (process->running || process->finished) {
         return;
     }
-    if (!has_open_output(process) || process->done == NULL) {
+    if (!any_output(process, is_open)) {
         process_finish(process);
         return;
     }
@@ -167,7 +212,17 @@ static void advance(struct process *process)
     }
 }
 
-static void keep(struct output *output, const char *bytes, size_t len)
+static void on_quiet(void *arg)
+{
+    struct process *process = arg;
+    if (any_output(process, is_paused)) {
+        await_quiet(process);
+    } else {
+        process_finish(process);
+    }
+}
+
+static void keep_for_result(struct output *output, const char *bytes, size_t len)
 {
     struct process *process = output->process;
     if (process->done == NULL) {
@@ -184,40 +239,97 @@ static void keep(struct output *output, const char *bytes, size_t len)
     process->truncated = process->truncated || kept < len;
 }
 
-static void on_output(evutil_socket_t fd, short what, void *arg)
+static unsigned kind_of(const struct output *output)
 {
-    (void)what;
-    struct output *output = arg;
-    char *buffer = output->process->all->buffer;
-    ssize_t len = read(fd, buffer, PROCESS_READ_SIZE);
-    if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    if (len > 0) {
-        keep(output, buffer, (size_t)len);
-    } else {
-        close_output(output);
+    return output == &output->process->outputs[PROCESS_STDOUT] ? PROCESS_STDOUT : PROCESS_STDERR;
+}
+
+/* Its pipe fills up then, and the process waits. */
+static void pause_output(struct output *output)
+{
+    output->paused = event_del(output->event) == 0;
+    if (!spool_waits_for_reader(&output->process->spool)) {
+        timer_arm(&output->process->all->retry, RETRY_MS);
     }
     advance(output->process);
 }
 
-static void on_stdin_writable(evutil_socket_t fd, short what, void *arg)
+void process_resume(struct process *process)
+{
+    for (int i = 0; i < PROCESS_OUTPUTS; i++) {
+        struct output *output = &process->outputs[i];
+        size_t room = 0;
+        if (output->paused &&
+            (process->finished || spool_reserve(&process->spool, kind_of(output), &room) != NULL)) {
+            output->paused = event_add(output->event, NULL) != 0;
+        }
+    }
+}
+
+void process_on_retry(void *arg)
+{
+    struct processes *all = arg;
+    for (LIST_EACH(node, &all->live)) {
+        struct process *process = LIST_ENTRY(node, struct process, node);
+        process_resume(process);
+        if (any_output(process, is_paused) && !spool_waits_for_reader(&process->spool)) {
+            timer_arm(&all->retry, RETRY_MS);
+        }
+    }
+}
+
+/* Of a terminal the last descriptor's close reads as an error. */
+static bool is_for_later(int error_number)
+{
+    return error_number == EAGAIN || error_number == EINTR;
+}
+
+static void drop_output(struct output *output)
+{
+    struct process *process = output->process;
+    ssize_t len = read(output->fd, process->all->buffer, PROCESS_READ_SIZE);
+    if (len > 0 || (len < 0 && is_for_later(errno))) {
+        return;
+    }
+    close_output(output);
+    if (!any_output(process, is_open)) {
+        end_drain(process);
+    }
+}
+
+static void take_output(struct output *output, const char *bytes, size_t len)
+{
+    struct process *process = output->process;
+    output->owed -= len < output->owed ? len : output->owed;
+    keep_for_result(output, bytes, len);
+    spool_commit(&process->spool, kind_of(output), len);
+    tell_readers(process);
+}
+
+static void on_output(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
-    struct process *process = arg;
-    struct view text = str_view(&process->stdin_text);
-    if (process->stdin_sent == text.len) {
-        close_stdin(process);
+    struct output *output = arg;
+    size_t room = 0;
+    if (output->process->finished) {
+        drop_output(output);
         return;
     }
-    ssize_t len = write(fd, text.ptr + process->stdin_sent, text.len - process->stdin_sent);
-    if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
+    char *buffer = spool_reserve(&output->process->spool, kind_of(output), &room);
+    if (buffer == NULL) {
+        pause_output(output);
         return;
     }
-    process->stdin_sent = len < 0 ? text.len : process->stdin_sent + (size_t)len;
-    if (process->stdin_sent == text.len) {
-        close_stdin(process);
+    ssize_t len = read(fd, buffer, room);
+    if (len < 0 && is_for_later(errno)) {
+        return;
     }
+    if (len > 0) {
+        take_output(output, buffer, (size_t)len);
+    } else {
+        close_output(output);
+    }
+    advance(output->process);
 }
 
 static void on_deadline(void *arg)
@@ -228,112 +340,44 @@ static void on_deadline(void *arg)
     advance(process);
 }
 
-static void on_quiet(void *arg)
-{
-    process_finish(arg);
-}
-
 void process_end(struct process *process, const struct reap_end *end)
 {
     process->running = false;
     process->end = *end;
     process->ended_us = clock_monotonic_us();
-    close_stdin(process);
+    process_drop_stdin(process);
     if (!process->strict_eof) {
         timer_disarm(&process->deadline);
+    }
+    for (int i = 0; i < PROCESS_OUTPUTS; i++) {
+        int waiting = 0;
+        struct output *output = &process->outputs[i];
+        bool known = is_open(output) && ioctl(output->fd, FIONREAD, &waiting) == 0;
+        output->owed = known && waiting > 0 ? (size_t)waiting : 0;
     }
     advance(process);
 }
 
-static bool open_events(struct process *process, struct pipes *pipes, struct err *err)
+static bool open_output(struct output *output, int fd)
 {
-    struct event_base *base = loop_base(process->all->loop);
-    bool opened = timer_open(&process->deadline, process->all->loop, on_deadline, process, err) &&
-                  timer_open(&process->quiet, process->all->loop, on_quiet, process, err);
+    struct event_base *base = loop_base(output->process->all->loop);
+    output->fd = fd;
+    output->event = event_new(base, fd, EV_READ | EV_PERSIST, on_output, output);
+    return output->event != NULL && event_add(output->event, NULL) == 0;
+}
+
+bool process_open_events(struct process *process, struct pipes *pipes, struct err *err)
+{
+    struct loop *loop = process->all->loop;
+    bool opened = timer_open(&process->deadline, loop, on_deadline, process, err) &&
+                  timer_open(&process->quiet, loop, on_quiet, process, err);
     for (int i = 0; i < PROCESS_OUTPUTS && opened; i++) {
-        struct output *output = &process->outputs[i];
-        output->fd = take_fd(&pipes->ours[1 + i]);
-        output->event = event_new(base, output->fd, EV_READ | EV_PERSIST, on_output, output);
-        opened = output->event != NULL && event_add(output->event, NULL) == 0;
+        if (pipes->ours[1 + i] >= 0) {
+            opened = open_output(&process->outputs[i], take_fd(&pipes->ours[1 + i]));
+        }
     }
     if (opened && pipes->ours[0] >= 0) {
-        process->stdin_fd = take_fd(&pipes->ours[0]);
-        process->stdin_event =
-            event_new(base, process->stdin_fd, EV_WRITE | EV_PERSIST, on_stdin_writable, process);
-        opened = process->stdin_event != NULL && event_add(process->stdin_event, NULL) == 0;
+        return process_open_stdin(process, take_fd(&pipes->ours[0]), err);
     }
     return opened || err_set(err, ERR_INTERNAL, "process: out of memory");
-}
-
-static bool check_bounds(const struct processes *all, const struct process_start *start,
-                         struct err *err)
-{
-    if (all->live_count >= PROCESSES_MAX) {
-        return err_set_reason(err, ERR_LIMIT, "busy", "%d commands run already", PROCESSES_MAX);
-    }
-    if (start->stdin_text.len >= PROCESS_MEMORY_MAX - all->memory) {
-        return err_set_reason(err, ERR_LIMIT, "busy", "too much output waits to be fetched");
-    }
-    return true;
-}
-
-static struct process *new_process(struct processes *all, const struct process_start *start)
-{
-    struct process *process = calloc(1, sizeof *process);
-    if (process == NULL) {
-        return NULL;
-    }
-    process->all = all;
-    process->stdin_fd = -1;
-    process->strict_eof = start->strict_eof;
-    process->output_max = start->output_max;
-    process->stdin_text = STR_INIT(start->stdin_text.len);
-    str_append_view(&process->stdin_text, start->stdin_text);
-    all->memory += process->stdin_text.len;
-    for (int i = 0; i < PROCESS_OUTPUTS; i++) {
-        process->outputs[i] =
-            (struct output){.process = process, .fd = -1, .text = STR_INIT(start->output_max)};
-    }
-    process->oom_kills = oom_kills(&all->oom);
-    process->started_us = clock_monotonic_us();
-    return process;
-}
-
-/* Once the program runs nothing may fail any more, so all that can is done before. */
-static bool start_process(struct process *process, const struct process_start *start,
-                          struct pipes *pipes, struct err *err)
-{
-    struct spawn_spec spec = start->spawn;
-    memcpy(spec.fds, pipes->theirs, sizeof spec.fds);
-    return open_events(process, pipes, err) &&
-           spawn(&process->all->spawner, &spec, &process->pid, err);
-}
-
-bool process_begin(struct processes *processes, const struct process_start *start, pid_t *pid,
-                   struct err *err)
-{
-    AUTO(pipes_close) struct pipes pipes = PIPES_INIT;
-    if (!check_bounds(processes, start, err) ||
-        !pipes_open(&pipes, start->has_stdin ? -1 : processes->null_fd, start->spawn.user, err)) {
-        return false;
-    }
-    struct process *process = new_process(processes, start);
-    if (process == NULL || process->stdin_text.failed) {
-        free(process);
-        return err_set(err, ERR_INTERNAL, "process: out of memory");
-    }
-    if (!start_process(process, start, &pipes, err)) {
-        process_free(process);
-        return false;
-    }
-    *pid = process->pid;
-    process->running = true;
-    process->done = start->done;
-    process->arg = start->arg;
-    if (start->timeout_ms > 0) {
-        timer_arm(&process->deadline, start->timeout_ms);
-    }
-    list_append(&processes->live, &process->node);
-    processes->live_count++;
-    return true;
 }

@@ -40,11 +40,17 @@ struct processes *processes_new(struct loop *loop, struct err *err)
     all->null_fd = -1;
     list_init(&all->live);
     list_init(&all->ready);
+    list_init(&all->kept);
     list_init(&all->drains);
+    spool_pool_init(&all->spools);
     oom_open(&all->oom);
     all->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (all->null_fd < 0) {
         err_set(err, ERR_INTERNAL, "/dev/null: errno %d", errno);
+        goto fail;
+    }
+    if (!timer_open(&all->expiry, loop, process_on_expiry, all, err) ||
+        !timer_open(&all->retry, loop, process_on_retry, all, err)) {
         goto fail;
     }
     if (!spawner_open(&all->spawner, err) || !reaper_open(&all->reaper, loop, on_end, all, err)) {
@@ -60,7 +66,6 @@ static void free_all(struct list *list)
 {
     while (!list_is_empty(list)) {
         struct process *process = LIST_ENTRY(list->next, struct process, node);
-        list_remove(&process->node);
         if (process->running) {
             (void)kill(-process->pid, SIGKILL);
         }
@@ -75,7 +80,12 @@ void processes_free(struct processes *processes)
     }
     free_all(&processes->live);
     free_all(&processes->ready);
-    free_all(&processes->drains);
+    free_all(&processes->kept);
+    while (!list_is_empty(&processes->drains)) {
+        process_free(LIST_ENTRY(processes->drains.next, struct process, drain_node));
+    }
+    timer_close(&processes->expiry);
+    timer_close(&processes->retry);
     reaper_close(&processes->reaper);
     spawner_close(&processes->spawner);
     oom_close(&processes->oom);

@@ -1,5 +1,5 @@
 /* sandbox-service/agent/process_table.h: one command and the table of all, seen from inside.
- * Internal to process and process_table. */
+ * Internal to process, process_begin, process_input, process_keep and process_table. */
 #ifndef SANDBOX_AGENT_PROCESS_TABLE_H
 #define SANDBOX_AGENT_PROCESS_TABLE_H
 
@@ -20,9 +20,15 @@ struct processes {
     size_t live_count; /* of both */
     bool held;
     struct list ready;  /* of the same: finished, held back */
-    struct list drains; /* of the same: the oldest first */
+    struct list kept;   /* of the same: finished, the oldest first */
+    struct list drains; /* struct process.drain_node: the oldest first */
+    uint64_t last_serial;
+    size_t kept_count;
     size_t drain_count;
     size_t memory; /* bytes, under PROCESS_MEMORY_MAX */
+    struct spool_pool spools;
+    struct timer expiry; /* of the oldest that is kept */
+    struct timer retry;  /* for outputs that wait for memory */
     char buffer[PROCESS_READ_SIZE];
 };
 
@@ -30,39 +36,71 @@ struct output {
     struct process *process;
     struct event *event; /* owned; NULL: closed */
     int fd;
-    struct str text;
+    bool paused;     /* the event is not added: the spool is full */
+    size_t owed;     /* bytes that were in the pipe when the process ended, not read yet */
+    struct str text; /* for the result */
 };
 
 struct process {
     struct list node;
+    struct list drain_node; /* in all->drains while what it left behind holds its output open */
+    struct loop_corpse corpse;
     struct processes *all;
     pid_t pid;
-    bool running; /* until it is waited for */
-    bool draining;
+    uint64_t serial;
+    bool running;  /* until it is waited for */
+    bool finished; /* exit is known */
     bool timed_out;
     bool truncated;
     bool strict_eof;
+    bool terminal;
     struct reap_end end;
+    struct process_exit exit;
     int64_t started_us;
+    int64_t started_wall_ms;
     int64_t ended_us;
     int64_t oom_kills; /* at the start */
     size_t output_max;
+    struct about about;
+    struct spool spool;
     struct output outputs[PROCESS_OUTPUTS];
-    struct event *stdin_event; /* owned; NULL: closed */
+    struct event *stdin_event; /* owned; NULL: closed. Added while input waits */
     int stdin_fd;
-    struct str stdin_text;
-    size_t stdin_sent;
+    struct list input; /* struct input_piece.node */
+    size_t input_len;  /* bytes in it */
+    bool stdin_ends;   /* behind what waits */
     struct timer deadline;
     struct timer quiet;
     process_done_fn *done; /* NULL: nobody waits, or the result is given */
     void *arg;
 };
 
+struct pipes;
+/* Takes its ends of the pipes over and watches them. */
+bool process_open_events(struct process *process, struct pipes *pipes, struct err *err) MUST_CHECK;
+
 /* It was waited for. */
 void process_end(struct process *process, const struct reap_end *end);
-/* The one way out, for the result and for the process: gives the result, unless it is held back,
- * and frees the process as soon as its output is closed. */
+/* All is read that will be: gives the result, unless it is held back, and keeps the process. */
 void process_finish(struct process *process);
+/* Takes it apart; the memory goes when the stack has been left. */
 void process_free(struct process *process);
+/* Reads again what was paused, as far as there is room. */
+void process_resume(struct process *process);
+
+/* For what was paused for want of memory. */
+void process_on_retry(void *arg);
+
+/* Puts it with those that are finished. */
+void process_keep(struct process *process);
+/* A reader of a finished one has gone: bounds may apply that waited for it. */
+void process_keep_within_bounds(struct processes *all);
+void process_on_expiry(void *arg);
+
+/* Takes the descriptor over. */
+bool process_open_stdin(struct process *process, int fd, struct err *err) MUST_CHECK;
+/* Keeps them, whatever the bound of what waits. */
+bool process_queue_input(struct process *process, struct view bytes, struct err *err) MUST_CHECK;
+void process_drop_stdin(struct process *process);
 
 #endif

@@ -1,257 +1,193 @@
+#include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/utf8.h"
+#include "sandbox-service/agent/attach.h"
+#include "sandbox-service/agent/exec_answer.h"
+#include "sandbox-service/agent/exec_prepare.h"
 #include "sandbox-service/agent/requests.h"
+#include "sandbox-service/agent/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { SIGNAL_NAME_SIZE = 16 };
+enum { BACKGROUND_TEXT_MAX = 1024 };
 
-/* From the start of a command to its answer. */
-struct exec {
-    struct reply reply;
-    bool base64;
+/* One exec, from its message to the start of the command. */
+struct call {
+    const struct requests *requests;
+    const struct reply *reply;
+    const struct agent_exec *request;
+    struct once *once; /* borrowed; NULL: repeats are not known */
 };
 
-/* What one start needs besides the request itself; all owned. */
-struct preparation {
-    struct user user;
-    struct environment env;
-    char cwd[PATH_SIZE];
-    char **argv;
-};
-
-static void free_preparation(struct preparation *preparation)
+static struct process *start(const struct call *call, process_done_fn *done, void *arg,
+                             struct err *err)
 {
-    environment_free(&preparation->env);
-    for (char **item = preparation->argv; item != NULL && *item != NULL; item++) {
-        free(*item);
+    struct preparation preparation = {.argv = NULL};
+    struct process *process = NULL;
+    const struct settings *settings = call->requests->settings;
+    if (preparation_make(&preparation, settings, call->request, err)) {
+        struct process_start start = preparation_start(&preparation, settings, call->request);
+        start.done = done;
+        start.arg = arg;
+        process = process_begin(call->requests->processes, &start, err);
     }
-    free(preparation->argv);
+    preparation_free(&preparation);
+    if (process != NULL && call->once != NULL) {
+        once_set_process(call->once, process);
+    }
+    return process;
 }
 
-static bool make_argv(struct preparation *out, const struct agent_exec *exec, struct err *err)
+/* Of a command whose output went elsewhere. */
+static void on_end(const struct process_result *result, void *arg)
 {
-    size_t count = exec->args.count + 1;
-    out->argv = calloc(count + 1, sizeof *out->argv);
-    for (size_t i = 0; out->argv != NULL && i < count; i++) {
-        struct view arg = i == 0 ? exec->cmd : exec->args.items[i - 1];
-        out->argv[i] = strndup(arg.len == 0 ? "" : arg.ptr, arg.len);
-        if (out->argv[i] == NULL) {
-            return err_set(err, ERR_INTERNAL, "exec: out of memory");
-        }
-    }
-    return out->argv != NULL || err_set(err, ERR_INTERNAL, "exec: out of memory");
+    (void)result;
+    exec_answer_end_once(arg);
 }
 
-static bool prepare(const struct settings *settings, const struct agent_exec *exec,
-                    struct preparation *out, struct err *err)
+static bool start_in_background(const struct call *call, struct err *err)
 {
-    const char *work_dir = settings_work_dir(settings);
-    struct view cwd = exec->cwd.len == 0 ? view_of(work_dir) : exec->cwd;
-    return env_size_check(&exec->env, err) &&
-           settings_user(settings, exec->user, &out->user, err) &&
-           path_resolve(cwd, work_dir, out->user.home, out->cwd, err) &&
-           settings_environment(settings, &out->user, &exec->env, &out->env, err) &&
-           make_argv(out, exec, err);
-}
-
-static void write_signal(struct json_writer *writer, int number)
-{
-    char name[SIGNAL_NAME_SIZE];
-    const char *abbreviation = number == 0 ? NULL : sigabbrev_np(number);
-    if (number == 0) {
-        json_null(writer, "signal");
-        return;
+    struct process *process = start(call, call->once == NULL ? NULL : on_end, call->once, err);
+    if (process == NULL) {
+        return false;
     }
-    if (abbreviation == NULL) {
-        (void)snprintf(name, sizeof name, "SIG%d", number);
-    } else {
-        (void)snprintf(name, sizeof name, "SIG%s", abbreviation);
+    AUTO(str_free) struct str members = STR_INIT(BACKGROUND_TEXT_MAX);
+    struct view tag = process_about(process)->tag;
+    struct json_writer writer = json_writer_on(&members);
+    json_int(&writer, "pid", process_pid(process));
+    if (tag.len > 0) {
+        json_string(&writer, "tag", tag);
     }
-    json_string(writer, "signal", view_of(name));
-}
-
-static void write_output(struct json_writer *writer, const char *name, struct view output,
-                         bool base64)
-{
-    if (base64) {
-        json_base64(writer, name, output);
-    } else {
-        json_string(writer, name, output);
-    }
-}
-
-static bool send_result(const struct exec *exec, const struct process_result *result)
-{
-    struct str out;
-    struct json_writer writer = reply_begin(&exec->reply, &out, "execResponse");
-    write_output(&writer, "stdout", result->output[PROCESS_STDOUT], exec->base64);
-    write_output(&writer, "stderr", result->output[PROCESS_STDERR], exec->base64);
-    if (exec->base64) {
-        json_string(&writer, "outputEncoding", VIEW("base64"));
-    }
-    if (result->exit_code < 0) {
-        json_null(&writer, "exitCode");
-    } else {
-        json_int(&writer, "exitCode", result->exit_code);
-    }
-    write_signal(&writer, result->signal_number);
-    json_string(&writer, "reason", view_of(result->reason));
-    json_int(&writer, "durationMs", result->duration_ms);
-    json_bool(&writer, "truncated", result->truncated);
-    if (result->output_open) {
-        json_bool(&writer, "outputOpen", true);
-    }
-    return reply_end_if_fits(&exec->reply, &writer);
-}
-
-/* A character that was cut in two is left out whole. */
-static struct view without_cut_end(struct view text)
-{
-    for (size_t back = 1; back <= 3 && back <= text.len; back++) {
-        bool is_cut = false;
-        struct view tail = view_from(text, text.len - back);
-        if (utf8_prefix(tail, &is_cut) == 0 && is_cut) {
-            text.len -= back;
-            break;
-        }
-    }
-    return text;
-}
-
-/* Escapes may make an answer too long for one message: then the longer output loses half. */
-static void shorten(struct process_result *result, bool base64)
-{
-    struct view *first = &result->output[PROCESS_STDOUT];
-    struct view *second = &result->output[PROCESS_STDERR];
-    struct view *longer = first->len >= second->len ? first : second;
-    longer->len /= 2;
-    result->truncated = true;
-    *longer = base64 ? *longer : without_cut_end(*longer);
-}
-
-static void on_done(const struct process_result *result, void *arg)
-{
-    struct exec *exec = arg;
-    struct process_result fitting = *result;
-    for (int i = 0; i < PROCESS_OUTPUTS && result->truncated && !exec->base64; i++) {
-        fitting.output[i] = without_cut_end(fitting.output[i]);
-    }
-    while (!send_result(exec, &fitting)) {
-        if (fitting.output[PROCESS_STDOUT].len + fitting.output[PROCESS_STDERR].len == 0) {
-            log_error("exec.reply_lost"); /* no memory for even that */
-            break;
-        }
-        shorten(&fitting, exec->base64);
-    }
-    free(exec);
-}
-
-static void send_background(const struct reply *reply, pid_t pid)
-{
-    struct str out;
-    struct json_writer writer = reply_begin(reply, &out, "execResponse");
-    json_int(&writer, "pid", pid);
     json_bool(&writer, "background", true);
     json_null(&writer, "exitCode");
     json_string(&writer, "stdout", VIEW(""));
     json_string(&writer, "stderr", VIEW(""));
-    reply_end(reply, &writer);
-}
-
-/* In the background nothing ends a command unless that was asked for. */
-static int64_t timeout_of(const struct agent_exec *request)
-{
-    int64_t fallback = request->background ? 0 : EXEC_TIMEOUT_MS_DEFAULT;
-    return request->has_timeout ? request->timeout_ms : fallback;
-}
-
-static bool start(const struct requests *requests, const struct agent_exec *request,
-                  const struct preparation *preparation, struct exec *exec, pid_t *pid,
-                  struct err *err)
-{
-    const struct process_start start = {
-        .spawn = {.argv = preparation->argv,
-                  .envp = preparation->env.items,
-                  .cwd = preparation->cwd,
-                  .cwd_optional = request->cwd.len == 0,
-                  .user = &preparation->user,
-                  .locked = requests->settings->locked},
-        .stdin_text = request->stdin_text,
-        .has_stdin = request->has_stdin,
-        .timeout_ms = timeout_of(request),
-        .output_max = (size_t)request->max_output_bytes,
-        .strict_eof = request->strict_eof,
-        .done = exec == NULL ? NULL : on_done,
-        .arg = exec,
-    };
-    return process_begin(requests->processes, &start, pid, err);
-}
-
-static struct exec *new_exec(const struct reply *reply, const struct agent_exec *request,
-                             struct err *err)
-{
-    struct exec *exec = calloc(1, sizeof *exec);
-    if (exec == NULL) {
-        err_set(err, ERR_INTERNAL, "exec: out of memory");
-        return NULL;
+    if (call->once != NULL) {
+        once_keep_answer(call->once, str_view(&members));
     }
-    exec->reply = *reply;
-    exec->base64 = view_equal(request->output_encoding, VIEW("base64"));
-    return exec;
-}
-
-static bool start_in_background(const struct requests *requests, const struct reply *reply,
-                                const struct agent_exec *request,
-                                const struct preparation *preparation, struct err *err)
-{
-    pid_t pid = 0;
-    if (!start(requests, request, preparation, NULL, &pid, err)) {
-        return false;
-    }
-    send_background(reply, pid);
+    exec_answer_repeat(call->reply, str_view(&members));
     return true;
 }
 
-static bool start_and_wait(const struct requests *requests, const struct reply *reply,
-                           const struct agent_exec *request, const struct preparation *preparation,
-                           struct err *err)
+static bool start_and_wait(const struct call *call, struct err *err)
 {
-    pid_t pid = 0;
-    struct exec *exec = new_exec(reply, request, err);
-    if (exec == NULL || !start(requests, request, preparation, exec, &pid, err)) {
-        free(exec);
+    struct exec_answer *answer = exec_answer_new(call->reply, call->request, call->once, err);
+    if (answer == NULL || start(call, exec_answer_give, answer, err) == NULL) {
+        free(answer);
         return false;
     }
     return true;
 }
 
-/* What is left to do when the request is well-formed. */
-static bool run(const struct requests *requests, const struct reply *reply,
-                const struct agent_exec *request, struct err *err)
+/* Joins the stream to it from its first byte on. */
+static void join(const struct call *call, struct attachment *attachment, struct process *process)
 {
-    struct preparation preparation = {.argv = NULL};
-    bool succeeded =
-        prepare(requests->settings, request, &preparation, err) &&
-        (request->background ? start_in_background(requests, reply, request, &preparation, err)
-                             : start_and_wait(requests, reply, request, &preparation, err));
-    free_preparation(&preparation);
-    return succeeded;
+    static const struct attach_from beginning[PROCESS_OUTPUTS] = {{.asked = true}, {.asked = true}};
+    struct str out;
+    char started[CLOCK_ISO_SIZE];
+    attach_join(attachment, process, beginning);
+    struct json_writer writer = reply_begin(call->reply, &out, "execResponse");
+    clock_format_iso(process_started_wall_ms(process), started);
+    attach_write(attachment, &writer);
+    json_string(&writer, "startedAt", view_of(started));
+    reply_end(call->reply, &writer);
+    attach_go(attachment);
+}
+
+static bool start_and_attach(const struct call *call, struct err *err)
+{
+    struct attachment *attachment =
+        attach_open(call->requests->streams, call->reply, (uint32_t)call->request->stream_id, err);
+    if (attachment == NULL) {
+        return false;
+    }
+    struct process *process = start(call, call->once == NULL ? NULL : on_end, call->once, err);
+    if (process == NULL) {
+        attach_cancel(attachment);
+        return false;
+    }
+    join(call, attachment, process);
+    return true;
+}
+
+static bool start_as_asked(const struct call *call, struct err *err)
+{
+    if (call->request->session.len > 0) {
+        return session_run(call->requests->sessions, call->reply, call->request, call->once, err);
+    }
+    if (call->request->stream) {
+        return start_and_attach(call, err);
+    }
+    return call->request->background ? start_in_background(call, err) : start_and_wait(call, err);
+}
+
+/* What was begun before is not begun again. */
+static bool repeat(const struct call *call, struct err *err)
+{
+    struct view members = once_answer(call->once);
+    struct process *process = once_process(call->once, call->requests->processes);
+    if (call->request->stream && process != NULL) {
+        struct attachment *attachment = attach_open(call->requests->streams, call->reply,
+                                                    (uint32_t)call->request->stream_id, err);
+        if (attachment == NULL) {
+            return false;
+        }
+        join(call, attachment, process);
+    } else if (members.len > 0) {
+        exec_answer_repeat(call->reply, members);
+    } else if (once_is_running(call->once)) {
+        return once_wait(call->once, call->reply, err);
+    } else {
+        exec_answer_refuse_repeat(call->reply);
+    }
+    return true;
+}
+
+static bool run_once(struct call *call, struct err *err)
+{
+    struct onces *onces = call->requests->onces;
+    call->once = once_find(onces, call->request->once);
+    if (call->once != NULL) {
+        return repeat(call, err);
+    }
+    call->once = once_begin(onces, call->request->once, err);
+    if (call->once == NULL) {
+        return false;
+    }
+    if (!start_as_asked(call, err)) {
+        once_cancel(call->once);
+        return false;
+    }
+    return true;
+}
+
+/* What the fields by themselves do not show. */
+static bool check(const struct agent_exec *request, struct err *err)
+{
+    if (request->stream && !request->has_stream_id) {
+        return err_set_reason(err, ERR_INVALID, "invalid_request",
+                              "streamId: is required with stream");
+    }
+    return request->session.len > 0 || request->cmd.len <= PATH_BYTES_MAX ||
+           err_set_reason(err, ERR_INVALID, "invalid_request", "cmd: must be at most %d bytes long",
+                          PATH_BYTES_MAX);
+}
+
+static bool run(struct call *call, struct err *err)
+{
+    if (!check(call->request, err)) {
+        return false;
+    }
+    return call->request->once.len > 0 ? run_once(call, err) : start_as_asked(call, err);
 }
 
 void exec_warm_up(const struct requests *requests)
 {
     const struct agent_exec nothing = {.cmd = VIEW(AGENT_DIR "/nothing"), .max_output_bytes = 1};
-    struct preparation preparation = {.argv = NULL};
+    const struct call call = {.requests = requests, .request = &nothing};
     struct err err;
-    pid_t pid = 0;
-    if (prepare(requests->settings, &nothing, &preparation, &err) &&
-        start(requests, &nothing, &preparation, NULL, &pid, &err)) {
-        log_warn("exec.warm_up_ran", LOG_INT("pid", pid));
+    if (start(&call, NULL, NULL, &err) != NULL) {
+        log_warn("exec.warm_up_ran");
     }
-    free_preparation(&preparation);
 }
 
 void request_exec(const struct requests *requests, const struct reply *reply, struct view text)
@@ -260,7 +196,47 @@ void request_exec(const struct requests *requests, const struct reply *reply, st
     struct err err;
     AUTO(json_doc_release)
     struct json_doc *doc = request_parse(reply, text, &agent_exec_schema, &request);
-    if (doc != NULL && !run(requests, reply, &request, &err)) {
+    struct call call = {.requests = requests, .reply = reply, .request = &request};
+    if (doc != NULL && !run(&call, &err)) {
         reply_error(reply, &err);
     }
+}
+
+void request_lookup(const struct requests *requests, const struct reply *reply, struct view text)
+{
+    struct agent_lookup request;
+    AUTO(json_doc_release)
+    struct json_doc *doc = request_parse(reply, text, &agent_lookup_schema, &request);
+    if (doc == NULL) {
+        return;
+    }
+    struct str out;
+    struct json_writer writer = reply_begin(reply, &out, "lookupResponse");
+    const struct once *once = once_find(requests->onces, request.once);
+    const char *known = once != NULL && once_is_running(once) ? "running" : "finished";
+    json_string(&writer, "state", view_of(once == NULL ? "unknown" : known));
+    if (once != NULL && once_pid(once) != 0) {
+        json_int(&writer, "pid", once_pid(once));
+    }
+    reply_end(reply, &writer);
+}
+
+void request_close_session(const struct requests *requests, const struct reply *reply,
+                           struct view text)
+{
+    struct agent_close_session request;
+    struct err err;
+    AUTO(json_doc_release)
+    struct json_doc *doc = request_parse(reply, text, &agent_close_session_schema, &request);
+    if (doc == NULL) {
+        return;
+    }
+    if (!session_close(requests->sessions, request.session, &err)) {
+        reply_error(reply, &err);
+        return;
+    }
+    struct str out;
+    struct json_writer writer = reply_begin(reply, &out, "closeSessionResponse");
+    json_string(&writer, "session", request.session);
+    reply_end(reply, &writer);
 }

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-static bool locate(const struct requests *requests, struct view asked_user, struct view asked_path,
-                   struct user *user, char path[PATH_SIZE], struct err *err)
+bool request_locate(const struct requests *requests, struct view asked_user, struct view asked_path,
+                    struct user *user, char path[PATH_SIZE], struct err *err)
 {
     return settings_user(requests->settings, asked_user, user, err) &&
            path_resolve(asked_path, settings_work_dir(requests->settings), user->home, path, err);
@@ -39,7 +39,7 @@ static bool write_file(const struct requests *requests, const struct agent_write
     char path[PATH_SIZE];
     struct view content;
     AUTO(free_string) char *decoded = NULL;
-    return locate(requests, request->user, request->path, &user, path, err) &&
+    return request_locate(requests, request->user, request->path, &user, path, err) &&
            content_of(request, &content, &decoded, err) && files_write(path, &user, content, err);
 }
 
@@ -90,7 +90,7 @@ void request_read(const struct requests *requests, const struct reply *reply, st
     if (doc == NULL) {
         return;
     }
-    if (!locate(requests, request.user, request.path, &user, path, &err) ||
+    if (!request_locate(requests, request.user, request.path, &user, path, &err) ||
         !files_read(path, &user, &content, &err)) {
         reply_error(reply, &err);
         return;

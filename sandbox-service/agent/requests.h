@@ -6,7 +6,13 @@
 #include "sandbox-service/agent/reply.h"
 #include "sandbox-service/agent/settings.h"
 
+struct dials;
+struct onces;
+struct sessions;
 struct streams;
+struct transfers;
+struct trees;
+struct watches;
 
 typedef bool request_token_fn(void *arg, struct view token);
 
@@ -14,7 +20,13 @@ typedef bool request_token_fn(void *arg, struct view token);
 struct requests {
     struct settings *settings;   /* borrowed */
     struct processes *processes; /* borrowed; NULL: there will be no exec */
+    struct onces *onces;         /* borrowed */
+    struct sessions *sessions;   /* borrowed */
     struct streams *streams;     /* borrowed */
+    struct trees *trees;         /* borrowed */
+    struct watches *watches;     /* borrowed */
+    struct dials *dials;         /* borrowed */
+    struct transfers *transfers; /* borrowed */
     reply_send_fn *send;         /* where answers go */
     request_token_fn *set_token; /* takes configure's token; false: it is none */
     void *arg;                   /* of these two */
@@ -28,6 +40,15 @@ void requests_handle(const struct requests *requests, uint64_t epoch, struct vie
 typedef void request_fn(const struct requests *requests, const struct reply *reply,
                         struct view text);
 request_fn request_exec, request_write, request_read;
+request_fn request_attach, request_input, request_close_stdin, request_resize, request_signal,
+    request_ps, request_lookup, request_close_session;
+request_fn request_list, request_stat, request_mkdir, request_rename, request_copy, request_remove;
+request_fn request_watch, request_unwatch;
+request_fn request_upload, request_download, request_dial;
+
+/* The acting user and the absolute path that a request about a file means. */
+bool request_locate(const struct requests *requests, struct view asked_user, struct view asked_path,
+                    struct user *user, char path[PATH_SIZE], struct err *err) MUST_CHECK;
 
 /* Walks the way of a command once, with one that is not there: the first real one is then as quick
  * as the rest. */

@@ -33,8 +33,9 @@ struct spawn_spec {
     const char *cwd;
     bool cwd_optional; /* "/" when cwd can't be entered */
     const struct user *user;
-    bool locked; /* no capabilities whatever the user, no_new_privs */
-    int fds[3];  /* become 0, 1 and 2; each above 2 */
+    bool locked;   /* no capabilities whatever the user, no_new_privs */
+    int fds[3];    /* become 0, 1 and 2; each above 2 */
+    bool terminal; /* they are one, and it becomes the session's */
 };
 
 /* Starts it as leader of a session and a process group of its own; returns when the program runs.

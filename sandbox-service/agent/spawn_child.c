@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,6 +44,12 @@ static IN_CHILD bool set_stdio(struct spawn_child *child)
     return syscall(SYS_close_range, (unsigned long)FIRST_CLOSED_FD, (unsigned long)UINT_MAX,
                    CLOSE_RANGE_CLOEXEC) == 0 ||
            errno == ENOSYS;
+}
+
+/* Job control needs a terminal that controls the session. */
+static IN_CHILD bool take_terminal(struct spawn_child *child)
+{
+    return !child->spec->terminal || syscall(SYS_ioctl, 0L, (unsigned long)TIOCSCTTY, 0L) == 0;
 }
 
 static IN_CHILD bool set_limits(struct spawn_child *child)
@@ -136,6 +143,7 @@ static IN_CHILD bool run(struct spawn_child *child)
 static bool (*const stages[])(struct spawn_child *child) = {
     [SPAWN_SESSION] = start_session,
     [SPAWN_STDIO] = set_stdio,
+    [SPAWN_TERMINAL] = take_terminal,
     [SPAWN_LIMITS] = set_limits,
     [SPAWN_SIGNALS] = reset_signals,
     [SPAWN_BOUNDING] = drop_bounding,

@@ -10,6 +10,7 @@ enum spawn_stage {
     SPAWN_CLONE,
     SPAWN_SESSION,
     SPAWN_STDIO,
+    SPAWN_TERMINAL,
     SPAWN_LIMITS,
     SPAWN_SIGNALS,
     SPAWN_BOUNDING,

@@ -1,6 +1,7 @@
 #include "sandbox-service/sandbox/destroy.h"
 
 #include "common/base/log.h"
+#include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/removal.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -18,6 +19,7 @@ struct expiry {
 void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
 {
     sandboxes_publish(sandboxes, sandbox_id);
+    ports_forget(sandboxes->ports, sandbox_id);
     sandbox_create_abort(sandboxes, sandbox_id);
     sandbox_remove(sandboxes, sandbox_id);
 }

@@ -11,6 +11,7 @@
 struct docker;
 struct images;
 struct network;
+struct ports;
 struct presence;
 struct redis;
 struct starts;
@@ -33,6 +34,7 @@ struct sandboxes {
     struct starts *starts;
     struct network *network;
     struct presence *presence;
+    struct ports *ports;
     const char *seccomp; /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
     int64_t open_files_max; /* that the engine can give; its limit is taken to be ours */

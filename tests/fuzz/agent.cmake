@@ -1,3 +1,5 @@
 insien_fuzz_target(agent_requests SOURCES agent_requests.c LIBS insien_agent)
+insien_fuzz_target(agent_session_mark SOURCES agent_session_mark.c LIBS insien_agent)
 insien_fuzz_target(agent_user SOURCES agent_user.c LIBS insien_agent)
 insien_fuzz_target(agent_upgrade SOURCES agent_upgrade.c LIBS insien_agent)
+insien_fuzz_target(archive SOURCES archive.c LIBS insien_tools)

@@ -1,6 +1,7 @@
 /* Raw bytes into a connection, once whole and once in pieces: both ways the handler must see the
  * same requests with the same bodies. One way may see fewer: a body that nobody reads ends the
- * connection unless it has arrived with its head. The first byte chooses how the pieces are cut. */
+ * connection unless it has arrived with its head. The first byte chooses how the pieces are cut,
+ * and whether the second handler takes its bodies and sends its answers as streams, with pauses. */
 #include "common/base/log.h"
 #include "gateway/http/server.h"
 
@@ -17,11 +18,21 @@ enum {
     REQUESTS_MAX = 4096,
 };
 
+/* Of the first byte. */
+enum {
+    STREAMS_BODY = 1U,
+    PAUSES = 2U,
+    STREAMS_ANSWER = 4U,
+};
+
 struct target {
     struct loop *loop;
     struct http_server *server;
     int listening_fd;
-    struct record *record; /* of the connection that runs */
+    struct record *record;          /* of the connection that runs */
+    unsigned ways;                  /* of its handler */
+    struct http_exchange *exchange; /* under way, if its handler streams; one at a time */
+    struct str body;
 };
 /* A hash of all that the handler saw up to each request. */
 struct record {
@@ -37,6 +48,23 @@ static uint64_t hash(uint64_t seen, struct view bytes)
         seen = (seen ^ (uint8_t)bytes.ptr[i]) * prime;
     }
     return (seen ^ bytes.len) * prime;
+}
+
+static void respond(struct http_exchange *exchange, struct view body)
+{
+    const struct http_response response = {.status = 200, .body = body};
+    if ((target.ways & STREAMS_ANSWER) == 0) {
+        http_respond(exchange, &response);
+        return;
+    }
+    http_respond_begin(exchange, &response,
+                       body.len % 2 == 0 ? (int64_t)body.len : HTTP_LENGTH_UNKNOWN, NULL, NULL);
+    for (size_t at = 0; at < body.len; at += 100) {
+        struct view rest = view_from(body, at);
+        rest.len = rest.len < 100 ? rest.len : 100;
+        (void)http_send_piece(exchange, rest);
+    }
+    http_respond_end(exchange);
 }
 
 static void on_body(struct http_exchange *exchange, struct view body, void *arg)
@@ -57,13 +85,46 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
     }
     assert(record->count < REQUESTS_MAX);
     record->seen[record->count++] = hash(seen, body);
-    const struct http_response response = {.status = 200, .body = body};
-    http_respond(exchange, &response);
+    respond(exchange, body);
+}
+
+static void on_piece(struct http_exchange *exchange, struct view bytes, void *arg)
+{
+    (void)arg;
+    assert(exchange == target.exchange && bytes.len > 0);
+    str_append_view(&target.body, bytes);
+    assert(!target.body.failed);
+    if ((target.ways & PAUSES) != 0) {
+        http_body_pause(exchange);
+    }
+}
+
+static void on_end(struct http_exchange *exchange, void *arg)
+{
+    assert(exchange == target.exchange);
+    target.exchange = NULL;
+    on_body(exchange, str_view(&target.body), arg);
+}
+
+static void on_gone(void *arg)
+{
+    (void)arg;
+    assert(target.exchange != NULL);
+    target.exchange = NULL;
 }
 
 static void on_request(struct http_exchange *exchange, void *arg)
 {
-    http_read_body(exchange, BODY_MAX, on_body, arg);
+    static const struct http_body_events events = {on_piece, on_end};
+    if ((target.ways & STREAMS_BODY) == 0) {
+        http_read_body(exchange, BODY_MAX, on_body, arg);
+        return;
+    }
+    assert(target.exchange == NULL);
+    target.exchange = exchange;
+    str_clear(&target.body);
+    http_on_gone(exchange, on_gone, NULL);
+    http_stream_body(exchange, BODY_MAX, &events, arg);
 }
 
 static void open_target(void)
@@ -71,6 +132,7 @@ static void open_target(void)
     const struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct err err = {0};
     log_open("fuzz", LOG_ERROR);
+    target.body = STR_INIT(BODY_MAX);
     target.loop = loop_new(&err);
     target.server = http_server_new(target.loop, &http_default_limits, on_request, &err);
     target.listening_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -98,6 +160,9 @@ static bool turn(int fd)
 {
     char answer[16 * 1024];
     ssize_t len;
+    if (target.exchange != NULL) {
+        http_body_resume(target.exchange);
+    }
     (void)event_base_loop(loop_base(target.loop), EVLOOP_NONBLOCK);
     while ((len = recv(fd, answer, sizeof answer, 0)) > 0) {
     }
@@ -129,6 +194,7 @@ static void feed(struct record *record, struct view bytes, bool in_pieces, unsig
     int fd = connect_target();
     record->count = 0;
     target.record = record;
+    target.ways = in_pieces ? seed : 0;
     if (in_pieces) {
         send_pieces(fd, bytes, seed);
     } else {
@@ -141,6 +207,7 @@ static void feed(struct record *record, struct view bytes, bool in_pieces, unsig
         assert(turns < TURNS_MAX);
     }
     (void)close(fd);
+    assert(target.exchange == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

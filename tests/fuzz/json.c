@@ -117,6 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(json_scan_items(text, on_item, &text, &err) == valid);
     if (json_scan_envelope(text, &envelope, &err)) {
         assert(valid && envelope.id.len <= 64);
+        assert(envelope.stream_id <= INT32_MAX);
+        assert(envelope.stream_id == 0 || envelope.stream_member.len > 0);
     }
     check_string(text);
     struct json_doc *doc = json_read(text, &lenient, &sample, &violations, &err);

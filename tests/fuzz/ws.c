@@ -11,6 +11,7 @@ enum {
     CHOICE_CLOSE = 2,
     CHOICE_FREE = 4,
     CHOICE_ECHO = 8,
+    CHOICE_PAUSE = 16, /* each message comes twice */
     OP_CLOSE = 8,
     MESSAGE_MAX = 4096,
 };
@@ -31,6 +32,7 @@ static struct ws_socket *ws;
 static uint8_t choices;
 static bool closed;
 static bool gone; /* freed in on_message */
+static bool paused;
 
 static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
@@ -39,6 +41,10 @@ static void on_message(enum ws_opcode opcode, struct view message, void *arg)
     assert(!closed && !gone);
     assert(message.len <= MESSAGE_MAX);
     assert(opcode == WS_BINARY || (opcode == WS_TEXT && utf8_is_valid(message)));
+    paused = (choices & CHOICE_PAUSE) != 0 && !paused;
+    if (paused) {
+        ws_pause(ws);
+    }
     if ((choices & CHOICE_ECHO) != 0 && !ws_send(ws, opcode, &message, 1, &err)) {
         return;
     }
@@ -97,6 +103,9 @@ static void feed(struct bufferevent *peer, const uint8_t *data, size_t size, uin
         (void)bufferevent_write(peer, data + at, piece);
         at += piece;
         turn();
+        if (paused && !gone) {
+            ws_resume(ws);
+        }
         check_output(bufferevent_get_input(peer), reader, &close_seen);
     }
     turn();
@@ -118,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     choices = data[0];
     closed = false;
     gone = false;
+    paused = false;
     bool is_client = (choices & CHOICE_CLIENT) != 0;
     assert(bufferevent_pair_new(loop_base(loop), BEV_OPT_DEFER_CALLBACKS, pair) == 0);
     (void)bufferevent_enable(pair[1], EV_READ | EV_WRITE);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import path from 'node:path';
+import { checkAnswer } from './openapi.mjs';
 import { apiKey, apiUrl, root, run, until } from './stack.mjs';
 
 const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 64 });
@@ -28,7 +29,15 @@ export function call(method, url, {
       const chunks = [];
       reply.on('data', (chunk) => chunks.push(chunk));
       reply.on('error', reject);
-      reply.on('end', () => resolve(readReply(reply, Buffer.concat(chunks).toString())));
+      reply.on('end', () => {
+        const answer = readReply(reply, Buffer.concat(chunks).toString());
+        try {
+          checkAnswer(method, url, answer);
+          resolve(answer);
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
     request.on('timeout', () => request.destroy(new Error(`${method} ${url}: no answer in ${timeoutMs} ms`)));
     request.on('error', reject);

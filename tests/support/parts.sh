@@ -122,9 +122,16 @@ forget_dead_runs() {
     done
 }
 
+# What the tests take from npm, as the lockfile has it.
+install_from_npm() {
+    [ ! "$ROOT/tests/node_modules/.package-lock.json" -nt "$ROOT/tests/package-lock.json" ] || return 0
+    check npm 300 env -C "$ROOT/tests" npm ci --no-progress
+}
+
 # The files in this order: what changes the stack for all comes last.
 part_stack() {
     local file name late=(deploy readme outages crash logs)
+    install_from_npm || return 0
     start_stand_in
     STACK_IS_UP=yes
     say stack "starting (logs in $TEST_LOG_DIR)"

@@ -1,8 +1,10 @@
-// A client's WebSocket: requests and answers by id, and everything else in the order it came.
+// A client's WebSocket: requests and answers by id, streams, and everything else in the order it
+// came.
 import { createRequire } from 'node:module';
 import { apiKey, wsUrl } from './stack.mjs';
+import { StreamTable } from './streams.mjs';
 
-const WebSocket = loadLibrary();
+export const WebSocket = loadLibrary();
 
 // Debian's package node-ws lies where only Debian's own Node looks.
 function loadLibrary() {
@@ -21,40 +23,65 @@ export class ClientSocket {
   #socket;
   #waiting = new Map();
   #lastId = 0;
-  messages = []; // those that answer no request of this socket
+  #streams;
+  messages = []; // those that answer no request of this socket and belong to no stream
   closed; // a promise of {code, reason}
 
   constructor(socket) {
     this.#socket = socket;
+    this.#streams = new StreamTable(socket);
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, reason) => {
-        this.#waiting.forEach(({ reject }) => reject(new Error(`closed: ${code} ${reason}`)));
+        const error = new Error(`closed: ${code} ${reason}`);
+        this.#waiting.forEach(({ reject }) => reject(error));
+        this.#streams.onClose(error);
         resolve({ code, reason: reason.toString() });
       });
     });
     socket.on('error', () => {}); // a close always follows
-    socket.on('message', (data) => this.#onMessage(JSON.parse(data.toString())));
+    socket.on('message', (data, isBinary) => {
+      try {
+        if (isBinary) {
+          this.#streams.onFrame(data);
+        } else {
+          this.#onMessage(JSON.parse(data.toString()));
+        }
+      } catch (error) {
+        this.#refuse(error);
+      }
+    });
+  }
+
+  // The other side broke the protocol: all that waits fails with the reason.
+  #refuse(error) {
+    this.#waiting.forEach(({ reject }) => reject(error));
+    this.#streams.onClose(error);
+    this.#socket.close(1002, error.message.slice(0, 100));
   }
 
   #onMessage(message) {
     const waiting = this.#waiting.get(message.id);
+    if (waiting === undefined && this.#streams.onText(message)) {
+      return;
+    }
     if (waiting === undefined) {
       this.messages.push(message);
       this.#waiting.get(NEXT)?.resolve();
       return;
     }
     this.#waiting.delete(message.id);
+    waiting.stream?.onAnswer(message);
     waiting.resolve(message);
   }
 
-  #answerTo(id, timeoutMs) {
+  #answerTo(id, timeoutMs, stream) {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no answer to ${String(id)} in ${timeoutMs} ms`)), timeoutMs);
       const settle = (outcome) => (value) => {
         clearTimeout(timer);
         outcome(value);
       };
-      this.#waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
+      this.#waiting.set(id, { resolve: settle(resolve), reject: settle(reject), stream });
     });
   }
 
@@ -64,6 +91,16 @@ export class ClientSocket {
     const answer = this.#answerTo(id, timeoutMs);
     this.#socket.send(JSON.stringify({ id, ...message }));
     return answer;
+  }
+
+  // Sends a request that opens a stream. The answer is a promise: that of an upload comes at the end.
+  open(message, timeoutMs = ANSWER_MS) {
+    const id = message.id ?? `r${++this.#lastId}`;
+    const stream = this.#streams.begin(message);
+    const answer = this.#answerTo(id, timeoutMs, stream);
+    answer.catch(() => {}); // who does not wait for it sees the stream end
+    this.#socket.send(JSON.stringify({ id, ...message, streamId: stream.id }));
+    return { stream, answer };
   }
 
   // The next message that answers no request, from now or from before.
@@ -91,8 +128,9 @@ function connect(path, { key = apiKey, headers = {}, base = wsUrl } = {}) {
   });
 }
 
-export function openClient(sandboxId, options) {
-  const socket = connect(`/client/${sandboxId}`, options);
+// options.query: what follows the path, such as "?session=...".
+export function openClient(sandboxId, { query = '', ...options } = {}) {
+  const socket = connect(`/client/${sandboxId}${query}`, options);
   const client = new ClientSocket(socket);
   return new Promise((resolve, reject) => {
     socket.on('open', () => resolve(client));

@@ -96,11 +96,10 @@ static void run(struct fixture *fixture, const char *script, struct process_star
     char text[512];
     char *const argv[] = {shell, dash_c, text, NULL};
     struct err err;
-    pid_t pid = 0;
     (void)snprintf(text, sizeof text, "%s", script);
     start.spawn.argv = argv;
     *outcome = (struct outcome){.done = false};
-    assert_true(process_begin(fixture->processes, &start, &pid, &err));
+    assert_non_null(process_begin(fixture->processes, &start, &err));
     assert_false(outcome->done);
     turn_until(fixture->loop, &outcome->done);
 }
@@ -111,19 +110,19 @@ static void output_and_exit_code_are_told(void **state)
     run(*state, "echo out; echo err >&2; exit 3", start_of(NULL, &outcome), &outcome);
     assert_string_equal(outcome.text[PROCESS_STDOUT], "out\n");
     assert_string_equal(outcome.text[PROCESS_STDERR], "err\n");
-    assert_int_equal(outcome.result.exit_code, 3);
-    assert_int_equal(outcome.result.signal_number, 0);
-    assert_string_equal(outcome.result.reason, "exited");
-    assert_false(outcome.result.truncated || outcome.result.output_open);
+    assert_int_equal(outcome.result.exit.exit_code, 3);
+    assert_int_equal(outcome.result.exit.signal_number, 0);
+    assert_string_equal(outcome.result.exit.reason, "exited");
+    assert_false(outcome.result.truncated || outcome.result.exit.output_open);
 }
 
 static void a_signal_is_told(void **state)
 {
     struct outcome outcome;
     run(*state, "kill -TERM $$", start_of(NULL, &outcome), &outcome);
-    assert_int_equal(outcome.result.exit_code, -1);
-    assert_int_equal(outcome.result.signal_number, SIGTERM);
-    assert_string_equal(outcome.result.reason, "signaled");
+    assert_int_equal(outcome.result.exit.exit_code, -1);
+    assert_int_equal(outcome.result.exit.signal_number, SIGTERM);
+    assert_string_equal(outcome.result.exit.reason, "signaled");
 }
 
 static void a_timeout_kills_the_whole_group(void **state)
@@ -133,11 +132,11 @@ static void a_timeout_kills_the_whole_group(void **state)
     start.timeout_ms = 200;
     int64_t began_ms = clock_monotonic_ms();
     run(*state, "sleep 60 & echo $!; sleep 60", start, &outcome);
-    assert_string_equal(outcome.result.reason, "timeout");
-    assert_int_equal(outcome.result.signal_number, SIGKILL);
+    assert_string_equal(outcome.result.exit.reason, "timeout");
+    assert_int_equal(outcome.result.exit.signal_number, SIGKILL);
     assert_true(clock_monotonic_ms() - began_ms < 5000);
     /* Its output reached its end, so the sleeper that held it is gone too. */
-    assert_false(outcome.result.output_open);
+    assert_false(outcome.result.exit.output_open);
 }
 
 static void output_over_the_bound_is_dropped(void **state)
@@ -162,7 +161,7 @@ static void stdin_is_written_and_closed(void **state)
     run(*state, "wc -c", start, &outcome);
     assert_string_equal(outcome.text[PROCESS_STDOUT], "307200\n");
     run(*state, "exec 0<&-; exit 0", start, &outcome);
-    assert_int_equal(outcome.result.exit_code, 0);
+    assert_int_equal(outcome.result.exit.exit_code, 0);
     start.stdin_text = (struct view){0};
     run(*state, "wc -c", start, &outcome);
     assert_string_equal(outcome.text[PROCESS_STDOUT], "0\n");
@@ -177,9 +176,9 @@ static void what_is_left_running_does_not_keep_the_result(void **state)
     run(*state, "echo now; (sleep 30; echo late) &", start_of(NULL, &outcome), &outcome);
     int64_t took_ms = clock_monotonic_ms() - began_ms;
     assert_string_equal(outcome.text[PROCESS_STDOUT], "now\n");
-    assert_true(outcome.result.output_open);
+    assert_true(outcome.result.exit.output_open);
     assert_true(took_ms >= PROCESS_QUIET_MS - 50 && took_ms < 5000);
-    assert_true(outcome.result.duration_ms < 500);
+    assert_true(outcome.result.exit.duration_ms < 500);
 }
 
 static void strict_eof_waits_for_what_is_left(void **state)
@@ -189,11 +188,11 @@ static void strict_eof_waits_for_what_is_left(void **state)
     start.strict_eof = true;
     run(*state, "echo now; (sleep 1.5; echo late) &", start, &outcome);
     assert_string_equal(outcome.text[PROCESS_STDOUT], "now\nlate\n");
-    assert_false(outcome.result.output_open);
+    assert_false(outcome.result.exit.output_open);
     start.timeout_ms = 300;
     run(*state, "echo now; (sleep 30; echo late) &", start, &outcome);
-    assert_string_equal(outcome.result.reason, "timeout");
-    assert_int_equal(outcome.result.exit_code, 0);
+    assert_string_equal(outcome.result.exit.reason, "timeout");
+    assert_int_equal(outcome.result.exit.exit_code, 0);
 }
 
 static bool file_exists(void *arg)
@@ -216,7 +215,7 @@ static void left_over_writers_do_not_die_of_writing(void **state)
     (void)snprintf(script, sizeof script,
                    "(sleep 1.3; head -c 300000 /dev/zero && touch %s) & exit 0", proof);
     run(fixture, script, start, &outcome);
-    assert_true(outcome.result.output_open);
+    assert_true(outcome.result.exit.output_open);
     turn_until_true(fixture->loop, file_exists, proof);
     assert_int_equal(unlink(proof), 0);
 }
@@ -227,7 +226,6 @@ static void nobody_waits_for_a_command_in_the_background(void **state)
     char proof[] = "/tmp/insien-test-proof-XXXXXX";
     char script[128];
     struct err err;
-    pid_t pid = 0;
     int fd = mkstemp(proof);
     assert_true(fd >= 0);
     assert_int_equal(close(fd), 0);
@@ -237,8 +235,7 @@ static void nobody_waits_for_a_command_in_the_background(void **state)
     struct process_start start = start_of(argv, NULL);
     start.spawn.user = &root;
     start.done = NULL;
-    assert_true(process_begin(fixture->processes, &start, &pid, &err));
-    assert_true(pid > 1);
+    assert_non_null(process_begin(fixture->processes, &start, &err));
     turn_until_true(fixture->loop, file_exists, proof);
     assert_int_equal(unlink(proof), 0);
 }
@@ -250,14 +247,13 @@ static void a_held_result_waits(void **state)
     char *const argv[] = {shell, NULL};
     struct process_start start = start_of(argv, &outcome);
     struct err err;
-    pid_t pid = 0;
     processes_hold(fixture->processes, true);
-    assert_true(process_begin(fixture->processes, &start, &pid, &err));
+    assert_non_null(process_begin(fixture->processes, &start, &err));
     turn_for(fixture->loop, 200);
     assert_false(outcome.done);
     processes_hold(fixture->processes, false);
     assert_true(outcome.done);
-    assert_int_equal(outcome.result.exit_code, 0);
+    assert_int_equal(outcome.result.exit.exit_code, 0);
 }
 
 static void what_can_not_run_is_told(void **state)
@@ -282,7 +278,6 @@ static void what_can_not_run_is_told(void **state)
         char *const argv[] = {command, NULL};
         struct process_start start = start_of(argv, NULL);
         struct err err;
-        pid_t pid = 0;
         char etc_first[] = "PATH=/etc:/nowhere";
         char *const etc_environment[] = {etc_first, NULL};
         (void)snprintf(command, sizeof command, "%s", cases[i].command);
@@ -290,7 +285,7 @@ static void what_can_not_run_is_told(void **state)
         if (strcmp(cases[i].cwd, "/etc") == 0) {
             start.spawn.envp = etc_environment;
         }
-        assert_false(process_begin(fixture->processes, &start, &pid, &err));
+        assert_null(process_begin(fixture->processes, &start, &err));
         assert_string_equal(err.reason, cases[i].reason);
     }
 }
@@ -314,8 +309,7 @@ static void too_long_arguments_are_told(void **state)
     char *const argv[] = {echo, long_argument, NULL};
     struct process_start start = start_of(argv, NULL);
     struct err err;
-    pid_t pid = 0;
-    assert_false(process_begin(fixture->processes, &start, &pid, &err));
+    assert_null(process_begin(fixture->processes, &start, &err));
     assert_string_equal(err.reason, "argument_list_too_long");
 }
 
@@ -381,12 +375,11 @@ static void a_hundred_run_side_by_side(void **state)
     for (int i = 0; i < COMMANDS; i++) {
         struct process_start start = start_of(argv, &outcomes[i]);
         struct err err;
-        pid_t pid = 0;
-        assert_true(process_begin(fixture->processes, &start, &pid, &err));
+        assert_non_null(process_begin(fixture->processes, &start, &err));
     }
     for (int i = 0; i < COMMANDS; i++) {
         turn_until(fixture->loop, &outcomes[i].done);
-        assert_int_equal(outcomes[i].result.exit_code, 0);
+        assert_int_equal(outcomes[i].result.exit.exit_code, 0);
         assert_true(strlen(outcomes[i].text[PROCESS_STDOUT]) > 1);
     }
 }
@@ -399,12 +392,11 @@ static void too_many_at_once_are_refused(void **state)
     char *const argv[] = {sleeper, forever, NULL};
     struct process_start start = start_of(argv, NULL);
     struct err err = {0};
-    pid_t pid = 0;
     start.done = NULL;
     for (int i = 0; i < PROCESSES_MAX; i++) {
-        assert_true(process_begin(fixture->processes, &start, &pid, &err));
+        assert_non_null(process_begin(fixture->processes, &start, &err));
     }
-    assert_false(process_begin(fixture->processes, &start, &pid, &err));
+    assert_null(process_begin(fixture->processes, &start, &err));
     assert_string_equal(err.reason, "busy");
 }
 

@@ -10,9 +10,12 @@ static void an_exec_of_all_members_survives(void **state)
         "{\"id\":\"1\",\"type\":\"exec\",\"cmd\":\"ls\",\"args\":[\"-l\",\"\"],"
         "\"background\":true,\"cwd\":\"/tmp\",\"env\":{\"A\":\"b\",\"_c9\":\"\"},"
         "\"user\":\"root\",\"timeoutMs\":0,\"stdin\":\"a\\u0000b\",\"maxOutputBytes\":5,"
-        "\"strictEof\":true,\"outputEncoding\":\"base64\"}");
+        "\"strictEof\":true,\"outputEncoding\":\"base64\",\"stream\":true,\"streamId\":7,"
+        "\"pty\":{\"cols\":80,\"rows\":24},\"tag\":\"t\",\"session\":\"s\",\"spoolBytes\":4096,"
+        "\"stdinOpen\":false,\"once\":\"o\"}");
     assert_true(exec.has_timeout);
     assert_true(exec.has_stdin);
+    assert_true(exec.has_pty);
 }
 
 static void an_exec_has_defaults(void **state)
@@ -24,7 +27,9 @@ static void an_exec_has_defaults(void **state)
     assert_false(exec.has_timeout);
     assert_false(exec.has_stdin);
     assert_false(exec.background);
+    assert_false(exec.stream || exec.has_pty || exec.has_stream_id);
     assert_int_equal(exec.max_output_bytes, EXEC_OUTPUT_DEFAULT);
+    assert_int_equal(exec.spool_bytes, SPOOL_DEFAULT);
     assert_int_equal(exec.args.count, 0);
 }
 
@@ -47,6 +52,10 @@ static void wrong_execs_are_refused(void **state)
         {"{\"cmd\":\"a\",\"timeoutMs\":-1}", "timeoutMs must be from 0 to 86400000"},
         {"{\"cmd\":\"a\",\"timeoutMs\":1.5}", "timeoutMs must be a whole number"},
         {"{\"cmd\":\"a\",\"maxOutputBytes\":0}", "maxOutputBytes must be from 1 to 4194304"},
+        {"{\"cmd\":\"a\",\"streamId\":0}", "streamId must be from 1 to 2147483647"},
+        {"{\"cmd\":\"a\",\"pty\":{\"cols\":80}}", "pty.rows is required"},
+        {"{\"cmd\":\"a\",\"spoolBytes\":4095}", "spoolBytes must be from 4096 to 8388608"},
+        {"{\"cmd\":\"a\",\"tag\":\"\"}", "tag must be 1 to 64 of A-Z a-z 0-9 . _ -"},
         {"{\"cmd\":\"a\",\"outputEncoding\":\"hex\"}",
          "outputEncoding must be one of utf8, base64"},
         {"{\"cmd\":\"a\",\"user\":\"a234567890123456789012345678901234\"}",

@@ -210,6 +210,46 @@ static void the_first_signal_drains_and_the_second_ends(void **state)
     assert_int_equal(stops, 1);
 }
 
+/* What on_reload answers, and how often it was asked. */
+struct reloader {
+    bool works;
+    int reloads;
+};
+
+static bool on_reload(void *arg)
+{
+    struct reloader *reloader = arg;
+    reloader->reloads++;
+    return reloader->works;
+}
+
+static void hang_up_and_run(void)
+{
+    assert_int_equal(kill(getpid(), SIGHUP), 0);
+    (void)event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+}
+
+static void each_hang_up_reloads_and_nothing_ends(void **state)
+{
+    (void)state;
+    struct err err;
+    struct reloader reloader = {.works = true};
+    assert_true(loop_on_reload_signal(loop, on_reload, &reloader, &err));
+    hang_up_and_run();
+    assert_int_equal(reloader.reloads, 1);
+    reloader.works = false;
+    hang_up_and_run();
+    assert_int_equal(reloader.reloads, 2);
+}
+
+static void a_hang_up_is_survived_by_who_has_nothing_to_reload(void **state)
+{
+    (void)state;
+    struct err err;
+    assert_true(loop_on_reload_signal(loop, NULL, NULL, &err));
+    hang_up_and_run();
+}
+
 static void writing_to_a_closed_pipe_does_not_kill(void **state)
 {
     (void)state;
@@ -233,6 +273,8 @@ int main(void)
         CASE(corpses_are_freed_under_a_steady_load),
         CASE(freeing_the_loop_frees_corpses),
         CASE(the_first_signal_drains_and_the_second_ends),
+        CASE(each_hang_up_reloads_and_nothing_ends),
+        CASE(a_hang_up_is_survived_by_who_has_nothing_to_reload),
         CASE(writing_to_a_closed_pipe_does_not_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

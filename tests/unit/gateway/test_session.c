@@ -90,14 +90,14 @@ static void on_ready(struct session *session, void *arg)
     loop_stop(fixture->loop);
 }
 
-static void on_closed(struct session *session, struct list *calls, void *arg)
+static void on_closed(struct session *session, struct session_lost *lost, void *arg)
 {
     (void)session;
     struct fixture *fixture = arg;
     fixture->closed++;
     fixture->session = NULL;
-    while (!list_is_empty(calls)) {
-        struct hub_call *call = LIST_ENTRY(calls->next, struct hub_call, node);
+    while (!list_is_empty(&lost->calls)) {
+        struct hub_call *call = LIST_ENTRY(lost->calls.next, struct hub_call, node);
         fixture->lost_calls++;
         hub_call_free(call);
     }
@@ -177,7 +177,8 @@ static void on_reply(const struct hub_reply *reply, const struct err *err, void 
 
 static struct hub_call *call(struct fixture *fixture, int64_t timeout_ms)
 {
-    const struct hub_message message = {VIEW("{"), VIEW(",\"type\":\"read\",\"path\":\"x\"}")};
+    const struct session_request message = {.before = VIEW("{"),
+                                            .after = VIEW(",\"type\":\"read\",\"path\":\"x\"}")};
     struct err err = {0};
     struct hub_call *made =
         session_call(fixture->session, &message, timeout_ms, on_reply, fixture, &err);
@@ -280,12 +281,23 @@ static void an_agent_that_talks_nonsense_is_closed(void **state)
     assert_int_equal(fixture->lost_calls, 1);
 }
 
+static void a_stream_frame_before_the_agent_is_configured_is_a_breach(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct view frame = {"\0\0\0\1\5\0\0\0", 8};
+    struct err err = {0};
+    assert_true(ws_send(fixture->agent, WS_BINARY, &frame, 1, &err));
+    run(fixture);
+    assert_int_equal(fixture->closed, 1);
+    assert_int_equal(fixture->ready, 0);
+}
+
 static struct hub_call *call_of_length(struct fixture *fixture, size_t length, struct err *err)
 {
     char *text = malloc(length);
     assert_non_null(text);
     memset(text, ' ', length);
-    const struct hub_message message = {VIEW("{"), {text, length}};
+    const struct session_request message = {.before = VIEW("{"), .after = {text, length}};
     struct hub_call *made = session_call(fixture->session, &message, 0, on_reply, fixture, err);
     free(text);
     return made;
@@ -333,6 +345,7 @@ int main(void)
         TEST(unanswered_calls_are_handed_over_when_the_agent_goes),
         TEST(an_answer_to_an_unknown_id_is_dropped),
         TEST(an_agent_that_talks_nonsense_is_closed),
+        TEST(a_stream_frame_before_the_agent_is_configured_is_a_breach),
         TEST(a_message_that_the_agent_would_not_take_is_refused),
         TEST(a_caller_can_not_fill_the_connection_until_it_breaks),
     };

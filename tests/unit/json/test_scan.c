@@ -330,6 +330,49 @@ static void odd_envelopes_have_no_id(void **state)
     }
 }
 
+static void an_envelope_knows_its_stream(void **state)
+{
+    (void)state;
+    struct json_envelope envelope;
+    struct err err;
+    assert_true(json_scan_envelope(
+        VIEW("{\"id\":\"7\", \"stream\":true, \"streamId\" : 2147483647 ,\"once\":1}"), &envelope,
+        &err));
+    assert_int_equal(envelope.stream_id, 2147483647);
+    expect_view(envelope.stream_member, "\"streamId\" : 2147483647");
+    assert_true(envelope.is_stream);
+    assert_true(envelope.has_once);
+}
+
+static void only_an_integer_from_1_to_2_31_less_1_is_a_stream_id(void **state)
+{
+    (void)state;
+    static const struct {
+        struct view text;
+        uint32_t id;
+    } cases[] = {
+        {VIEW("{\"streamId\":1}"), 1},
+        {VIEW("{\"streamId\":0}"), 0},
+        {VIEW("{\"streamId\":-1}"), 0},
+        {VIEW("{\"streamId\":1.0}"), 0},
+        {VIEW("{\"streamId\":1e3}"), 0},
+        {VIEW("{\"streamId\":\"1\"}"), 0},
+        {VIEW("{\"streamId\":2147483648}"), 0},
+        {VIEW("{\"streamId\":18446744073709551617}"), 0},
+        {VIEW("{\"streamId\":10000000000000000000000000000000000000000001}"), 0},
+        {VIEW("{\"stream\":\"true\",\"a\":{\"streamId\":5,\"stream\":true,\"once\":1}}"), 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct json_envelope envelope;
+        struct err err;
+        print_message("%s\n", cases[i].text.ptr);
+        assert_true(json_scan_envelope(cases[i].text, &envelope, &err));
+        assert_int_equal(envelope.stream_id, cases[i].id);
+        assert_false(envelope.is_stream);
+        assert_false(envelope.has_once);
+    }
+}
+
 static void a_name_with_escapes_is_the_same_member(void **state)
 {
     (void)state;
@@ -387,6 +430,8 @@ int main(void)
         cmocka_unit_test(items_of_the_outermost_array_are_told),
         cmocka_unit_test(an_envelope_has_id_and_type),
         cmocka_unit_test(odd_envelopes_have_no_id),
+        cmocka_unit_test(an_envelope_knows_its_stream),
+        cmocka_unit_test(only_an_integer_from_1_to_2_31_less_1_is_a_stream_id),
         cmocka_unit_test(a_name_with_escapes_is_the_same_member),
         cmocka_unit_test(an_id_has_at_most_64_bytes),
         cmocka_unit_test(an_envelope_is_an_object),

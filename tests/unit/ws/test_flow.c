@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 enum {
+    SOFT = 256 << 10,
+    TWICE_SOFT = 512 << 10,
     MEBIBYTE = 1 << 20,
     TWO_MEBIBYTES = 2 << 20,
     THREE_MEBIBYTES = 3 << 20,
@@ -34,15 +36,34 @@ static const struct ws_limits pressing = {
     .pings_per_s_max = 20,
 };
 
-static bool send_bytes(struct peer *peer, size_t len, struct err *err)
+/* As toward a client that has streams. */
+static const struct ws_limits streaming = {
+    .message_max = FOUR_MEBIBYTES,
+    .fragments_max = 16,
+    .backlog_soft = SOFT,
+    .backlog_max = MEBIBYTE,
+    .backlog_hard_max = MANY_MEBIBYTES,
+    .stall_max_ms = 500,
+    .stream_stall_max_ms = 2500,
+    .ping_every_ms = 200,
+    .silence_max_ms = 1000,
+    .pings_per_s_max = 20,
+};
+
+static bool send_as(struct peer *peer, enum ws_opcode opcode, size_t len, struct err *err)
 {
     char *bytes = malloc(len + 1);
     assert_non_null(bytes);
     memset(bytes, 'b', len);
     const struct view part = {bytes, len};
-    bool sent = ws_send(peer->socket, WS_BINARY, &part, 1, err);
+    bool sent = ws_send(peer->socket, opcode, &part, 1, err);
     free(bytes);
     return sent;
+}
+
+static bool send_bytes(struct peer *peer, size_t len, struct err *err)
+{
+    return send_as(peer, WS_BINARY, len, err);
 }
 
 static void parts_make_one_message(void **state)
@@ -117,6 +138,153 @@ static void the_owner_hears_that_the_backlog_shrank(void **state)
     assert_int_equal(peer.drained, 0);
     assert_int_equal(peer_next(&peer).payload.len, THREE_MEBIBYTES);
     assert_int_equal(peer.drained, 1);
+    peer_close(&peer);
+}
+
+static void the_owner_hears_it_at_the_soft_mark_when_there_is_one(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &streaming);
+    assert_true(send_bytes(&peer, TWICE_SOFT, &err));
+    assert_int_equal(peer_next(&peer).payload.len, TWICE_SOFT);
+    PEER_RUN_UNTIL(&peer, peer.drained > 0);
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
+    char bytes[32768];
+    while (ws_backlog(peer.socket) > SOFT) {
+        assert_int_equal(peer.drained, 1);
+        peer_run_for(&peer, 1);
+        for (int i = 0; i < 4; i++) {
+            (void)read(peer.fd, bytes, sizeof bytes);
+        }
+    }
+    PEER_RUN_UNTIL(&peer, peer.drained > 1);
+    assert_int_equal(peer.drained, 2);
+    peer_close(&peer);
+}
+
+/* How long a peer is kept that neither reads nor says anything. */
+static int64_t patience_ms(enum ws_opcode opcode, int *close_code)
+{
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &streaming);
+    int64_t began_ms = clock_monotonic_ms();
+    assert_true(send_as(&peer, opcode, THREE_MEBIBYTES, &err));
+    while (ws_backlog(peer.socket) > MEBIBYTE && peer.closed == 0 &&
+           clock_monotonic_ms() - began_ms < PEER_WAIT_MS) {
+        peer_run_for(&peer, 50);
+    }
+    *close_code = peer.closed_code;
+    peer_close(&peer);
+    return clock_monotonic_ms() - began_ms;
+}
+
+static void a_peer_that_does_not_take_streams_is_kept_longer(void **state)
+{
+    (void)state;
+    int code = 0;
+    assert_in_range(patience_ms(WS_TEXT, &code), 500, 2400);
+    assert_int_equal(code, WS_CLOSE_POLICY);
+    assert_in_range(patience_ms(WS_BINARY, &code), 2500, 6000);
+    assert_int_equal(code, WS_CLOSE_POLICY);
+}
+
+static void texts_that_were_taken_do_not_count_any_more(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct err err;
+    peer_open(&peer, WS_SERVER, &streaming);
+    for (int i = 0; i < 4; i++) { /* together more than what stalls */
+        assert_true(send_as(&peer, WS_TEXT, MEBIBYTE / 2, &err));
+        assert_int_equal(peer_next(&peer).payload.len, MEBIBYTE / 2);
+        peer_send(&peer, FIN | OP_PONG, VIEW(""));
+    }
+    assert_true(send_bytes(&peer, THREE_MEBIBYTES, &err));
+    peer_run_for(&peer, 1500);
+    assert_int_equal(peer.closed, 0);
+    peer_close(&peer);
+}
+
+static void pause_at_the_first(struct peer *peer)
+{
+    if (peer->messages == 1) {
+        ws_pause(peer->socket);
+    }
+}
+
+static void a_message_in_which_the_owner_pauses_comes_again(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &ws_default_limits);
+    peer.on_message = pause_at_the_first;
+    peer_send(&peer, FIN | OP_TEXT, VIEW("one"));
+    peer_send(&peer, FIN | OP_TEXT, VIEW("two"));
+    peer_run_for(&peer, 50);
+    assert_int_equal(peer.messages, 1);
+    ws_resume(peer.socket);
+    assert_int_equal(peer.messages, 1); /* from the loop only */
+    PEER_RUN_UNTIL(&peer, peer.messages == 3);
+    assert_true(view_equal(str_view(&peer.last), VIEW("two")));
+    peer_close(&peer);
+}
+
+static void remember_the_second(struct peer *peer)
+{
+    if (peer->messages == 2) {
+        assert_true(view_equal(str_view(&peer->last), VIEW("one")));
+    }
+    pause_at_the_first(peer);
+}
+
+static void what_comes_again_is_the_same_message(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &ws_default_limits);
+    peer.on_message = remember_the_second;
+    peer_send(&peer, FIN | OP_TEXT, VIEW("one"));
+    PEER_RUN_UNTIL(&peer, peer.messages == 1);
+    ws_resume(peer.socket);
+    PEER_RUN_UNTIL(&peer, peer.messages == 2);
+    peer_send(&peer, FIN | OP_TEXT, VIEW("two"));
+    PEER_RUN_UNTIL(&peer, peer.messages == 3);
+    peer_close(&peer);
+}
+
+static void a_paused_peer_is_not_silent(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &brisk);
+    ws_pause(peer.socket);
+    peer_send(&peer, FIN | OP_TEXT, VIEW("late"));
+    peer_run_for(&peer, 1500);
+    assert_int_equal(peer.closed, 0);
+    assert_int_equal(peer.messages, 0);
+    ws_resume(peer.socket);
+    PEER_RUN_UNTIL(&peer, peer.messages == 1);
+    peer_close(&peer);
+}
+
+static void a_paused_socket_can_be_closed(void **state)
+{
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, WS_SERVER, &ws_default_limits);
+    peer.on_message = pause_at_the_first;
+    peer_send(&peer, FIN | OP_TEXT, VIEW("one"));
+    peer_send(&peer, FIN | OP_TEXT, VIEW("two"));
+    PEER_RUN_UNTIL(&peer, peer.messages == 1);
+    ws_close(peer.socket, WS_CLOSE_RESTART, NULL);
+    ws_resume(peer.socket);
+    peer_expect_close(&peer, WS_CLOSE_RESTART);
+    peer_send(&peer, FIN | OP_CLOSE, VIEW("\x03\xf4"));
+    PEER_RUN_UNTIL(&peer, peer.closed > 0);
+    assert_int_equal(peer.messages, 1);
     peer_close(&peer);
 }
 
@@ -273,6 +441,13 @@ int main(void)
         cmocka_unit_test(a_client_masks_with_keys_that_differ),
         cmocka_unit_test(sizes_around_the_length_codings_arrive),
         cmocka_unit_test(the_owner_hears_that_the_backlog_shrank),
+        cmocka_unit_test(the_owner_hears_it_at_the_soft_mark_when_there_is_one),
+        cmocka_unit_test(a_peer_that_does_not_take_streams_is_kept_longer),
+        cmocka_unit_test(texts_that_were_taken_do_not_count_any_more),
+        cmocka_unit_test(a_message_in_which_the_owner_pauses_comes_again),
+        cmocka_unit_test(what_comes_again_is_the_same_message),
+        cmocka_unit_test(a_paused_peer_is_not_silent),
+        cmocka_unit_test(a_paused_socket_can_be_closed),
         cmocka_unit_test(a_message_over_the_hard_limit_closes),
         cmocka_unit_test(a_peer_that_takes_nothing_is_closed),
         cmocka_unit_test(a_peer_that_takes_slowly_is_not_closed),

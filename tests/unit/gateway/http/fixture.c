@@ -19,6 +19,7 @@ const struct http_limits fixture_short_limits = {
     .body_gap_ms = 100,
     .body_timeout_ms = 300,
     .write_stall_ms = 100,
+    .stream_stall_ms = 300,
 };
 
 static void respond(struct http_exchange *exchange, struct view body)
@@ -107,6 +108,8 @@ static void on_request(struct http_exchange *exchange, void *arg)
         http_on_gone(exchange, on_gone, fixture);
     } else if (view_equal(path, VIEW("/switch"))) {
         upgrade(fixture, exchange);
+    } else if (view_equal(path, VIEW("/custom"))) {
+        fixture->on_custom(exchange, fixture->custom_arg);
     } else if (view_equal(path, VIEW("/big"))) {
         respond_big(exchange);
     } else if (view_equal(path, VIEW("/error"))) {

@@ -26,6 +26,7 @@ enum {
  *   /head   "METHOD path ?query host=... body=0|1 upgrade=0|1"
  *   /hold   keeps the exchange in held                      /big   8 MiB
  *   /switch upgrades          /empty 204                    /error ERR_INTERNAL
+ *   /custom what on_custom does, with custom_arg
  * anything else: like /none. */
 struct fixture {
     struct loop *loop;
@@ -38,6 +39,8 @@ struct fixture {
     int gone; /* calls of on_gone */
     int requests;
     bool drained;
+    http_request_fn *on_custom;
+    void *custom_arg;
 };
 
 void fixture_open(struct fixture *fixture, const struct http_limits *limits);

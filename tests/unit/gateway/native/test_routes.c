@@ -233,6 +233,93 @@ static void a_parameter_that_ends_like_the_keys_is_no_key(void **state)
     client_close(&client);
 }
 
+static void a_session_of_a_socket_is_a_uuid(void **state)
+{
+    static const char *const targets[] = {
+        "/client/" SANDBOX_ID "?session=7",
+        "/client/" SANDBOX_ID "?a=1&session",
+        "/client/" SANDBOX_ID "?%73ession=" SANDBOX_ID "0",
+    };
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        struct client client;
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "GET %s HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY
+                       "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Version: 13\r\n"
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                       targets[i]);
+        connect_client(&client, *state);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        assert_int_equal(reply.status, 400);
+        assert_true(view_has(reply.body, "\"code\":\"invalid_session\""));
+        client_close(&client);
+    }
+}
+
+static void other_methods_hear_which_there_are(void **state)
+{
+    static const struct {
+        const char *request_line;
+        const char *allow;
+    } cases[] = {
+        {"DELETE /health", "GET, HEAD"},
+        {"PATCH /api/keys", "GET, HEAD, POST"},
+        {"PUT /api/keys/" KEY_ID, "DELETE"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[256];
+        (void)snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: h\r\n\r\n", cases[i].request_line);
+        connect_client(&client, *state);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        assert_int_equal(reply.status, 405);
+        assert_view(reply_header(&reply, "Allow"), cases[i].allow);
+        client_close(&client);
+    }
+}
+
+static void only_json_is_json(void **state)
+{
+    static const struct {
+        const char *type;
+        int status; /* 400: it was read, and is no JSON */
+    } cases[] = {
+        {"application/json", 400},
+        {"Application/JSON", 400},
+        {"application/json;charset=utf-8", 400},
+        {"application/json ; Charset=UTF-8", 400},
+        {"application/json; charset=\"utf-8\"", 400},
+        {"application/json;", 400},
+        {"application/jsoncharset=utf-8", 415},
+        {"application/json charset=utf-8", 415},
+        {"application/json; charset=latin1", 415},
+        {"application/json; charset=\"utf-8", 415},
+        {"application/json; charset = utf-8", 415},
+        {"application/json; profile=x", 415},
+        {"application/json+x", 415},
+        {"text/json", 415},
+        {"", 415},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "POST /sandbox/create HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY
+                       "\r\nContent-Type: %s\r\nContent-Length: 1\r\n\r\n?",
+                       cases[i].type);
+        connect_client(&client, *state);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        if (reply.status != cases[i].status) {
+            fail_msg("%s: %d", cases[i].type, reply.status);
+        }
+        client_close(&client);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_stage, clear_stage)
@@ -242,6 +329,9 @@ int main(void)
         TEST(an_unreadable_answer_is_not_the_clients_mistake),
         TEST(a_list_is_asked_for_with_exactly_its_parameters),
         TEST(a_parameter_that_ends_like_the_keys_is_no_key),
+        TEST(a_session_of_a_socket_is_a_uuid),
+        TEST(other_methods_hear_which_there_are),
+        TEST(only_json_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,84 @@
+/* gateway/native/client_relay.h: what one client's WebSocket has asked of its sandbox's agent: the
+ * requests without an answer and the open streams. */
+#ifndef GATEWAY_NATIVE_CLIENT_RELAY_H
+#define GATEWAY_NATIVE_CLIENT_RELAY_H
+
+#include "common/base/map.h"
+#include "common/ws/socket.h"
+#include "gateway/hub/hub.h"
+
+struct json_envelope;
+
+enum {
+    CLIENT_OUTSTANDING_MAX = 256, /* requests of one socket without an answer */
+    CLIENT_STREAMS_MAX = 256,     /* of one socket */
+    CLIENT_ID_MAX = 64,
+    CLIENT_BACKLOG_SOFT = 1024 * 1024, /* bytes; over it no stream is granted more */
+    CLIENT_SCOPE_SIZE = 2 * ID_SIZE + 1,
+};
+
+/* Of the sockets it works on. */
+extern const struct ws_limits client_limits;
+
+/* Lies in the client. */
+struct client_relay {
+    struct hub *hub;          /* borrowed */
+    struct ws_socket *socket; /* borrowed */
+    char sandbox_id[ID_SIZE];
+    char scope[CLIENT_SCOPE_SIZE]; /* "<user id>/<session>": repeats of an exec are answered, not
+                                      run again, across sockets of that scope; "": they are not */
+    struct list requests;          /* without an answer, but for those of streams */
+    struct list streams;
+    struct map streams_by_id; /* the client's ids */
+    size_t unanswered;        /* requests, with those of streams */
+    struct hub_room room;     /* waited for with the socket paused */
+    void (*on_answered)(void *arg);
+    void *arg;
+};
+
+/* Before relay->socket is there; on_answered comes behind each answer. */
+bool client_relay_open(struct client_relay *relay, struct hub *hub, const char sandbox_id[ID_SIZE],
+                       void (*on_answered)(void *arg), void *arg, struct err *err) MUST_CHECK;
+/* Forgets what is unanswered and closes the streams: what they did goes on in the sandbox. Nothing
+ * is sent. Accepts one that is zero or closed. */
+void client_relay_close(struct client_relay *relay);
+
+/* Answers what is unanswered, and ends the streams, with this error. */
+void client_relay_fail(struct client_relay *relay, const struct err *err);
+
+/* A message of the client. */
+void client_relay_take(struct client_relay *relay, enum ws_opcode opcode, struct view message);
+/* The client has taken most of what it was sent. */
+void client_relay_on_drained(struct client_relay *relay);
+
+/* Between this folder's client_relay.c and client_streams.c: */
+
+enum client_stream_kind {
+    CLIENT_STREAM_PROCESS,
+    CLIENT_STREAM_WATCH,
+    CLIENT_STREAM_OTHER,
+};
+/* A request that opens a stream; before stands for what is in text before its id. */
+bool client_stream_open(struct client_relay *relay, enum client_stream_kind kind,
+                        struct view before, struct view text, const struct json_envelope *envelope,
+                        struct err *err) MUST_CHECK;
+void client_stream_take_frame(struct client_relay *relay, struct view message);
+/* False: no watch is open by that id. */
+bool client_stream_unwatch(struct client_relay *relay, uint32_t id) MUST_CHECK;
+/* The client has room again. */
+void client_streams_on_drained(struct client_relay *relay);
+void client_streams_fail(struct client_relay *relay, const struct err *err);
+void client_streams_close(struct client_relay *relay);
+
+/* Stops reading the client until the agent takes more. */
+void client_relay_hold(struct client_relay *relay);
+void client_relay_send(struct client_relay *relay, enum ws_opcode opcode, const struct view *parts,
+                       size_t part_count);
+void client_relay_send_error(struct client_relay *relay, struct view id, const struct err *err);
+/* The agent's answer with the client's id, and stream_id (0: none of the client's) in their places.
+ */
+void client_relay_send_reply(struct client_relay *relay, const struct hub_reply *reply,
+                             const char *id, uint32_t stream_id);
+void client_relay_count_answer(struct client_relay *relay);
+
+#endif

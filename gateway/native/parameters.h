@@ -1,0 +1,31 @@
+/* gateway/native/parameters.h: the parameters of a query, with every mistake collected. */
+#ifndef GATEWAY_NATIVE_PARAMETERS_H
+#define GATEWAY_NATIVE_PARAMETERS_H
+
+#include "common/json/read.h"
+
+struct parameters {
+    struct view query; /* borrowed; as sent */
+    struct json_violations violations;
+};
+
+enum parameter_needed { PARAMETER_OPTIONAL, PARAMETER_REQUIRED };
+
+/* Copies the decoded value; "" when it is absent or wrong. A required one must not be empty. */
+void parameter_text(struct parameters *parameters, const char *name, enum parameter_needed needed,
+                    char *out, size_t size);
+/* true, false, 1, 0. */
+bool parameter_bool(struct parameters *parameters, const char *name, bool fallback);
+/* A decimal number from min to max. */
+int64_t parameter_int(struct parameters *parameters, const char *name, int64_t min, int64_t max,
+                      int64_t fallback);
+/* One of the words of a NULL-terminated list: its index; 0 when it is absent. */
+size_t parameter_word(struct parameters *parameters, const char *name, const char *const *words);
+/* Permission bits: three or four octal digits; "" when it is absent. */
+enum { PARAMETER_MODE_SIZE = 5 };
+void parameter_mode(struct parameters *parameters, const char *name, char out[PARAMETER_MODE_SIZE]);
+
+/* ERR_INVALID "validation_failed" when anything was wrong. */
+bool parameters_check(const struct parameters *parameters, struct err *err) MUST_CHECK;
+
+#endif

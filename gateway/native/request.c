@@ -1,0 +1,196 @@
+#include "gateway/native/request.h"
+
+#include "common/base/secret.h"
+#include "common/ipc/client.h"
+#include "gateway/native/errors.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct requests {
+    struct list all;
+};
+
+static void free_request(void *object)
+{
+    struct request *request = object;
+    free(request->former_work);
+    free(request->work);
+    free(request);
+}
+
+static void end_work(struct request *request)
+{
+    if (request->end_work != NULL) {
+        request->end_work(request->work);
+        request->end_work = NULL;
+    }
+}
+
+/* The only way out. */
+static void finish(struct request *request)
+{
+    list_remove(&request->node);
+    end_work(request);
+    secret_free_string(&request->token);
+    loop_free_later(request->gateway->loop, &request->corpse, free_request, request);
+}
+
+static void cancel_work(struct request *request)
+{
+    if (request->key_check != NULL) {
+        key_check_cancel(request->key_check);
+    }
+    if (request->fetch != NULL) {
+        sandbox_fetch_cancel(request->fetch);
+    }
+    if (request->ipc_call != NULL) {
+        ipc_call_cancel(request->ipc_call);
+    }
+    if (request->hub_call != NULL) {
+        hub_call_cancel(request->hub_call);
+    }
+    if (request->hub_wait != NULL) {
+        hub_wait_cancel(request->hub_wait);
+    }
+}
+
+struct requests *requests_new(struct err *err)
+{
+    struct requests *requests = calloc(1, sizeof *requests);
+    if (requests == NULL) {
+        err_set(err, ERR_INTERNAL, "requests: out of memory");
+        return NULL;
+    }
+    list_init(&requests->all);
+    return requests;
+}
+
+void requests_free(struct requests *requests)
+{
+    if (requests == NULL) {
+        return;
+    }
+    for (LIST_EACH(node, &requests->all)) {
+        struct request *request = LIST_ENTRY(node, struct request, node);
+        cancel_work(request);
+        finish(request);
+    }
+    free(requests);
+}
+
+void requests_revoke(struct requests *requests, const char id[ID_SIZE])
+{
+    struct err err = {0};
+    err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
+    for (LIST_EACH(node, &requests->all)) {
+        struct request *request = LIST_ENTRY(node, struct request, node);
+        bool is_theirs =
+            strcmp(request->caller.api_key_id, id) == 0 || strcmp(request->caller.user_id, id) == 0;
+        if (!is_theirs || request->work == NULL) {
+            continue;
+        }
+        if (request->is_answering) {
+            request_abort_answer(request);
+        } else {
+            request_fail(request, &err);
+        }
+    }
+}
+
+static void on_gone(void *arg)
+{
+    struct request *request = arg;
+    request->exchange = NULL;
+    if (!request->outlives_client) {
+        cancel_work(request);
+        finish(request);
+    }
+}
+
+struct request *request_new(const struct gateway *gateway, const struct route *route,
+                            struct http_exchange *exchange, struct err *err)
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
+        err_set(err, ERR_INTERNAL, "request: out of memory");
+        return NULL;
+    }
+    request->gateway = gateway;
+    request->route = route;
+    request->exchange = exchange;
+    list_append(&gateway->requests->all, &request->node);
+    http_on_gone(exchange, on_gone, request);
+    return request;
+}
+
+void request_set_work(struct request *request, void *work, void (*end)(void *work))
+{
+    request->work = work;
+    request->end_work = end;
+}
+
+void request_drop_work(struct request *request)
+{
+    end_work(request);
+    assert(request->former_work == NULL);
+    request->former_work = request->work;
+    request->work = NULL;
+}
+
+static struct http_exchange *take_exchange(struct request *request)
+{
+    struct http_exchange *exchange = request->exchange;
+    request->exchange = NULL;
+    if (exchange != NULL) {
+        http_on_gone(exchange, NULL, NULL);
+    }
+    return exchange;
+}
+
+void request_respond(struct request *request, const struct http_response *response)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    if (exchange != NULL) {
+        http_respond(exchange, response);
+    }
+    finish(request);
+}
+
+void request_respond_json(struct request *request, int status, const struct str *body)
+{
+    struct err err = {0};
+    if (!str_check(body, "answer", &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    const struct http_response response = {.status = status, .body = str_view(body)};
+    request_respond(request, &response);
+}
+
+void request_fail_validation(struct request *request, const struct err *err,
+                             const struct json_violations *violations)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    if (exchange != NULL) {
+        errors_respond(exchange, err, violations);
+    }
+    finish(request);
+}
+
+void request_fail(struct request *request, const struct err *err)
+{
+    request_fail_validation(request, err, NULL);
+}
+
+struct http_exchange *request_hand_over(struct request *request)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    finish(request);
+    return exchange;
+}
+
+const char *request_id(const struct request *request)
+{
+    return request->exchange == NULL ? "" : http_exchange_request_id(request->exchange);
+}

@@ -1,0 +1,28 @@
+/* gateway/preview/page.h: what a visitor of a preview sees when there is nothing to see: a small
+ * page, or JSON where the request accepts that and no page. */
+#ifndef GATEWAY_PREVIEW_PAGE_H
+#define GATEWAY_PREVIEW_PAGE_H
+
+#include "common/base/err.h"
+
+struct http_exchange;
+
+enum page_kind {
+    PAGE_NOT_FOUND,    /* 404: unknown, not exposed, ended: one answer for all */
+    PAGE_UNAUTHORIZED, /* 401 */
+    PAGE_PORT_CLOSED,  /* 502: nothing listens there */
+    PAGE_BAD_ANSWER,   /* 502: it closed early, or speaks no HTTP */
+    PAGE_AGENT_LOST,   /* 503 */
+    PAGE_BUSY,         /* 503: too many requests at once */
+    PAGE_UNAVAILABLE,  /* 503: a service of ours */
+    PAGE_TIMEOUT,      /* 504 */
+    PAGE_INTERNAL,     /* 500 */
+};
+
+/* Answers the exchange and ends it. */
+void page_respond(struct http_exchange *exchange, enum page_kind kind);
+
+/* The page for an error of a stream, of its dial or of a service. */
+enum page_kind page_of_error(const struct err *err);
+
+#endif

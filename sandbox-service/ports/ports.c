@@ -1,0 +1,315 @@
+#include "sandbox-service/ports/ports.h"
+
+#include "common/base/log.h"
+#include "common/json/write.h"
+#include "common/redis/redis.h"
+#include "sandbox-service/ports/store.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ANSWER_MAX = 32 * 1024,
+    MIRROR_KEY_SIZE = 96,
+    MIRROR_LIFE_S = 24 * 3600, /* what nobody removed goes away */
+    MIRROR_TIMEOUT_MS = 1000,
+};
+
+struct ports {
+    struct sandboxes *sandboxes; /* borrowed */
+    struct port_store *store;    /* owned */
+    size_t open_requests;
+};
+
+/* One call, until the database has answered. */
+struct port_request {
+    struct ports *ports;           /* borrowed */
+    struct ipc_exchange *exchange; /* NULL: nobody waits, the copy in Redis is due */
+    char sandbox_id[ID_SIZE];
+};
+
+struct ports *ports_open(struct sandboxes *sandboxes, struct err *err)
+{
+    struct ports *ports = calloc(1, sizeof *ports);
+    if (ports == NULL) {
+        err_set(err, ERR_INTERNAL, "ports: out of memory");
+        return NULL;
+    }
+    ports->sandboxes = sandboxes;
+    ports->store = port_store_open(sandboxes->loop, sandboxes->config->database_url, err);
+    if (ports->store == NULL) {
+        ports_close(ports);
+        return NULL;
+    }
+    return ports;
+}
+
+bool ports_fail_all(struct ports *ports)
+{
+    return port_store_fail_all(ports->store);
+}
+
+void ports_close(struct ports *ports)
+{
+    if (ports != NULL) {
+        port_store_close(ports->store);
+        free(ports);
+    }
+}
+
+size_t ports_open_requests(const struct ports *ports)
+{
+    return ports->open_requests;
+}
+
+/* The only two ways out of a request. */
+static void finish(struct port_request *request, struct view body)
+{
+    ipc_reply_ok(request->exchange, body);
+    request->ports->open_requests--;
+    free(request);
+}
+
+static void finish_failed(struct port_request *request, const struct err *err)
+{
+    ipc_reply_error(request->exchange, err);
+    request->ports->open_requests--;
+    free(request);
+}
+
+static void finish_with(struct port_request *request, const struct json_schema *schema,
+                        const void *answer)
+{
+    struct err err = {0};
+    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
+    struct json_writer json = json_writer_on(&body);
+    json_begin_object(&json, NULL);
+    json_struct(&json, schema, answer);
+    json_end_object(&json);
+    if (str_check(&body, "the answer", &err)) {
+        finish(request, str_view(&body));
+    } else {
+        finish_failed(request, &err);
+    }
+}
+
+/* Reads the message into body, which begins with the sandbox's id. NULL: answered with what is
+ * wrong. */
+static struct port_request *begin(struct ports *ports, struct ipc_exchange *exchange,
+                                  const struct ipc_request *message,
+                                  const struct json_schema *schema, void *body,
+                                  struct json_doc **doc)
+{
+    struct err err = {0};
+    *doc = json_read(message->body, schema, body, NULL, &err);
+    struct port_request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
+    if (request == NULL) {
+        if (*doc != NULL) {
+            err_set(&err, ERR_INTERNAL, "request: out of memory");
+        }
+        log_warn("ipc.unreadable", LOG_STR("method", message->method),
+                 LOG_STR("request_id", message->request_id), LOG_ERR(&err));
+        ipc_reply_error(exchange, &err);
+        return NULL;
+    }
+    request->ports = ports;
+    request->exchange = exchange;
+    memcpy(request->sandbox_id, body, ID_SIZE);
+    ports->open_requests++;
+    return request;
+}
+
+static void tell_redis(struct ports *ports, const struct view *words, size_t count)
+{
+    struct err err = {0};
+    if (!redis_send(ports->sandboxes->redis, words, count, MIRROR_TIMEOUT_MS, NULL, NULL, &err)) {
+        log_debug("ports.not_mirrored", LOG_ERR(&err));
+    }
+}
+
+static void write_mirror_key(const struct ports *ports, const char *sandbox_id,
+                             char out[MIRROR_KEY_SIZE])
+{
+    (void)snprintf(out, MIRROR_KEY_SIZE, "insien:%s:ports:%s", ports->sandboxes->config->instance,
+                   sandbox_id);
+}
+
+void ports_forget(struct ports *ports, const char sandbox_id[ID_SIZE])
+{
+    char key[MIRROR_KEY_SIZE];
+    if (ports != NULL) {
+        write_mirror_key(ports, sandbox_id, key);
+        const struct view words[] = {VIEW("DEL"), view_of(key)};
+        tell_redis(ports, words, sizeof words / sizeof words[0]);
+    }
+}
+
+/* The copy is written anew, or removed, by each reading of the rows: what Redis lost comes back. */
+static void mirror(struct ports *ports, const char *sandbox_id, const PGresult *result)
+{
+    char key[MIRROR_KEY_SIZE];
+    char life[16];
+    AUTO(str_free) struct str text = STR_INIT(ANSWER_MAX);
+    struct json_writer json = json_writer_on(&text);
+    if (!port_store_has_port(result, 0)) {
+        ports_forget(ports, sandbox_id);
+        return;
+    }
+    json_begin_object(&json, NULL);
+    for (int row = 0; row < pg_rows(result); row++) {
+        struct port_row port;
+        char name[8];
+        port_store_read_row(result, row, &port);
+        (void)snprintf(name, sizeof name, "%u", (unsigned)port.container_port);
+        json_int(&json, name, port.host_port);
+    }
+    json_end_object(&json);
+    (void)snprintf(life, sizeof life, "%d", MIRROR_LIFE_S);
+    write_mirror_key(ports, sandbox_id, key);
+    const struct view words[] = {VIEW("SET"), view_of(key), str_view(&text), VIEW("EX"),
+                                 view_of(life)};
+    if (!text.failed) {
+        tell_redis(ports, words, sizeof words / sizeof words[0]);
+    }
+}
+
+static void on_mirrored(const PGresult *result, const struct err *err, void *arg)
+{
+    struct port_request *request = arg;
+    if (err != NULL) {
+        log_debug("ports.not_mirrored", LOG_ERR(err));
+    } else if (pg_rows(result) > 0) {
+        mirror(request->ports, request->sandbox_id, result);
+    }
+    request->ports->open_requests--;
+    free(request);
+}
+
+/* The rows have changed: tells the gateways, and writes the copy anew behind the answer. */
+static void tell_changed(struct ports *ports, const char sandbox_id[ID_SIZE])
+{
+    struct err err = {0};
+    sandboxes_publish(ports->sandboxes, sandbox_id);
+    struct port_request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
+        return;
+    }
+    request->ports = ports;
+    memcpy(request->sandbox_id, sandbox_id, ID_SIZE);
+    if (!port_store_list(ports->store, sandbox_id, on_mirrored, request, &err)) {
+        log_debug("ports.not_mirrored", LOG_ERR(&err));
+        free(request);
+        return;
+    }
+    ports->open_requests++;
+}
+
+static void finish_list(struct port_request *request, const PGresult *result)
+{
+    char texts[SANDBOX_PORTS_MAX][PORT_ROW_TEXT_SIZE];
+    struct view views[SANDBOX_PORTS_MAX];
+    struct port_owner owner;
+    size_t count = 0;
+    for (int row = 0; row < pg_rows(result) && count < SANDBOX_PORTS_MAX; row++) {
+        struct port_row port;
+        if (port_store_has_port(result, row)) {
+            port_store_read_row(result, row, &port);
+            port_row_write(&port, texts[count]);
+            views[count] = view_of(texts[count]);
+            count++;
+        }
+    }
+    port_store_read_owner(result, &owner);
+    struct port_list_answer answer = {.ports = {views, count}, .is_live = owner.is_live};
+    memcpy(answer.user_id, owner.user_id, ID_SIZE);
+    finish_with(request, &port_list_answer_schema, &answer);
+}
+
+static void on_listed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct port_request *request = arg;
+    struct err failure = {0};
+    if (err == NULL && pg_rows(result) > 0) {
+        mirror(request->ports, request->sandbox_id, result);
+        finish_list(request, result);
+        return;
+    }
+    err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
+    finish_failed(request, err == NULL ? &failure : err);
+}
+
+void ports_handle_list(struct ports *ports, struct ipc_exchange *exchange,
+                       const struct ipc_request *message)
+{
+    struct port_list body;
+    struct err err = {0};
+    AUTO(json_doc_release) struct json_doc *doc = NULL;
+    struct port_request *request = begin(ports, exchange, message, &port_list_schema, &body, &doc);
+    if (request != NULL &&
+        !port_store_list(ports->store, body.sandbox_id, on_listed, request, &err)) {
+        finish_failed(request, &err);
+    }
+}
+
+static void on_exposed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct port_request *request = arg;
+    struct port_row row;
+    char text[PORT_ROW_TEXT_SIZE];
+    if (err != NULL) {
+        finish_failed(request, err);
+        return;
+    }
+    port_store_read_row(result, 0, &row);
+    port_row_write(&row, text);
+    log_info("port.exposed", LOG_STR("sandbox_id", request->sandbox_id),
+             LOG_INT("container_port", row.container_port), LOG_INT("host_port", row.host_port));
+    tell_changed(request->ports, request->sandbox_id);
+    const struct port_answer answer = {view_of(text)};
+    finish_with(request, &port_answer_schema, &answer);
+}
+
+void ports_handle_expose(struct ports *ports, struct ipc_exchange *exchange,
+                         const struct ipc_request *message)
+{
+    struct port_expose body;
+    struct err err = {0};
+    AUTO(json_doc_release) struct json_doc *doc = NULL;
+    struct port_request *request =
+        begin(ports, exchange, message, &port_expose_schema, &body, &doc);
+    if (request != NULL && !port_store_expose(ports->store, &body, on_exposed, request, &err)) {
+        finish_failed(request, &err);
+    }
+}
+
+static void on_removed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct port_request *request = arg;
+    struct err failure = {0};
+    if (err != NULL) {
+        finish_failed(request, err);
+    } else if (pg_rows(result) == 0) {
+        err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
+        finish_failed(request, &failure);
+    } else if (!port_store_read_removed(result)) {
+        err_set_reason(&failure, ERR_NOT_FOUND, "port_not_found", "the port is not exposed");
+        finish_failed(request, &failure);
+    } else {
+        log_info("port.closed", LOG_STR("sandbox_id", request->sandbox_id));
+        tell_changed(request->ports, request->sandbox_id);
+        finish(request, VIEW("{}"));
+    }
+}
+
+void ports_handle_close(struct ports *ports, struct ipc_exchange *exchange,
+                        const struct ipc_request *message)
+{
+    struct port_close body;
+    struct err err = {0};
+    AUTO(json_doc_release) struct json_doc *doc = NULL;
+    struct port_request *request = begin(ports, exchange, message, &port_close_schema, &body, &doc);
+    if (request != NULL && !port_store_remove(ports->store, &body, on_removed, request, &err)) {
+        finish_failed(request, &err);
+    }
+}

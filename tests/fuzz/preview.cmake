@@ -1,0 +1,2 @@
+insien_fuzz_target(preview_response SOURCES preview_response.c LIBS insien_gateway_preview)
+insien_fuzz_target(preview_request SOURCES preview_request.c LIBS insien_gateway_preview)

@@ -1,0 +1,268 @@
+/* Lines that share one shell. */
+#include "tests/unit/agent/caller.h"
+
+#include "common/base/clock.h"
+#include "sandbox-service/agent/session_script.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define LINE(name, line, more)                                                                     \
+    "{\"id\":\"x\",\"type\":\"exec\",\"cmd\":\"" line "\",\"session\":\"" name "\"" more "}"
+
+static void run(struct caller *caller, const char *message, const char *part)
+{
+    caller_ask_for(caller, "\"id\":\"x\"", "%s", message);
+    if (!caller_heard(caller, part)) {
+        fail_msg("%s: %s, not %s", message, caller->texts.data, part);
+    }
+}
+
+static void shell_keeps_what_lines_change(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "cd /usr; export A=1; b='x y'; f() { echo f $1; }", ""),
+        "\"stdout\":\"\",\"stderr\":\"\",\"exitCode\":0,\"signal\":null,\"reason\":\"exited\"");
+    run(caller, LINE("s", "pwd; echo $A $b; f 2; sh -c 'echo $A'", ""),
+        "\"stdout\":\"/usr\\n1 x y\\nf 2\\n1\\n\"");
+    run(caller, LINE("other", "pwd; echo $A", ""), "\"stdout\":\"/tmp\\n\\n\"");
+    run(caller, LINE("s", "echo err >&2; printf nothing; (exit 4)", ""),
+        "\"stdout\":\"nothing\",\"stderr\":\"err\\n\",\"exitCode\":4,");
+    run(caller, LINE("s", "pwd; echo $C; cat", ",\"cwd\":\"/etc\",\"env\":{\"C\":\"it's\"}"),
+        "\"stdout\":\"/etc\\nit's\\n\"");
+    run(caller, LINE("s", "pwd; echo $C", ""), "\"stdout\":\"/etc\\nit's\\n\"");
+    run(caller, LINE("s", "echo x", ",\"cwd\":\"/no/such\""), "\"exitCode\":1,");
+    assert_false(caller_heard(caller, "sessionRestarted"));
+}
+
+static void bad_syntax_and_quotes_do_no_harm(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "a=1; echo '}' \\\"'\\\"; echo done", ""), "\"exitCode\":");
+    run(caller, LINE("s", "for", ""), "\"exitCode\":");
+    run(caller, LINE("s", "echo 'it'; echo \\\"$a\\\"\\necho two # comment", ""),
+        "\"stdout\":\"it\\n1\\ntwo\\n\"");
+    run(caller, LINE("s", "exec >/dev/null; echo lost", ""), "\"stdout\":\"\",");
+    run(caller, LINE("s", "echo kept >&2", ""), "\"stdout\":\"\",\"stderr\":\"kept\\n\"");
+    assert_false(caller_heard(caller, "sessionRestarted"));
+}
+
+static void lines_wait_for_each_other(void **state)
+{
+    struct caller *caller = *state;
+    caller_ask(caller, LINE("s", "n=0; sleep 0.2; echo first", ""));
+    for (int i = 0; i < SESSION_QUEUE_MAX; i++) {
+        requests_handle(&caller->requests, CALLER_EPOCH,
+                        VIEW(LINE("s", "n=$((n+1)); echo n=$n", "")));
+    }
+    assert_int_equal(caller->texts.len, 0);
+    requests_handle(&caller->requests, CALLER_EPOCH, VIEW(LINE("s", "true", "")));
+    assert_true(caller_heard(caller, "\"code\":\"busy\""));
+    caller_wait_text(caller, "\"stdout\":\"n=64\\n\"");
+    assert_true(strstr(caller->texts.data, "first") < strstr(caller->texts.data, "n=1\\n"));
+    assert_true(strstr(caller->texts.data, "n=1\\n") < strstr(caller->texts.data, "n=2\\n"));
+}
+
+static void shell_that_ends_is_replaced(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "a=1; echo bye; exit 3", ""),
+        "\"stdout\":\"bye\\n\",\"stderr\":\"\",\"exitCode\":3,");
+    run(caller, LINE("s", "echo $a.", ""), "\"stdout\":\".\\n\"");
+    assert_true(caller_heard(caller, "\"sessionRestarted\":true"));
+    run(caller, LINE("s", "kill -9 $$", ""), "\"signal\":\"SIGKILL\",\"reason\":\"signaled\"");
+    run(caller, LINE("s", "true", ""), "\"sessionRestarted\":true");
+    run(caller, LINE("s", "true", ""), "\"exitCode\":0");
+    assert_false(caller_heard(caller, "sessionRestarted"));
+}
+
+static void timeout_ends_the_line_and_not_the_shell(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "a=1", ""), "\"exitCode\":0");
+    int64_t began_ms = clock_monotonic_ms();
+    run(caller, LINE("s", "echo now; sleep 60", ",\"timeoutMs\":200"),
+        "\"stdout\":\"now\\n\",\"stderr\":\"");
+    assert_true(caller_heard(caller, "\"exitCode\":137,\"signal\":null,\"reason\":\"timeout\""));
+    assert_true(clock_monotonic_ms() - began_ms < 2000);
+    run(caller, LINE("s", "echo a=$a", ""), "\"stdout\":\"a=1\\n\"");
+}
+
+static void shell_that_does_not_come_back_is_killed(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "while :; do :; done", ",\"timeoutMs\":100"),
+        "\"exitCode\":null,\"signal\":\"SIGKILL\",\"reason\":\"timeout\"");
+    run(caller, LINE("s", "true", ""), "\"sessionRestarted\":true");
+}
+
+static void line_may_stream(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "a=1", ""), "\"exitCode\":0");
+    caller_stream(caller, 1)->stalled = true;
+    caller_ask(caller, LINE("s", "echo err >&2; seq 1 100000; (exit 5)",
+                            ",\"stream\":true,\"streamId\":1"));
+    assert_true(caller_heard(caller, "\"streamId\":1,\"pid\":"));
+    turn_for(caller->loop, 300);
+    assert_true(caller_stream(caller, 1)->count <= STREAM_WINDOW_INITIAL);
+    assert_false(caller_heard(caller, "\"exit\""));
+    caller_stream(caller, 1)->stalled = false;
+    caller_grant(caller, 1, STREAM_WINDOW_INITIAL);
+    caller_wait_text(caller, "\"exitCode\":5,\"signal\":null,\"reason\":\"exited\"");
+    assert_int_equal(caller_stream(caller, 1)->bytes[STREAM_STDOUT].len, 588895);
+    assert_string_equal(caller_output(caller, 1, STREAM_STDERR), "err\n");
+    assert_null(memchr(caller_output(caller, 1, STREAM_STDOUT), '\0', 588895));
+    /* One that nobody hears goes on. */
+    caller_forget(caller, 2);
+    caller_ask(caller,
+               LINE("s", "sleep 0.2; seq 1 100000; a=2", ",\"stream\":true,\"streamId\":2"));
+    caller_send(caller, 2, STREAM_RESET, VIEW(""));
+    run(caller, LINE("s", "echo $a", ""), "\"stdout\":\"2\\n\"");
+}
+
+static void output_that_looks_like_a_mark_is_output(void **state)
+{
+    struct caller *caller = *state;
+    run(caller,
+        LINE("s", "printf '\\\\000insien:0123\\\\000\\\\000insien:'",
+             ",\"outputEncoding\":\"base64\""),
+        "\"stdout\":\"AGluc2llbjowMTIzAABpbnNpZW46\"");
+}
+
+static void background_jobs_keep_nobody_waiting(void **state)
+{
+    struct caller *caller = *state;
+    int64_t began_ms = clock_monotonic_ms();
+    run(caller, LINE("s", "sleep 30 & echo $!", ""), "\"exitCode\":0");
+    run(caller, LINE("s", "jobs %1 >/dev/null && echo there; kill %1", ""),
+        "\"stdout\":\"there\\n\"");
+    assert_true(clock_monotonic_ms() - began_ms < 900);
+}
+
+static void what_does_not_go_with_a_session_is_refused(void **state)
+{
+    static const char *const more[] = {",\"args\":[\"a\"]",
+                                       ",\"background\":true",
+                                       ",\"stdin\":\"\"",
+                                       ",\"tag\":\"t\"",
+                                       ",\"pty\":{\"cols\":1,\"rows\":1}",
+                                       ",\"stdinOpen\":true"};
+    struct caller *caller = *state;
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+        caller_ask(caller, LINE("s", "true", "%s"), more[i]);
+        assert_true(caller_heard(caller, "\"code\":\"invalid_request\""));
+    }
+    caller_ask(caller, LINE("a b", "true", ""));
+    assert_true(caller_heard(caller, "\"code\":\"invalid_request\""));
+    run(caller, LINE("s", "id -un", ",\"user\":\"nobody\""), "\"stdout\":\"nobody\\n\"");
+    run(caller, LINE("s", "true", ",\"user\":\"root\""), "\"code\":\"session_user\"");
+}
+
+static void closed_session_is_forgotten(void **state)
+{
+    struct caller *caller = *state;
+    caller_ask(caller, "{\"id\":\"c\",\"type\":\"closeSession\",\"session\":\"s\"}");
+    assert_true(caller_heard(caller, "session_not_found"));
+    run(caller, LINE("s", "a=1", ""), "\"exitCode\":0");
+    caller_ask(caller, LINE("s", "sleep 60", ""));
+    requests_handle(&caller->requests, CALLER_EPOCH, VIEW(LINE("s", "echo never", "")));
+    requests_handle(&caller->requests, CALLER_EPOCH,
+                    VIEW("{\"id\":\"c\",\"type\":\"closeSession\",\"session\":\"s\"}"));
+    assert_true(caller_heard(caller, "\"type\":\"closeSessionResponse\",\"session\":\"s\"}"));
+    assert_true(caller_heard(caller, "\"code\":\"session_closed\""));
+    caller_wait_text(caller, "\"signal\":\"SIGKILL\"");
+    run(caller, LINE("s", "echo .$a", ""), "\"stdout\":\".\\n\"");
+    assert_false(caller_heard(caller, "sessionRestarted"));
+    caller_ask(caller, "{\"id\":\"p\",\"type\":\"ps\"}");
+    assert_true(caller_heard(caller, "\"session\":\"s\""));
+}
+
+static void nobody_else_speaks_with_the_shell(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "echo $$", ""), "\"exitCode\":0");
+    long long pid = strtoll(strstr(caller->texts.data, "\"stdout\":\"") + 10, NULL, 10);
+    caller_ask(caller, "{\"id\":\"a\",\"type\":\"attach\",\"pid\":%lld,\"streamId\":1}", pid);
+    assert_true(caller_heard(caller, "\"code\":\"in_session\""));
+    caller_ask(caller, "{\"id\":\"i\",\"type\":\"input\",\"pid\":%lld,\"data\":\"\"}", pid);
+    assert_true(caller_heard(caller, "\"code\":\"in_session\""));
+    caller_ask(caller, "{\"id\":\"i\",\"type\":\"closeStdin\",\"pid\":%lld}", pid);
+    assert_true(caller_heard(caller, "\"code\":\"in_session\""));
+    caller_ask(caller, "{\"id\":\"i\",\"type\":\"signal\",\"pid\":%lld,\"signal\":1}", pid);
+    assert_true(caller_heard(caller, "signalResponse"));
+    turn_for(caller->loop, 200);
+    run(caller, LINE("s", "true", ""), "\"sessionRestarted\":true");
+}
+
+static void image_without_bash_has_sessions_too(void **state)
+{
+    struct caller *caller = *state;
+    char folder[] = "/tmp/insien-test-session-XXXXXX";
+    char link[64];
+    struct err err;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(link, sizeof link, "%s/sh", folder);
+    assert_int_equal(symlink("/bin/sh", link), 0);
+    assert_true(environment_set(&caller->settings.env, VIEW("PATH"), view_of(folder), &err));
+    run(caller, LINE("s", "a=1; cd /usr; echo $0; (exit 3)", ""), "\"stdout\":\"sh\\n\",");
+    assert_true(caller_heard(caller, "\"exitCode\":3,"));
+    run(caller, LINE("s", "pwd; echo $a", ""), "\"stdout\":\"/usr\\n1\\n\"");
+    run(caller, LINE("s", "while :; do :; done", ",\"timeoutMs\":100"), "\"reason\":\"timeout\"");
+    run(caller, LINE("s", "for", ""), "\"exitCode\":2");
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void repeat_of_a_line_is_not_run_again(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "n=$((n+1)); echo n=$n", ",\"once\":\"k\""), "\"stdout\":\"n=1\\n\"");
+    run(caller, LINE("s", "n=$((n+1)); echo n=$n", ",\"once\":\"k\""), "\"stdout\":\"n=1\\n\"");
+    run(caller, LINE("s", "echo n=$n", ""), "\"stdout\":\"n=1\\n\"");
+}
+
+static void number_of_sessions_is_bounded(void **state)
+{
+    struct caller *caller = *state;
+    for (int i = 0; i < SESSIONS_MAX; i++) {
+        caller_ask_for(caller, "execResponse", LINE("s%d", "true", ""), i);
+    }
+    caller_ask(caller, LINE("more", "true", ""));
+    assert_true(caller_heard(caller, "\"code\":\"busy\""));
+    run(caller, LINE("s3", "exit", ""), "\"exitCode\":0");
+    run(caller, LINE("more", "true", ""), "\"exitCode\":0");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, caller_set_up, caller_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(shell_keeps_what_lines_change),
+        TEST(bad_syntax_and_quotes_do_no_harm),
+        TEST(lines_wait_for_each_other),
+        TEST(shell_that_ends_is_replaced),
+        TEST(timeout_ends_the_line_and_not_the_shell),
+        TEST(shell_that_does_not_come_back_is_killed),
+        TEST(line_may_stream),
+        TEST(output_that_looks_like_a_mark_is_output),
+        TEST(background_jobs_keep_nobody_waiting),
+        TEST(what_does_not_go_with_a_session_is_refused),
+        TEST(closed_session_is_forgotten),
+        TEST(nobody_else_speaks_with_the_shell),
+        TEST(image_without_bash_has_sessions_too),
+        TEST(repeat_of_a_line_is_not_run_again),
+        TEST(number_of_sessions_is_bounded),
+    };
+    if (geteuid() != 0) {
+        print_message("skipped: needs root\n");
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
