@@ -7,7 +7,7 @@ PASSED=0 FAILED=0
 FAILURES=()
 TEST_LOG_DIR=$INSIEN_STATE_DIR/test-log
 SUPPORT=$ROOT/tests/support
-HARNESS_PACKAGES=(node-ws iproute2) # a WebSocket client that is not ours; ip and ss
+HARNESS_PACKAGES=(node-ws iproute2 chromium) # a WebSocket client that is not ours; ip and ss; a browser
 BENCH_PACKAGES=(wrk)
 THREADED_TESTS=(event ipc auth_material) # beginnings of their names
 SHOWN_LINES=80
