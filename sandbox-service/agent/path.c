@@ -19,6 +19,26 @@ static bool is_of_home(struct view path)
     return path.ptr[0] == '~' && (path.len == 1 || path.ptr[1] == '/');
 }
 
+/* "/a/./b//c" is "/a/b/c". A slash at the end stays: it asks for a folder. */
+static void drop_empty_steps(char *path)
+{
+    char *to = path;
+    for (const char *from = path; *from != '\0';) {
+        bool is_dot = from[0] == '/' && from[1] == '.' && (from[2] == '/' || from[2] == '\0');
+        if (is_dot) {
+            from += 2;
+        } else if (from[0] == '/' && from[1] == '/') {
+            from++;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    if (to == path) {
+        *to++ = '/';
+    }
+    *to = '\0';
+}
+
 bool path_resolve(struct view path, const char *work_dir, const char *home, char out[PATH_SIZE],
                   struct err *err)
 {
@@ -40,5 +60,6 @@ bool path_resolve(struct view path, const char *work_dir, const char *home, char
         return err_set_reason(err, ERR_INVALID, "invalid_path", "the path has more than %d bytes",
                               PATH_SIZE - 1);
     }
+    drop_empty_steps(out);
     return true;
 }

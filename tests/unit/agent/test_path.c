@@ -16,7 +16,9 @@ static void paths_become_absolute(void **state)
     } cases[] = {
         {"/etc/passwd", "/etc/passwd"},
         {"a/b", "/app/a/b"},
-        {".", "/app/."},
+        {".", "/app"},
+        {"./a/./.b//c/.", "/app/a/.b/c"},
+        {"//.", "/"},
         {"../x", "/app/../x"},
         {"~", "/home/u"},
         {"~/x", "/home/u/x"},
