@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define TEMP_PREFIX ".insien-"
+#define TEMP_SUFFIX ".tmp"
+
 enum { TEMP_RANDOM = 8 };
 
 bool place_split(const char *path, struct place *out, struct err *err)
@@ -60,6 +63,15 @@ bool place_temp_name(char out[PLACE_TEMP_SIZE], struct err *err)
         return false;
     }
     encode_hex(random, sizeof random, hex);
-    (void)snprintf(out, PLACE_TEMP_SIZE, ".insien-%s.tmp", hex);
+    (void)snprintf(out, PLACE_TEMP_SIZE, TEMP_PREFIX "%s" TEMP_SUFFIX, hex);
     return true;
+}
+
+bool place_is_temp_name(const char *name)
+{
+    size_t digits = ENCODE_HEX_SIZE(TEMP_RANDOM) - 1;
+    struct view view = view_of(name);
+    return view.len == strlen(TEMP_PREFIX) + digits + strlen(TEMP_SUFFIX) &&
+           view_starts_with(view, VIEW(TEMP_PREFIX)) &&
+           strcmp(name + strlen(TEMP_PREFIX) + digits, TEMP_SUFFIX) == 0;
 }

@@ -31,5 +31,7 @@ int place_open_folder(const char *path, bool make) MUST_CHECK;
 
 /* A name that nobody else uses. */
 bool place_temp_name(char out[PLACE_TEMP_SIZE], struct err *err) MUST_CHECK;
+/* Whether it is one of those. */
+bool place_is_temp_name(const char *name);
 
 #endif

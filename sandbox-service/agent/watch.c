@@ -4,6 +4,7 @@
 #include "sandbox-service/agent/acting.h"
 #include "sandbox-service/agent/chore.h"
 #include "sandbox-service/agent/open.h"
+#include "sandbox-service/agent/place.h"
 #include "sandbox-service/agent/stream.h"
 #include "sandbox-service/agent/watch_told.h"
 #include "sandbox-service/agent/watch_tree.h"
@@ -52,8 +53,6 @@ struct watch {
     bool reading;
     uint64_t consumed; /* bytes of events that have been handled */
     struct chore scan; /* as long as folders are unscanned; no events are read meanwhile */
-    struct watched *scanned;
-    DIR *folder; /* owned; of scanned */
     struct watch_told told;
     struct departure departure;
     struct timer departure_timer;
@@ -83,10 +82,6 @@ void watches_free(struct watches *watches)
 /* All that is watched; the watch itself stays. */
 static void close_tree(struct watch *watch)
 {
-    if (watch->folder != NULL) {
-        (void)closedir(TAKE(watch->folder));
-    }
-    watch->scanned = NULL;
     if (watch->readable != NULL) {
         event_free(TAKE(watch->readable));
     }
@@ -165,7 +160,7 @@ static bool add_folder(struct watch *watch, struct watched *in, const char *name
         end(watch, &err);
         return false;
     }
-    if (!list_is_empty(&watch->tree.unscanned)) {
+    if (watch_tree_is_unscanned(&watch->tree)) {
         chore_start(watch->all->chores, &watch->scan);
     }
     return true;
@@ -181,8 +176,7 @@ static void set_reading(struct watch *watch, bool on)
 
 static bool is_scanning(const struct watch *watch)
 {
-    return !watch->answered || watch->overflowed || watch->scanned != NULL ||
-           !list_is_empty(&watch->tree.unscanned);
+    return !watch->answered || watch->overflowed || watch_tree_is_unscanned(&watch->tree);
 }
 
 /* Every folder is looked at: tells what waited for that and goes on with events. */
@@ -202,63 +196,39 @@ static void on_scanned(struct watch *watch)
     set_reading(watch, true);
 }
 
-/* Opens the next folder that can be opened. False: there is none. */
-static bool next_folder(struct watch *watch)
-{
-    struct list *node;
-    while (watch->folder == NULL && (node = list_pop(&watch->tree.unscanned)) != NULL) {
-        watch->scanned = LIST_ENTRY(node, struct watched, unscanned);
-        int fd = watch_tree_open_folder(&watch->tree, watch->scanned);
-        watch->folder = fd < 0 ? NULL : fdopendir(fd);
-        if (watch->folder == NULL) {
-            close_fd(&fd);
-        }
-    }
-    return watch->folder != NULL;
-}
-
 /* What was told as found up to here has its own event, if any, among those that wait now. */
 static void end_folder(struct watch *watch)
 {
     int waiting = 0;
     (void)ioctl(watch->tree.inotify, FIONREAD, &waiting);
     watch_told_settle(&watch->told, watch->consumed + (uint64_t)waiting);
-    (void)closedir(TAKE(watch->folder));
-    watch->scanned = NULL;
-}
-
-static bool is_folder_in(DIR *folder, const struct dirent *item)
-{
-    struct stat status;
-    if (item->d_type != DT_UNKNOWN) {
-        return item->d_type == DT_DIR;
-    }
-    return fstatat(dirfd(folder), item->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISDIR(status.st_mode);
+    watch_tree_end_folder(&watch->tree);
 }
 
 static bool scan_item(struct watch *watch, const struct dirent *item, struct err *err)
 {
-    if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0) {
+    struct watched *in = watch->tree.scanned;
+    if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 ||
+        place_is_temp_name(item->d_name)) {
         return true;
     }
-    if (watch->scanned->is_news) {
-        tell(watch, "create", watch->scanned, item->d_name);
-        watch_told_add(&watch->told, watch->scanned->number, item->d_name);
+    if (in->is_news) {
+        tell(watch, "create", in, item->d_name);
+        watch_told_add(&watch->told, in->number, item->d_name);
     }
-    return !is_folder_in(watch->folder, item) ||
-           watch_tree_add(&watch->tree, watch->scanned, item->d_name, watch->scanned->is_news, err);
+    return !watch_tree_is_folder(&watch->tree, item) ||
+           watch_tree_add(&watch->tree, in, item->d_name, in->is_news, err);
 }
 
 /* False with err; done tells whether nothing is left. */
 static bool scan_slice(struct watch *watch, bool *done, struct err *err)
 {
     for (int i = 0; i < SLICE; i++) {
-        if (!next_folder(watch)) {
+        if (!watch_tree_open_next(&watch->tree)) {
             *done = true;
             return true;
         }
-        const struct dirent *item = readdir(watch->folder);
+        const struct dirent *item = readdir(watch->tree.folder);
         if (item == NULL) {
             end_folder(watch);
         } else if (!scan_item(watch, item, err)) {
@@ -447,6 +417,9 @@ static bool on_event(struct watch *watch, const struct inotify_event *event)
     }
     if (event->len == 0) {
         return on_own_event(watch, watched, event->mask);
+    }
+    if (place_is_temp_name(event->name)) {
+        return true; /* what is being uploaded or copied is told when it takes its place */
     }
     switch (event->mask &
             (IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO)) {

@@ -137,6 +137,7 @@ void watch_tree_close(struct watch_tree *tree)
     if (tree->path == NULL) {
         return;
     }
+    watch_tree_end_folder(tree);
     if (tree->root != NULL) {
         free_all_below(tree, tree->root, false);
     }
@@ -231,11 +232,6 @@ static int open_below(const struct watch_tree *tree, const struct watched *watch
     return root < 0 ? -1 : open_beneath(root, *start == '\0' ? "." : start, flags);
 }
 
-int watch_tree_open_folder(const struct watch_tree *tree, const struct watched *watched)
-{
-    return open_below(tree, watched, "", O_RDONLY | O_DIRECTORY);
-}
-
 bool watch_tree_add(struct watch_tree *tree, struct watched *parent, const char *name, bool is_news,
                     struct err *err)
 {
@@ -282,4 +278,42 @@ bool watch_tree_move(struct watch_tree *tree, struct watched *watched, struct wa
     list_remove(&watched->sibling);
     list_append(&parent->children, &watched->sibling);
     return true;
+}
+
+bool watch_tree_is_unscanned(const struct watch_tree *tree)
+{
+    return tree->scanned != NULL || !list_is_empty(&tree->unscanned);
+}
+
+bool watch_tree_open_next(struct watch_tree *tree)
+{
+    struct list *node;
+    while (tree->folder == NULL && (node = list_pop(&tree->unscanned)) != NULL) {
+        tree->scanned = LIST_ENTRY(node, struct watched, unscanned);
+        int fd = open_below(tree, tree->scanned, "", O_RDONLY | O_DIRECTORY);
+        tree->folder = fd < 0 ? NULL : fdopendir(fd);
+        if (tree->folder == NULL) {
+            close_fd(&fd);
+            tree->scanned = NULL;
+        }
+    }
+    return tree->folder != NULL;
+}
+
+void watch_tree_end_folder(struct watch_tree *tree)
+{
+    if (tree->folder != NULL) {
+        (void)closedir(TAKE(tree->folder));
+    }
+    tree->scanned = NULL;
+}
+
+bool watch_tree_is_folder(const struct watch_tree *tree, const struct dirent *item)
+{
+    struct stat status;
+    if (item->d_type != DT_UNKNOWN) {
+        return item->d_type == DT_DIR;
+    }
+    return fstatat(dirfd(tree->folder), item->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
 }

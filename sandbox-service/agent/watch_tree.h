@@ -7,6 +7,7 @@
 #include "common/base/map.h"
 #include "sandbox-service/agent/path.h"
 
+#include <dirent.h>
 #include <sys/types.h>
 
 /* A folder, or the one file that is watched. */
@@ -29,6 +30,8 @@ struct watch_tree {
     struct map by_number;
     struct watched *root; /* owned, with all below; NULL: nothing is watched */
     struct list unscanned;
+    struct watched *scanned; /* at the moment; NULL: none */
+    DIR *folder;             /* owned; of scanned */
     size_t count;
 };
 
@@ -58,7 +61,15 @@ bool watch_tree_move(struct watch_tree *tree, struct watched *watched, struct wa
 /* The path of what is called name in watched ("": of itself). False when it is too long. */
 bool watch_tree_path(const struct watch_tree *tree, const struct watched *watched, const char *name,
                      char out[PATH_SIZE]) MUST_CHECK;
-/* A folder opened for reading its names; -1 with errno. */
-int watch_tree_open_folder(const struct watch_tree *tree, const struct watched *watched) MUST_CHECK;
+
+/* Whether there are folders that have not been looked at to their end. */
+bool watch_tree_is_unscanned(const struct watch_tree *tree);
+/* Sees to it that folder is open, if there is one that can be opened among the unscanned. False:
+ * all is scanned. */
+bool watch_tree_open_next(struct watch_tree *tree) MUST_CHECK;
+/* What is in the open folder has been looked at. */
+void watch_tree_end_folder(struct watch_tree *tree);
+/* Whether an item of the open folder is a folder itself. */
+bool watch_tree_is_folder(const struct watch_tree *tree, const struct dirent *item);
 
 #endif

@@ -214,6 +214,16 @@ static void what_is_moved_in_or_out_is_created_or_removed(void **state)
     assert_string_equal(events(fixture, false), "");
 }
 
+static void uploads_are_told_when_they_take_their_place(void **state)
+{
+    struct fixture *fixture = *state;
+    watch(fixture, "", true);
+    put(fixture, ".insien-0123456789abcdef.tmp");
+    mv(fixture, ".insien-0123456789abcdef.tmp", "uploaded");
+    put(fixture, ".insien-other");
+    assert_string_equal(events(fixture, false), " create:uploaded create:.insien-other");
+}
+
 static void one_file_can_be_watched(void **state)
 {
     struct fixture *fixture = *state;
@@ -347,6 +357,7 @@ int main(void)
         WATCH_TEST(what_appears_with_a_new_folder_is_told_once),
         WATCH_TEST(a_folder_that_is_moved_keeps_being_watched),
         WATCH_TEST(what_is_moved_in_or_out_is_created_or_removed),
+        WATCH_TEST(uploads_are_told_when_they_take_their_place),
         WATCH_TEST(one_file_can_be_watched),
         WATCH_TEST(the_end_of_the_folder_itself_is_told),
         WATCH_TEST(while_the_connection_is_behind_events_wait),
