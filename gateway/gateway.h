@@ -14,6 +14,7 @@ struct hub;
 struct ipc_client;
 struct key_cache;
 struct loop;
+struct pending;
 struct preview;
 struct requests;
 struct sandbox_cache;
@@ -32,6 +33,7 @@ struct gateway {
     struct host_ports *host_ports;
     struct preview *preview;
     struct health *health;
+    struct pending *pending;
     struct client_sockets *client_sockets;
     struct requests *requests;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */

@@ -13,6 +13,7 @@
 #include "gateway/hub/hub.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/health.h"
+#include "gateway/native/pending.h"
 #include "gateway/native/routes.h"
 #include "gateway/ports/exposed.h"
 #include "gateway/ports/host_ports.h"
@@ -66,7 +67,8 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
            (gateway->exposed =
                 exposed_cache_new(gateway->sandbox_service, config->preview_secret, err)) != NULL &&
-           (gateway->requests = requests_new(err)) != NULL &&
+           (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
+           (gateway->pending = pending_open(gateway, err)) != NULL &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
            (process.invalidation = invalidation_open(gateway, err)) != NULL;
 }
@@ -182,6 +184,7 @@ static void take_down(struct gateway *gateway)
     timer_close(&process.drain_timer);
     invalidation_close(process.invalidation);
     client_sockets_free(gateway->client_sockets);
+    pending_close(gateway->pending);
     hub_stop_listening(gateway->hub);
     preview_free(gateway->preview);
     gateway->preview = NULL;

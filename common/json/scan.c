@@ -390,6 +390,8 @@ static void on_envelope_member(const struct json_member *member, void *arg)
         envelope->is_stream = view_equal(member->value, VIEW("true"));
     } else if (json_name_equal(member->name, VIEW("once"))) {
         envelope->has_once = true;
+    } else if (json_name_equal(member->name, VIEW("timeoutMs"))) {
+        envelope->timeout = member->value;
     }
 }
 

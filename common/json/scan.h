@@ -44,6 +44,7 @@ struct json_envelope {
     struct view type;      /* the same, no limit on the length */
     struct view id_member; /* the whole member "id": ..., to cut out; len 0 when absent */
     struct view stream_member; /* the whole member "streamId": ..., the same */
+    struct view timeout;       /* the value of "timeoutMs" as it stands; len 0 when absent */
     uint32_t stream_id;        /* 0 when absent or no integer from 1 to 2^31-1 */
     bool is_stream;            /* "stream" is true */
     bool has_once;             /* there is a member "once" */

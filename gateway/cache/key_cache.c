@@ -22,8 +22,7 @@ struct entry {
     struct map_node node; /* by hmac */
     struct list age;      /* oldest first */
     unsigned char hmac[HMAC_SIZE];
-    int64_t expires_ms;     /* monotonic */
-    int64_t key_expires_ms; /* wall clock; 0: never */
+    int64_t expires_ms; /* monotonic */
     struct caller caller;
 };
 
@@ -101,6 +100,11 @@ static struct entry *find(const struct key_cache *cache, const unsigned char *hm
     return node == NULL ? NULL : MAP_ENTRY(node, struct entry, node);
 }
 
+bool caller_has_expired(const struct caller *caller, int64_t now_ms)
+{
+    return caller->key_expires_ms != 0 && caller->key_expires_ms <= now_ms;
+}
+
 bool key_cache_find(struct key_cache *cache, const char key[API_KEY_SIZE], struct caller *out)
 {
     if (!cache->trusted) {
@@ -113,7 +117,7 @@ bool key_cache_find(struct key_cache *cache, const char key[API_KEY_SIZE], struc
         return false;
     }
     if (entry->expires_ms <= clock_monotonic_ms() ||
-        (entry->key_expires_ms != 0 && entry->key_expires_ms <= clock_wall_ms())) {
+        caller_has_expired(&entry->caller, clock_wall_ms())) {
         drop(cache, entry);
         return false;
     }
@@ -121,7 +125,7 @@ bool key_cache_find(struct key_cache *cache, const char key[API_KEY_SIZE], struc
     return true;
 }
 
-static void remember(struct key_check *check, const struct caller *caller, int64_t key_expires_ms)
+static void remember(struct key_check *check, const struct caller *caller)
 {
     struct key_cache *cache = check->cache;
     if (!cache->trusted || check->generation != cache->generation) {
@@ -139,7 +143,6 @@ static void remember(struct key_check *check, const struct caller *caller, int64
     }
     memcpy(entry->hmac, check->hmac, HMAC_SIZE);
     entry->caller = *caller;
-    entry->key_expires_ms = key_expires_ms;
     entry->expires_ms = clock_monotonic_ms() + KEY_CACHE_TTL_MS;
     map_insert(&cache->entries, &entry->node, (struct view){(const char *)entry->hmac, HMAC_SIZE});
     list_append(&cache->ages, &entry->age);
@@ -156,7 +159,8 @@ static bool read_identity(struct key_check *check, struct view body, struct call
     }
     memcpy(out->user_id, identity.user_id, ID_SIZE);
     memcpy(out->api_key_id, identity.api_key_id, ID_SIZE);
-    remember(check, out, identity.expires_at_ms);
+    out->key_expires_ms = identity.expires_at_ms;
+    remember(check, out);
     return true;
 }
 

@@ -24,7 +24,11 @@ struct caller {
     char user_id[ID_SIZE];
     char api_key_id[ID_SIZE];
     char tier[TIER_SIZE];
+    int64_t key_expires_ms; /* wall clock; 0: never */
 };
+
+/* Whether the caller's key has expired: what it opened before ends too. */
+bool caller_has_expired(const struct caller *caller, int64_t now_ms) MUST_CHECK;
 
 struct key_cache *key_cache_new(struct ipc_client *auth_service, struct err *err) MUST_CHECK;
 /* Every key_check must be over. */

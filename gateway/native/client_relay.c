@@ -1,5 +1,6 @@
 #include "gateway/native/client_relay.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/contracts/agent.h"
@@ -8,6 +9,7 @@
 #include "common/json/write.h"
 #include "gateway/hub/stream.h"
 #include "gateway/native/errors.h"
+#include "gateway/native/pending.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@ enum {
     TREE_MS = 10 * 60 * 1000, /* whole folders may be copied and removed */
     ERROR_MESSAGE_MAX = 4096,
     STREAM_MEMBER_SIZE = 32,
+    NUMBER_SIZE = 16, /* of digits that any deadline has */
 };
 
 #define ID_MEMBER_SIZE (CLIENT_ID_MAX + sizeof "\"id\":\"\"")
@@ -28,6 +31,7 @@ struct client_request {
     struct list node;
     struct client_relay *relay; /* borrowed */
     struct hub_call *call;
+    bool repeatable;
     char id[CLIENT_ID_MAX + 1];
 };
 
@@ -99,11 +103,42 @@ bool client_relay_open(struct client_relay *relay, struct hub *hub, const char s
     return map_init(&relay->streams_by_id, err);
 }
 
+static void on_told(struct view text, void *arg)
+{
+    struct client_relay *relay = arg;
+    relay->look = NULL;
+    if (text.len > 0) {
+        client_relay_send(relay, WS_TEXT, &text, 1);
+    }
+}
+
+static struct pending_place place_of(const struct client_relay *relay)
+{
+    return (struct pending_place){relay->scope, relay->sandbox_id};
+}
+
+void client_relay_enter_scope(struct client_relay *relay, struct pending *pending,
+                              const char user_id[ID_SIZE], const char session[ID_SIZE])
+{
+    struct err err = {0};
+    (void)snprintf(relay->scope, sizeof relay->scope, "%s/%s", user_id, session);
+    relay->pending = pending;
+    if (pending == NULL) {
+        return;
+    }
+    const struct pending_place place = place_of(relay);
+    relay->look = pending_look_begin(pending, &place, on_told, relay, &err);
+    if (relay->look == NULL) {
+        log_debug("client.not_told", LOG_STR("sandbox_id", relay->sandbox_id), LOG_ERR(&err));
+    }
+}
+
 void client_relay_close(struct client_relay *relay)
 {
     if (!list_is_linked(&relay->requests)) {
         return;
     }
+    pending_look_cancel(TAKE(relay->look));
     hub_room_cancel(&relay->room);
     client_streams_close(relay);
     for (LIST_EACH(node, &relay->requests)) {
@@ -182,10 +217,27 @@ void client_relay_count_answer(struct client_relay *relay)
     relay->on_answered(relay->arg);
 }
 
+bool client_relay_is_repeatable(const struct client_relay *relay,
+                                const struct json_envelope *envelope)
+{
+    return relay->scope[0] != '\0' && view_equal(envelope->type, VIEW("exec"));
+}
+
+void client_relay_settle(struct client_relay *relay, const char *id)
+{
+    if (relay->pending != NULL) {
+        const struct pending_place place = place_of(relay);
+        pending_settle(relay->pending, &place, view_of(id));
+    }
+}
+
 /* It was answered. */
 static void finish(struct client_request *request)
 {
     struct client_relay *relay = request->relay;
+    if (request->repeatable) {
+        client_relay_settle(relay, request->id);
+    }
     list_remove(&request->node);
     free(request);
     client_relay_count_answer(relay);
@@ -232,6 +284,7 @@ static bool call(struct client_relay *relay, const struct message_type *type, st
         return err_set(err, ERR_INTERNAL, "client request: out of memory");
     }
     request->relay = relay;
+    request->repeatable = client_relay_is_repeatable(relay, envelope);
     (void)view_copy(envelope->id, request->id, sizeof request->id);
     size_t id_end = (size_t)(envelope->id_member.ptr - text.ptr) + envelope->id_member.len;
     const struct hub_message message = {before, view_from(text, id_end)};
@@ -252,7 +305,7 @@ static struct view write_before(const struct client_relay *relay, struct view be
                                 const struct json_envelope *envelope, struct str *buffer,
                                 struct err *err)
 {
-    if (relay->scope[0] == '\0' || !view_equal(envelope->type, VIEW("exec"))) {
+    if (!client_relay_is_repeatable(relay, envelope)) {
         return before;
     }
     str_append_view(buffer, before);
@@ -264,11 +317,51 @@ static struct view write_before(const struct client_relay *relay, struct view be
     return str_check(buffer, "client request", err) ? str_view(buffer) : (struct view){0};
 }
 
+/* When the agent ends the command, by the wall clock; 0: never. What is no timeout the agent
+ * refuses. */
+static int64_t deadline_of(const struct json_envelope *envelope)
+{
+    char text[NUMBER_SIZE];
+    int64_t timeout_ms = EXEC_TIMEOUT_MS_DEFAULT;
+    if (envelope->timeout.len > 0 && view_copy(envelope->timeout, text, sizeof text)) {
+        timeout_ms = strtoll(text, NULL, 10);
+    }
+    return timeout_ms > 0 ? clock_wall_ms() + timeout_ms : 0;
+}
+
+/* Behind a request that went to the agent. */
+static void record(struct client_relay *relay, const struct json_envelope *envelope, bool opens)
+{
+    if (relay->pending == NULL || !client_relay_is_repeatable(relay, envelope)) {
+        return;
+    }
+    const struct pending_place place = place_of(relay);
+    const struct pending_request request = {.id = envelope->id,
+                                            .stream_id = opens ? envelope->stream_id : 0,
+                                            .deadline_ms = deadline_of(envelope)};
+    pending_record(relay->pending, &place, &request);
+}
+
+static bool pass_on(struct client_relay *relay, const struct message_type *type, bool opens,
+                    struct view text, const struct json_envelope *envelope, struct err *err)
+{
+    AUTO(str_free) struct str buffer = STR_INIT(AGENT_MESSAGE_MAX);
+    struct view before = {text.ptr, (size_t)(envelope->id_member.ptr - text.ptr)};
+    if (opens && envelope->stream_id > 0 && envelope->stream_member.ptr < envelope->id_member.ptr) {
+        before.len = (size_t)(envelope->stream_member.ptr - text.ptr);
+    }
+    before = write_before(relay, before, envelope, &buffer, err);
+    if (before.len == 0) {
+        return false;
+    }
+    return opens ? client_stream_open(relay, type->kind, before, text, envelope, err)
+                 : call(relay, type, before, text, envelope, err);
+}
+
 static bool forward(struct client_relay *relay, struct view text,
                     const struct json_envelope *envelope, struct err *err)
 {
     const struct message_type *type = find_type(envelope->type, err);
-    AUTO(str_free) struct str buffer = STR_INIT(AGENT_MESSAGE_MAX);
     if (type == NULL) {
         return false;
     }
@@ -281,18 +374,13 @@ static bool forward(struct client_relay *relay, struct view text,
                               "More than %d requests of this socket wait for their answer.",
                               CLIENT_OUTSTANDING_MAX);
     }
-    struct view before = {text.ptr, (size_t)(envelope->id_member.ptr - text.ptr)};
     bool opens =
         type->opens == OPENS_STREAM || (type->opens == OPENS_IF_ASKED && envelope->is_stream);
-    if (!opens) {
-        before = write_before(relay, before, envelope, &buffer, err);
-        return before.len > 0 && call(relay, type, before, text, envelope, err);
+    if (!pass_on(relay, type, opens, text, envelope, err)) {
+        return false;
     }
-    if (envelope->stream_id > 0 && envelope->stream_member.ptr < envelope->id_member.ptr) {
-        before.len = (size_t)(envelope->stream_member.ptr - text.ptr);
-    }
-    before = write_before(relay, before, envelope, &buffer, err);
-    return before.len > 0 && client_stream_open(relay, type->kind, before, text, envelope, err);
+    record(relay, envelope, opens);
+    return true;
 }
 
 /* Ends a watch. The agent hears a reset; nothing of the watch is sent behind this answer. */

@@ -8,6 +8,8 @@
 #include "gateway/hub/hub.h"
 
 struct json_envelope;
+struct pending;
+struct pending_look;
 
 enum {
     CLIENT_OUTSTANDING_MAX = 256, /* requests of one socket without an answer */
@@ -27,7 +29,9 @@ struct client_relay {
     char sandbox_id[ID_SIZE];
     char scope[CLIENT_SCOPE_SIZE]; /* "<user id>/<session>": repeats of an exec are answered, not
                                       run again, across sockets of that scope; "": they are not */
-    struct list requests;          /* without an answer, but for those of streams */
+    struct pending *pending;   /* borrowed; where a scope's requests are recorded; NULL: nowhere */
+    struct pending_look *look; /* NULL while none is in flight */
+    struct list requests;      /* without an answer, but for those of streams */
     struct list streams;
     struct map streams_by_id; /* the client's ids */
     size_t unanswered;        /* requests, with those of streams */
@@ -39,6 +43,11 @@ struct client_relay {
 /* Before relay->socket is there; on_answered comes behind each answer. */
 bool client_relay_open(struct client_relay *relay, struct hub *hub, const char sandbox_id[ID_SIZE],
                        void (*on_answered)(void *arg), void *arg, struct err *err) MUST_CHECK;
+/* The client has come with a session: it is told, once, what became of the session's requests that
+ * wait for their answer. Borrows pending (NULL: nothing is told) for the relay's
+ * life. With relay->socket. */
+void client_relay_enter_scope(struct client_relay *relay, struct pending *pending,
+                              const char user_id[ID_SIZE], const char session[ID_SIZE]);
 /* Forgets what is unanswered and closes the streams: what they did goes on in the sandbox. Nothing
  * is sent. Accepts one that is zero or closed. */
 void client_relay_close(struct client_relay *relay);
@@ -80,5 +89,10 @@ void client_relay_send_error(struct client_relay *relay, struct view id, const s
 void client_relay_send_reply(struct client_relay *relay, const struct hub_reply *reply,
                              const char *id, uint32_t stream_id);
 void client_relay_count_answer(struct client_relay *relay);
+/* Whether the request's repeats are answered, so that it is worth a record. */
+bool client_relay_is_repeatable(const struct client_relay *relay,
+                                const struct json_envelope *envelope);
+/* The client has the final answer to a request that is repeatable. */
+void client_relay_settle(struct client_relay *relay, const char *id);
 
 #endif

@@ -1,5 +1,6 @@
 #include "gateway/native/client_socket.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/event/loop.h"
@@ -11,7 +12,6 @@
 #include "gateway/native/errors.h"
 #include "gateway/native/request.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { LOOK_EVERY_MS = 30 * 1000 };
@@ -29,7 +29,7 @@ struct client_sockets {
     const struct gateway *gateway; /* borrowed */
     struct map groups;
     size_t count;
-    struct timer look;             /* for clients that are gone without a word */
+    struct timer look;             /* for clients gone without a word, and expired keys */
     void (*on_drained)(void *arg); /* NULL while not draining */
     void *on_drained_arg;
 };
@@ -123,6 +123,8 @@ static void look_at_group(struct map_node *node, void *arg)
         bool is_last = client_node->next == &group->clients;
         if (is_lost(client)) {
             on_closed(WS_CLOSE_ABNORMAL, client);
+        } else if (caller_has_expired(&client->caller, clock_wall_ms())) {
+            ws_close(client->socket, WS_CLOSE_POLICY, "the API key has expired");
         }
         if (is_last) {
             return;
@@ -293,8 +295,8 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id,
         return;
     }
     if (session[0] != '\0') {
-        (void)snprintf(client->relay.scope, sizeof client->relay.scope, "%s/%s", caller->user_id,
-                       session);
+        client_relay_enter_scope(&client->relay, sockets->gateway->pending, caller->user_id,
+                                 session);
     }
     list_append(&group->clients, &client->node);
     sockets->count++;

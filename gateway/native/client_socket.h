@@ -9,7 +9,7 @@ struct client_sockets;
 struct gateway;
 struct request;
 
-/* Borrows gateway: loop, hub, sandboxes. */
+/* Borrows gateway: loop, hub, sandboxes, pending. */
 struct client_sockets *client_sockets_new(const struct gateway *gateway,
                                           struct err *err) MUST_CHECK;
 /* Tells every client to come back (1012), each when its requests are answered; on_drained comes

@@ -2,7 +2,8 @@
  *
  * The agent is granted no more than the client has granted, and little at a time, and nothing while
  * the client is behind with reading: so a client that grants much and reads nothing makes the
- * gateway hold BACKLOG_SOFT and STREAM_WINDOW_INITIAL of each stream, not what it granted. */
+ * gateway hold BACKLOG_SOFT and STREAM_WINDOW_INITIAL of each stream, not what it granted. Events
+ * of a watch have no credit: beyond BACKLOG_SOFT they are dropped, and the client is told so. */
 #include "common/contracts/stream.h"
 #include "common/json/scan.h"
 #include "gateway/hub/stream.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PID_SIZE = 24, TEXT_MEMBER_SIZE = 32, EXIT_TEXT_SIZE = 256 };
+enum { PID_SIZE = 24, TEXT_MEMBER_SIZE = 32, EXIT_TEXT_SIZE = 256, OVERFLOW_TEXT_SIZE = 96 };
 
 struct client_stream {
     struct list node;
@@ -21,6 +22,8 @@ struct client_stream {
     uint32_t id;                /* the client's */
     enum client_stream_kind kind;
     bool answered;
+    bool has_dropped; /* events of a watch, since the client was behind */
+    bool repeatable;
     char request_id[CLIENT_ID_MAX + 1];
     char pid[PID_SIZE];            /* of an answered process, as JSON */
     struct stream_credit to_agent; /* what the client may send */
@@ -53,6 +56,9 @@ static void finish(struct client_stream *stream)
 {
     struct client_relay *relay = stream->relay;
     bool answered = stream->answered;
+    if (stream->repeatable) {
+        client_relay_settle(relay, stream->request_id);
+    }
     list_remove(&stream->node);
     map_remove(&relay->streams_by_id, &stream->by_id);
     free(stream);
@@ -140,8 +146,14 @@ static void on_fin(void *arg)
 
 static void on_text(const struct hub_stream_text *text, void *arg)
 {
-    const struct client_stream *stream = arg;
+    struct client_stream *stream = arg;
     char member[TEXT_MEMBER_SIZE];
+    /* No credit holds them back, and a tenant makes as many as it likes. */
+    if (stream->kind == CLIENT_STREAM_WATCH &&
+        ws_backlog(stream->relay->socket) > CLIENT_BACKLOG_SOFT) {
+        stream->has_dropped = true;
+        return;
+    }
     int length = snprintf(member, sizeof member, "\"streamId\":%u", stream->id);
     size_t before = (size_t)(text->stream_member.ptr - text->text.ptr);
     const struct view parts[] = {{text->text.ptr, before},
@@ -230,6 +242,7 @@ bool client_stream_open(struct client_relay *relay, enum client_stream_kind kind
     stream->relay = relay;
     stream->id = envelope->stream_id;
     stream->kind = kind;
+    stream->repeatable = client_relay_is_repeatable(relay, envelope);
     stream->to_agent = stream_credit_begin();
     stream->granted = stream_credit_begin();
     stream->passed = stream_credit_begin();
@@ -327,10 +340,27 @@ bool client_stream_unwatch(struct client_relay *relay, uint32_t id)
     return true;
 }
 
+static void tell_overflow(struct client_stream *stream)
+{
+    char text[OVERFLOW_TEXT_SIZE];
+    if (!stream->has_dropped) {
+        return;
+    }
+    stream->has_dropped = false;
+    int length = snprintf(text, sizeof text,
+                          "{\"type\":\"watchEvent\",\"streamId\":%u,\"event\":\"overflow\","
+                          "\"path\":\"\"}",
+                          stream->id);
+    const struct view message = {text, (size_t)length};
+    client_relay_send(stream->relay, WS_TEXT, &message, 1);
+}
+
 void client_streams_on_drained(struct client_relay *relay)
 {
     for (LIST_EACH(node, &relay->streams)) {
-        pass_grants(LIST_ENTRY(node, struct client_stream, node));
+        struct client_stream *stream = LIST_ENTRY(node, struct client_stream, node);
+        tell_overflow(stream);
+        pass_grants(stream);
     }
 }
 

@@ -309,7 +309,12 @@ static void pump(struct form *form)
 static void on_piece(struct http_exchange *exchange, struct view bytes, void *arg)
 {
     struct form *form = arg;
+    struct err err = {0};
     str_append_view(&form->piece, bytes);
+    if (!str_check(&form->piece, "form", &err)) {
+        request_fail(form->request, &err);
+        return;
+    }
     form->input = str_view(&form->piece);
     pump(form);
     if (!request_is_over(form->request) && form->piece.len > 0) {

@@ -1,14 +1,19 @@
 #include "gateway/native/request.h"
 
+#include "common/base/clock.h"
 #include "common/base/secret.h"
+#include "common/event/loop.h"
 #include "common/ipc/client.h"
 #include "gateway/native/errors.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+enum { LOOK_EVERY_MS = 30 * 1000 };
+
 struct requests {
     struct list all;
+    struct timer look; /* for keys that have expired */
 };
 
 static void free_request(void *object)
@@ -55,7 +60,14 @@ static void cancel_work(struct request *request)
     }
 }
 
-struct requests *requests_new(struct err *err)
+static void on_look(void *arg)
+{
+    struct requests *requests = arg;
+    timer_arm(&requests->look, LOOK_EVERY_MS);
+    requests_end_expired(requests, clock_wall_ms());
+}
+
+struct requests *requests_new(struct loop *loop, struct err *err)
 {
     struct requests *requests = calloc(1, sizeof *requests);
     if (requests == NULL) {
@@ -63,6 +75,11 @@ struct requests *requests_new(struct err *err)
         return NULL;
     }
     list_init(&requests->all);
+    if (!timer_open(&requests->look, loop, on_look, requests, err)) {
+        free(requests);
+        return NULL;
+    }
+    timer_arm(&requests->look, LOOK_EVERY_MS);
     return requests;
 }
 
@@ -76,24 +93,47 @@ void requests_free(struct requests *requests)
         cancel_work(request);
         finish(request);
     }
+    timer_close(&requests->look);
     free(requests);
+}
+
+void request_error_revoked(struct err *err)
+{
+    err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
+}
+
+static void refuse_from_now_on(struct request *request)
+{
+    struct err err = {0};
+    request->is_revoked = true;
+    if (request->work == NULL) {
+        return; /* what was asked of others comes to its end soon */
+    }
+    if (request->is_answering) {
+        request_abort_answer(request);
+    } else {
+        request_error_revoked(&err);
+        request_fail(request, &err);
+    }
 }
 
 void requests_revoke(struct requests *requests, const char id[ID_SIZE])
 {
-    struct err err = {0};
-    err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
     for (LIST_EACH(node, &requests->all)) {
         struct request *request = LIST_ENTRY(node, struct request, node);
-        bool is_theirs =
-            strcmp(request->caller.api_key_id, id) == 0 || strcmp(request->caller.user_id, id) == 0;
-        if (!is_theirs || request->work == NULL) {
-            continue;
+        if (strcmp(request->caller.api_key_id, id) == 0 ||
+            strcmp(request->caller.user_id, id) == 0) {
+            refuse_from_now_on(request);
         }
-        if (request->is_answering) {
-            request_abort_answer(request);
-        } else {
-            request_fail(request, &err);
+    }
+}
+
+void requests_end_expired(struct requests *requests, int64_t now_ms)
+{
+    for (LIST_EACH(node, &requests->all)) {
+        struct request *request = LIST_ENTRY(node, struct request, node);
+        if (caller_has_expired(&request->caller, now_ms)) {
+            refuse_from_now_on(request);
         }
     }
 }

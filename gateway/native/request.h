@@ -37,6 +37,7 @@ struct request {
     struct hub_wait *hub_wait;
     int64_t until_ms;     /* monotonic; of handlers with several steps */
     bool outlives_client; /* what was begun goes on when the client leaves */
+    bool is_revoked;      /* its key is good no more: it must not begin anything */
     bool is_answering;    /* the head of a streamed answer is sent */
     void *work;           /* owned; of request_set_work */
     void (*end_work)(void *work);
@@ -49,12 +50,15 @@ struct request *request_new(const struct gateway *gateway, const struct route *r
                             struct http_exchange *exchange, struct err *err) MUST_CHECK;
 
 /* All requests in flight, those whose client has left among them. */
-struct requests *requests_new(struct err *err) MUST_CHECK;
+struct requests *requests_new(struct loop *loop, struct err *err) MUST_CHECK;
 /* Ends what is left without an answer; its clients are gone already. */
 void requests_free(struct requests *requests);
 
-/* A key, or all keys of a user, are refused from now on: streamed requests of theirs end. */
+/* A key, or all keys of a user, are refused from now on: streamed requests of theirs end, and those
+ * whose body is still on its way do nothing with it. */
 void requests_revoke(struct requests *requests, const char id[ID_SIZE]);
+/* The same for keys that have expired at that time (wall clock); looked for now and then. */
+void requests_end_expired(struct requests *requests, int64_t now_ms);
 
 /* Leads to exactly one request_respond... or request_fail, now or later. */
 typedef void request_handler_fn(struct request *request);
@@ -94,5 +98,7 @@ static inline bool request_is_over(const struct request *request)
 struct http_exchange *request_hand_over(struct request *request) MUST_CHECK;
 
 const char *request_id(const struct request *request);
+/* What a request with is_revoked is refused with. */
+void request_error_revoked(struct err *err);
 
 #endif

@@ -157,8 +157,14 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
 {
     (void)exchange;
     struct request *request = arg;
+    struct err err = {0};
     request->body = body;
-    request->route->handle(request);
+    if (request->is_revoked) {
+        request_error_revoked(&err);
+        request_fail(request, &err);
+    } else {
+        request->route->handle(request);
+    }
 }
 
 /* application/json, with no parameter but the one character set that JSON has. */
@@ -283,6 +289,7 @@ static void authenticate_key(struct request *request)
         request_fail(request, &err);
         return;
     }
+    request->is_revoked = false;
     request->key_generation = key_cache_generation(request->gateway->keys);
     if (key_cache_find(request->gateway->keys, key, &request->caller)) {
         load_sandbox(request);

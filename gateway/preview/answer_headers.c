@@ -7,12 +7,20 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* They speak for a whole host. */
+/* They speak for a whole host: a report of errors, say, would tell a tenant what else of it a
+ * visitor asks for. */
 static const struct view host_wide[] = {
+    VIEW("Accept-CH"),
+    VIEW("Alt-Svc"),
     VIEW("Clear-Site-Data"),
+    VIEW("Critical-CH"),
+    VIEW("Expect-CT"),
+    VIEW("NEL"),
     VIEW("Public-Key-Pins"),
+    VIEW("Report-To"),
     VIEW("Service-Worker-Allowed"),
     VIEW("Strict-Transport-Security"),
+    VIEW("Use-As-Dictionary"),
 };
 
 static bool is_dropped(const struct answer_head *head, bool is_path_form, struct view name)

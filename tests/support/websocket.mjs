@@ -119,6 +119,12 @@ export class ClientSocket {
     this.#socket.close();
     return this.closed;
   }
+
+  // Breaks the connection off, as a client that dies.
+  terminate() {
+    this.#socket.terminate();
+    return this.closed;
+  }
 }
 
 function connect(path, { key = apiKey, headers = {}, base = wsUrl } = {}) {

@@ -152,6 +152,16 @@ static void losing_the_channel_empties_the_cache(void **state)
     assert_false(key_cache_find(fixture->cache, KEY, &caller));
 }
 
+static void a_caller_ends_with_its_key(void **state)
+{
+    (void)state;
+    const struct caller forever = {.key_expires_ms = 0};
+    const struct caller caller = {.key_expires_ms = 5};
+    assert_false(caller_has_expired(&forever, INT64_MAX));
+    assert_false(caller_has_expired(&caller, 4));
+    assert_true(caller_has_expired(&caller, 5));
+}
+
 static void a_revoked_key_is_forgotten(void **state)
 {
     struct fixture *fixture = *state;
@@ -205,6 +215,7 @@ int main(void)
                                         close_fixture),
         cmocka_unit_test_setup_teardown(losing_the_channel_empties_the_cache, open_fixture,
                                         close_fixture),
+        cmocka_unit_test(a_caller_ends_with_its_key),
         cmocka_unit_test_setup_teardown(a_revoked_key_is_forgotten, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(the_keys_of_a_user_are_forgotten_together, open_fixture,
                                         close_fixture),

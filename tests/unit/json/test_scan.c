@@ -344,6 +344,18 @@ static void an_envelope_knows_its_stream(void **state)
     assert_true(envelope.has_once);
 }
 
+static void an_envelope_has_its_timeout_as_it_stands(void **state)
+{
+    (void)state;
+    struct json_envelope envelope;
+    struct err err;
+    assert_true(json_scan_envelope(VIEW("{\"timeoutMs\" : 1e3 ,\"a\":{\"timeoutMs\":5}}"),
+                                   &envelope, &err));
+    expect_view(envelope.timeout, "1e3");
+    assert_true(json_scan_envelope(VIEW("{\"a\":{\"timeoutMs\":5}}"), &envelope, &err));
+    assert_int_equal(envelope.timeout.len, 0);
+}
+
 static void only_an_integer_from_1_to_2_31_less_1_is_a_stream_id(void **state)
 {
     (void)state;
@@ -431,6 +443,7 @@ int main(void)
         cmocka_unit_test(an_envelope_has_id_and_type),
         cmocka_unit_test(odd_envelopes_have_no_id),
         cmocka_unit_test(an_envelope_knows_its_stream),
+        cmocka_unit_test(an_envelope_has_its_timeout_as_it_stands),
         cmocka_unit_test(only_an_integer_from_1_to_2_31_less_1_is_a_stream_id),
         cmocka_unit_test(a_name_with_escapes_is_the_same_member),
         cmocka_unit_test(an_id_has_at_most_64_bytes),

@@ -19,7 +19,7 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
     (void)arg;
     ipc_reply_ok(exchange, VIEW("{\"userId\":\"11111111-1111-4111-8111-111111111111\","
                                 "\"apiKeyId\":\"22222222-2222-4222-8222-222222222222\","
-                                "\"tier\":\"free\",\"expiresAtMs\":0}"));
+                                "\"tier\":\"free\",\"expiresAtMs\":4102444800000}"));
 }
 
 static const struct ipc_method methods[] = {{AUTH_CHECK_KEY, serve_check_key}};
@@ -87,7 +87,7 @@ int rest_stage_open(void **state)
     stage->auth = ipc_server_open(gateway->loop, url, (uid_t)-1, methods, 1, stage, &err);
     gateway->auth_service = ipc_client_open(gateway->loop, url, "auth-service", &err);
     gateway->keys = key_cache_new(gateway->auth_service, &err);
-    gateway->requests = requests_new(&err);
+    gateway->requests = requests_new(gateway->loop, &err);
     gateway->http = http_server_new(gateway->loop, &http_default_limits, on_request, &err);
     assert_non_null(gateway->http);
     key_cache_set_trusted(gateway->keys, true);

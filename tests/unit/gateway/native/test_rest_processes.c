@@ -159,6 +159,30 @@ static void a_revoked_key_ends_its_streams(void **state)
     rest_wait_resets(stage, 1);
 }
 
+static void a_key_that_expires_ends_its_streams(void **state)
+{
+    struct rest_stage *stage = *state;
+    start(stage, NDJSON, "{\"cmd\":\"ls\"}");
+    requests_end_expired(stage->agent.gateway.requests, 4102444799999);
+    send_output(stage, STREAM_STDOUT, "x");
+    rest_wait_for(stage, "\"data\":\"x\"");
+    requests_end_expired(stage->agent.gateway.requests, 4102444800000);
+    rest_wait_end(stage);
+    rest_wait_resets(stage, 1);
+}
+
+static void a_key_revoked_before_its_body_is_whole_begins_nothing(void **state)
+{
+    struct rest_stage *stage = *state;
+    rest_send(stage, EXEC, NDJSON "Content-Length: 11\r\n", VIEW(""));
+    turn_for(stage->http.loop, 100);
+    requests_revoke(stage->agent.gateway.requests, "22222222-2222-4222-8222-222222222222");
+    client_send(&stage->client, VIEW("{\"cmd\":\"x\"}"));
+    assert_int_equal(client_next(&stage->client, false).status, 401);
+    turn_for(stage->http.loop, 50);
+    assert_int_equal(stage->requests, 0);
+}
+
 static void a_key_revoked_during_an_upload_is_refused(void **state)
 {
     struct rest_stage *stage = *state;
@@ -443,6 +467,8 @@ int main(void)
         TEST(a_program_that_is_not_there_is_an_error),
         TEST(a_client_that_leaves_only_detaches),
         TEST(a_revoked_key_ends_its_streams),
+        TEST(a_key_that_expires_ends_its_streams),
+        TEST(a_key_revoked_before_its_body_is_whole_begins_nothing),
         TEST(a_key_revoked_during_an_upload_is_refused),
         TEST(the_head_of_events_is_no_stream),
         TEST(repeats_are_known_by_their_key),

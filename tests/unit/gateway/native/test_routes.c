@@ -100,7 +100,7 @@ static int set_stage(void **state)
     gateway->sandbox_service = ipc_client_open(gateway->loop, url, "sandbox-service", &err);
     gateway->keys = key_cache_new(gateway->auth_service, &err);
     gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, &err);
-    gateway->requests = requests_new(&err);
+    gateway->requests = requests_new(gateway->loop, &err);
     gateway->http = http_server_new(gateway->loop, &http_default_limits, on_request, &err);
     assert_non_null(gateway->http);
     key_cache_set_trusted(gateway->keys, true);

@@ -74,6 +74,12 @@ static void what_holds_for_a_whole_host_is_left_out_of_the_path_form(void **stat
     assert_header(&by_path, "Strict-Transport-Security", "max-age=1", NULL);
     assert_header(&by_path, "Service-Worker-Allowed", "/", NULL);
     assert_header(&by_path, "Clear-Site-Data", "\"*\"", NULL);
+    assert_header(&by_path, "NEL", "{}", NULL);
+    assert_header(&by_path, "report-to", "{}", NULL);
+    assert_header(&by_path, "Alt-Svc", "h2=\":8443\"", NULL);
+    assert_header(&by_path, "Accept-CH", "DPR", NULL);
+    assert_header(&by_path, "Use-As-Dictionary", "match=\"/*\"", NULL);
+    assert_header(&by_host, "NEL", "{}", "{}");
     assert_header(&by_host, "Service-Worker-Allowed", "/", "/");
 }
 

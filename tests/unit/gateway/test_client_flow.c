@@ -1,0 +1,235 @@
+/* gateway/native/client_relay.c and client_streams.c: the bytes of streams, their credit, and who
+ * waits for whom. */
+#include "tests/support/turn.h"
+#include "tests/unit/gateway/relay_stage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <event2/bufferevent.h>
+
+enum { MEBIBYTE = 1024 * 1024 };
+
+static void bytes_and_windows_go_both_ways(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "dial", "\"type\":\"dialResponse\"");
+    relay_send_frame(stage, 500, STREAM_DATA, VIEW("ping"));
+    relay_send_frame(stage, 500, STREAM_FIN, (struct view){0});
+    agent_send_window(&stage->agent, 1, 77);
+    relay_wait_for(stage, relay_client_has_frame);
+    assert_int_equal(stage->at_client.frames[0].id, 500);
+    assert_int_equal(stage->at_client.frames[0].window, 77);
+    assert_int_equal(stage->at_agent.bytes, 4);
+    assert_int_equal(stage->at_agent.frames[1].kind, STREAM_FIN);
+    agent_send(&stage->agent, 1, STREAM_FIN, (struct view){0});
+    stage->at_client.frame_count = 0;
+    relay_wait_for(stage, relay_client_has_frame);
+    assert_int_equal(stage->at_client.frames[0].kind, STREAM_FIN);
+    assert_int_equal(stage->relay.streams_by_id.count, 0);
+    turn_for(relay_loop(stage), 20);
+    assert_int_equal(stage->at_client.frame_count, 1);
+    assert_int_equal(stage->at_agent.frame_count, 2);
+}
+
+static void a_client_that_sends_more_than_was_granted_is_closed(void **state)
+{
+    static char data[STREAM_WINDOW_INITIAL + 1];
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "dial", "\"type\":\"dialResponse\"");
+    relay_send_frame(stage, 500, STREAM_DATA, (struct view){data, STREAM_WINDOW_INITIAL});
+    relay_send_frame(stage, 500, STREAM_DATA, (struct view){data, 1});
+    turn_until(relay_loop(stage), &stage->client_closed);
+    assert_int_equal(stage->client_close_code, WS_CLOSE_POLICY);
+    turn_until(relay_loop(stage), &stage->server_closed);
+    turn_for(relay_loop(stage), 50);
+    assert_int_equal(stage->at_agent.bytes, STREAM_WINDOW_INITIAL);
+    assert_false(stage->agent.agent_closed);
+}
+
+static void a_client_whose_windows_lead_too_far_is_closed(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "dial", "\"type\":\"dialResponse\"");
+    relay_send_window(stage, 500, STREAM_CREDIT_MAX);
+    turn_until(relay_loop(stage), &stage->client_closed);
+    assert_int_equal(stage->client_close_code, WS_CLOSE_POLICY);
+}
+
+static void a_message_that_is_no_frame_closes_the_socket(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_send_frame(stage, 1, (enum stream_kind)7, VIEW("?"));
+    turn_until(relay_loop(stage), &stage->client_closed);
+    assert_int_equal(stage->client_close_code, WS_CLOSE_PROTOCOL);
+}
+
+static void output_of_a_process_does_not_come_from_clients(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "exec", RELAY_RUNS);
+    relay_send_frame(stage, 500, STREAM_STDOUT, VIEW("?"));
+    turn_until(relay_loop(stage), &stage->client_closed);
+    assert_int_equal(stage->client_close_code, WS_CLOSE_PROTOCOL);
+    turn_until(relay_loop(stage), &stage->server_closed);
+    assert_false(stage->agent.agent_closed);
+}
+
+static void flood(struct relay_stage *stage, size_t bytes)
+{
+    static char data[STREAM_PAYLOAD_MAX];
+    while (bytes > 0) {
+        size_t len = bytes < sizeof data ? bytes : sizeof data;
+        agent_send(&stage->agent, stage->stream_id, STREAM_STDOUT, (struct view){data, len});
+        bytes -= len;
+    }
+}
+
+/* The agent's side of the credit: sends whatever it may. */
+static void send_what_is_granted(struct relay_stage *stage, size_t *granted)
+{
+    for (int quiet = 0; quiet < 5; quiet++) {
+        turn_for(relay_loop(stage), 10);
+        size_t windows = 0;
+        assert_in_range(stage->at_agent.frame_count, 0, RELAY_HEARD_MAX);
+        for (int i = 0; i < stage->at_agent.frame_count; i++) {
+            windows += stage->at_agent.frames[i].window;
+        }
+        stage->at_agent.frame_count = 0;
+        if (windows > 0) {
+            quiet = 0;
+            *granted += windows;
+            flood(stage, windows);
+        }
+    }
+}
+
+static void a_client_that_grants_much_and_does_not_read_is_not_waited_for_in_memory(void **state)
+{
+    enum { MUCH = 32 * MEBIBYTE };
+    struct relay_stage *stage = *state;
+    size_t granted = STREAM_WINDOW_INITIAL;
+    relay_open_stream(stage, "exec", RELAY_RUNS);
+    relay_send_window(stage, 500, MUCH);
+    turn_for(relay_loop(stage), 20);
+    (void)bufferevent_disable(stage->client_bev, EV_READ);
+    flood(stage, STREAM_WINDOW_INITIAL);
+    send_what_is_granted(stage, &granted);
+    assert_in_range(granted, MEBIBYTE, 4 * MEBIBYTE);
+    assert_in_range(ws_backlog(stage->server), 1, CLIENT_BACKLOG_SOFT + 2 * STREAM_WINDOW_INITIAL);
+    (void)bufferevent_enable(stage->client_bev, EV_READ);
+    send_what_is_granted(stage, &granted);
+    assert_int_equal(granted, MUCH + STREAM_WINDOW_INITIAL);
+    assert_int_equal(stage->at_client.bytes, granted);
+    assert_false(stage->agent.agent_closed);
+}
+
+static void a_small_grant_of_a_client_is_passed_on(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "exec", RELAY_RUNS);
+    flood(stage, STREAM_WINDOW_INITIAL);
+    turn_for(relay_loop(stage), 20);
+    assert_int_equal(stage->at_client.bytes, STREAM_WINDOW_INITIAL);
+    relay_send_window(stage, 500, 3);
+    relay_wait_for(stage, relay_agent_has_frame);
+    assert_int_equal(stage->at_agent.frames[0].window, 3);
+}
+
+static void ignore_reply(const struct hub_reply *reply, const struct err *err, void *arg)
+{
+    (void)reply;
+    (void)err;
+    (void)arg;
+}
+
+static void a_client_waits_while_the_agent_has_too_many_requests(void **state)
+{
+    struct relay_stage *stage = *state;
+    const struct hub_message message = {VIEW("{"), VIEW(",\"type\":\"x\"}")};
+    struct hub *hub = stage->agent.gateway.hub;
+    struct hub_call *calls[HUB_CALLS_MAX];
+    struct err err = {0};
+    for (int i = 0; i < HUB_CALLS_MAX; i++) {
+        calls[i] = hub_call_begin(hub, STAGE_SANDBOX_ID, &message, 0, ignore_reply, NULL, &err);
+        assert_non_null(calls[i]);
+    }
+    turn_for(relay_loop(stage), 50);
+    stage->at_agent.texts = 0;
+    stage->answer = "\"type\":\"psResponse\"";
+    relay_ask(stage, "{\"id\":\"a\",\"type\":\"ps\"}");
+    relay_ask(stage, "{\"id\":\"b\",\"type\":\"ps\"}");
+    turn_for(relay_loop(stage), 50);
+    assert_int_equal(stage->at_agent.texts, 0);
+    assert_int_equal(stage->at_client.texts, 0);
+    for (int i = 0; i < HUB_CALLS_MAX; i++) {
+        hub_call_cancel(calls[i]);
+    }
+    turn_for(relay_loop(stage), 50);
+    assert_int_equal(stage->at_agent.texts, 2);
+    assert_int_equal(stage->at_client.texts, 2);
+    assert_string_equal(stage->at_client.text,
+                        "{\"id\":\"b\",\"streamId\":0,\"type\":\"psResponse\"}");
+}
+
+static void a_client_waits_while_the_agent_does_not_read(void **state)
+{
+    static char data[STREAM_PAYLOAD_MAX];
+    enum { MUCH = 24 * MEBIBYTE };
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "dial", "\"type\":\"dialResponse\"");
+    agent_send_window(&stage->agent, 1, MUCH);
+    relay_wait_for(stage, relay_client_has_frame);
+    agent_set_reading(&stage->agent, false);
+    for (size_t sent = 0; sent < MUCH; sent += sizeof data) {
+        relay_send_frame(stage, 500, STREAM_DATA, (struct view){data, sizeof data});
+    }
+    turn_for(relay_loop(stage), 200);
+    assert_false(hub_takes_bytes(stage->agent.gateway.hub, STAGE_SANDBOX_ID));
+    assert_in_range(ws_backlog(stage->client), MUCH / 2, MUCH);
+    agent_set_reading(&stage->agent, true);
+    turn_for(relay_loop(stage), 500);
+    assert_int_equal(stage->at_agent.bytes, MUCH);
+    assert_false(stage->client_closed);
+}
+
+static void a_client_that_waits_hears_of_a_lost_agent(void **state)
+{
+    static char data[STREAM_PAYLOAD_MAX];
+    enum { MUCH = 8 * MEBIBYTE };
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "dial", "\"type\":\"dialResponse\"");
+    agent_send_window(&stage->agent, 1, MUCH);
+    relay_wait_for(stage, relay_client_has_frame);
+    agent_set_reading(&stage->agent, false);
+    for (size_t sent = 0; sent < MUCH; sent += sizeof data) {
+        relay_send_frame(stage, 500, STREAM_DATA, (struct view){data, sizeof data});
+    }
+    relay_ask(stage, "{\"id\":\"b\",\"type\":\"ps\"}");
+    turn_for(relay_loop(stage), 100);
+    stage->agent.sandbox_ended = true;
+    agent_vanish(&stage->agent);
+    relay_wait_for_error(stage, "\"b\"", "agent_lost");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, relay_stage_open, relay_stage_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bytes_and_windows_go_both_ways),
+        TEST(a_client_that_sends_more_than_was_granted_is_closed),
+        TEST(a_client_whose_windows_lead_too_far_is_closed),
+        TEST(a_message_that_is_no_frame_closes_the_socket),
+        TEST(output_of_a_process_does_not_come_from_clients),
+        TEST(a_client_that_grants_much_and_does_not_read_is_not_waited_for_in_memory),
+        TEST(a_small_grant_of_a_client_is_passed_on),
+        TEST(a_client_waits_while_the_agent_has_too_many_requests),
+        TEST(a_client_waits_while_the_agent_does_not_read),
+        TEST(a_client_that_waits_hears_of_a_lost_agent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
