@@ -127,6 +127,30 @@ static void a_client_that_grants_much_and_does_not_read_is_not_waited_for_in_mem
     assert_false(stage->agent.agent_closed);
 }
 
+static void events_of_a_watch_do_not_pile_up_for_a_client_that_does_not_read(void **state)
+{
+    enum { EVENTS = 8000, AT_ONCE = 200, PATH = 800 };
+    struct relay_stage *stage = *state;
+    relay_open_stream(stage, "watch", "\"type\":\"watchResponse\"");
+    (void)bufferevent_disable(stage->client_bev, EV_READ);
+    for (int i = 0; i < EVENTS; i++) {
+        agent_say(&stage->agent, "{\"type\":\"watchEvent\",\"streamId\":1,\"path\":\"%0*d\"}", PATH,
+                  i);
+        if (i % AT_ONCE == 0) {
+            turn_for(relay_loop(stage), 2);
+        }
+    }
+    turn_for(relay_loop(stage), 50);
+    assert_in_range(ws_backlog(stage->server), CLIENT_BACKLOG_SOFT / 2,
+                    CLIENT_BACKLOG_SOFT + 2 * PATH);
+    (void)bufferevent_enable(stage->client_bev, EV_READ);
+    turn_for(relay_loop(stage), 200);
+    assert_string_equal(stage->at_client.text, "{\"type\":\"watchEvent\",\"streamId\":500,"
+                                               "\"event\":\"overflow\",\"path\":\"\"}");
+    assert_in_range(stage->at_client.texts, 100, EVENTS - 1);
+    assert_false(stage->client_closed);
+}
+
 static void a_small_grant_of_a_client_is_passed_on(void **state)
 {
     struct relay_stage *stage = *state;
@@ -226,6 +250,7 @@ int main(void)
         TEST(a_message_that_is_no_frame_closes_the_socket),
         TEST(output_of_a_process_does_not_come_from_clients),
         TEST(a_client_that_grants_much_and_does_not_read_is_not_waited_for_in_memory),
+        TEST(events_of_a_watch_do_not_pile_up_for_a_client_that_does_not_read),
         TEST(a_small_grant_of_a_client_is_passed_on),
         TEST(a_client_waits_while_the_agent_has_too_many_requests),
         TEST(a_client_waits_while_the_agent_does_not_read),
