@@ -132,6 +132,9 @@ static bool fit_input(struct ipc_channel *channel, size_t frame_size)
 
 static void drop_input(struct ipc_channel *channel, size_t len)
 {
+    if (len == 0) {
+        return; /* a long frame comes in many pieces: what is there is not copied for each */
+    }
     channel->input_len -= len;
     memmove(channel->input, channel->input + len, channel->input_len);
 }

@@ -323,10 +323,7 @@ static bool add_peers(struct ipc_client *client, const char *urls, struct err *e
 {
     struct view rest = view_of(urls);
     while (rest.len > 0) {
-        const char *comma = memchr(rest.ptr, ',', rest.len);
-        struct view url = {rest.ptr, comma == NULL ? rest.len : (size_t)(comma - rest.ptr)};
-        rest = view_from(rest, comma == NULL ? rest.len : url.len + 1);
-        if (!add_peer(client, url, err)) {
+        if (!add_peer(client, view_cut(&rest, ','), err)) {
             return false;
         }
     }

@@ -174,10 +174,10 @@ static void on_reply(const struct view *body, const struct err *err, void *arg)
     free(fetch);
     if (entry == NULL) {
         done(NULL, err == NULL ? &failure : err, done_arg);
-    } else if (keep) {
-        done(&entry->ports, NULL, done_arg);
-    } else {
-        done(&entry->ports, NULL, done_arg);
+        return;
+    }
+    done(&entry->ports, NULL, done_arg);
+    if (!keep) {
         free(entry);
     }
 }
