@@ -80,31 +80,26 @@ static bool check_url(const char *url, struct err *err)
                          "DATABASE_URL is no connection string; postgresql://user@host/name is");
 }
 
-/* A server that answers, but not to us, will not change its mind. */
-static bool is_worth_waiting(const char *const *keywords, const char *const *values)
+static bool is_away(const char *const *keywords, const char *const *values)
 {
     PGPing ping = PQpingParams(keywords, values, 1);
     return ping == PQPING_REJECT || ping == PQPING_NO_RESPONSE;
 }
 
+/* A server that is away or starting is waited for; one that answers, but not to us, will not change
+ * its mind. It is asked first: a server can be up between an attempt and a question behind it. */
 static bool connect_within(struct database *database, const char *url, int64_t deadline_ms,
                            struct err *err)
 {
     static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
     const char *const values[] = {CONNECT_TIMEOUT_S, url, NULL};
-    for (;;) {
-        database->pg = PQconnectdbParams(keywords, values, 1);
-        if (PQstatus(database->pg) == CONNECTION_OK) {
-            return true;
-        }
-        if (!is_worth_waiting(keywords, values) || clock_monotonic_ms() >= deadline_ms) {
-            return fail(database->pg, "can't connect to the database", err);
-        }
-        PQfinish(database->pg);
-        database->pg = NULL;
+    while (is_away(keywords, values) && clock_monotonic_ms() < deadline_ms) {
         const struct timespec pause = {.tv_nsec = SERVER_RETRY_MS * 1000000L};
         (void)nanosleep(&pause, NULL);
     }
+    database->pg = PQconnectdbParams(keywords, values, 1);
+    return PQstatus(database->pg) == CONNECTION_OK ||
+           fail(database->pg, "can't connect to the database", err);
 }
 
 struct database *database_open(const char *url, struct err *err)

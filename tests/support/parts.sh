@@ -34,9 +34,9 @@ count() {
     what_went_wrong "$TEST_LOG_DIR/$1.log" | cut -c1-400 | sed 's/^/    | /' >&2
 }
 
-# Of Node's tests those that failed, of anything else the end.
+# Of Node's and CTest's tests those that failed, of anything else the end.
 what_went_wrong() {
-    grep -E -A 25 '^ *not ok' "$1" | head -n "$SHOWN_LINES" | grep . || tail -n "$SHOWN_LINES" "$1"
+    grep -E -A 25 '^ *not ok|\*\*\*(Failed|Timeout|Exception|Not Run)|^\[  ERROR' "$1" | head -n "$SHOWN_LINES" | grep . || tail -n "$SHOWN_LINES" "$1"
 }
 
 # check NAME SECONDS PROGRAM...: one thing that holds or does not; false when it does not.
