@@ -39,6 +39,20 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
     reap(arg);
 }
 
+/* A timer runs from the moment it is armed, however long the loop's turn has been under way. */
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+    if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME) == 0) {
+        base = event_base_new_with_config(config);
+    }
+    if (config != NULL) {
+        event_config_free(config);
+    }
+    return base;
+}
+
 struct loop *loop_new(struct err *err)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -48,9 +62,9 @@ struct loop *loop_new(struct err *err)
         return NULL;
     }
     list_init(&loop->corpses);
-    loop->base = event_base_new();
+    loop->base = new_base();
     if (loop->base == NULL) {
-        err_set(err, ERR_INTERNAL, "loop: event_base_new failed");
+        err_set(err, ERR_INTERNAL, "loop: libevent gave no base");
         goto fail;
     }
     /* Of the same priority as all else: a lower one would wait for ever under a steady load. */

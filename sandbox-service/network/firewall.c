@@ -1,11 +1,12 @@
 #include "sandbox-service/network/firewall.h"
 
+#include "common/base/clock.h"
 #include "sandbox-service/network/command.h"
 
 #include <unistd.h>
 
 enum {
-    COMMAND_TIMEOUT_MS = 10000,
+    ACT_TIMEOUT_MS = 10000, /* all commands of one act together: the worker must come free */
     RULES_MAX = 64 * 1024,
     OUTPUT_MAX = 64 * 1024,
 };
@@ -42,51 +43,56 @@ static int first_line(const struct str *output)
     return (int)(len < SHOWN_MAX ? len : SHOWN_MAX);
 }
 
-static bool run(const char *const *argv, struct view input, struct str *output, struct err *err)
+static bool run(const char *const *argv, struct view input, int64_t until_ms, struct str *output,
+                struct err *err)
 {
     int status;
+    int64_t left_ms = until_ms - clock_monotonic_ms();
     if (argv[0] == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "iptables is not installed");
     }
-    if (!command_run(argv, input, COMMAND_TIMEOUT_MS, output, &status, err)) {
+    if (!command_run(argv, input, left_ms, output, &status, err)) {
         return false;
     }
     return status == 0 || err_set(err, ERR_UNAVAILABLE, "%s failed: %.*s", argv[0],
                                   first_line(output), output->data == NULL ? "" : output->data);
 }
 
-static bool run_quietly(const char *const *argv, struct view input, struct err *err)
+static bool run_quietly(const char *const *argv, struct view input, int64_t until_ms,
+                        struct err *err)
 {
     struct str output = STR_INIT(OUTPUT_MAX);
-    bool ok = run(argv, input, &output, err);
+    bool ok = run(argv, input, until_ms, &output, err);
     str_free(&output);
     return ok;
 }
 
-static bool fill_chain(const struct rules *rules, struct err *err)
+static bool fill_chain(const struct rules *rules, int64_t until_ms, struct err *err)
 {
     struct str text = STR_INIT(RULES_MAX);
     const char *const argv[] = {iptables_restore(), "--noflush", "-w", "5", NULL};
-    bool ok = rules_write(rules, &text, err) && run_quietly(argv, str_view(&text), err);
+    bool ok = rules_write(rules, &text, err) && run_quietly(argv, str_view(&text), until_ms, err);
     str_free(&text);
     return ok;
 }
 
-static bool ensure_jump(const struct rules *rules, const char *from, struct err *err)
+static bool ensure_jump(const struct rules *rules, const char *from, int64_t until_ms,
+                        struct err *err)
 {
     struct err absent = {0};
     const char *const check[] = {iptables(), "-w",          "5",  "-C",         from,
                                  "-i",       rules->bridge, "-j", rules->chain, NULL};
     const char *const insert[] = {iptables(), "-w",          "5",  "-I",         from, "1",
                                   "-i",       rules->bridge, "-j", rules->chain, NULL};
-    return run_quietly(check, (struct view){0}, &absent) ||
-           run_quietly(insert, (struct view){0}, err);
+    return run_quietly(check, (struct view){0}, until_ms, &absent) ||
+           run_quietly(insert, (struct view){0}, until_ms, err);
 }
 
 bool firewall_apply(const struct rules *rules, struct err *err)
 {
-    return (fill_chain(rules, err) && ensure_jump(rules, "INPUT", err) &&
-            ensure_jump(rules, "DOCKER-USER", err)) ||
+    int64_t until_ms = clock_monotonic_ms() + ACT_TIMEOUT_MS;
+    return (fill_chain(rules, until_ms, err) && ensure_jump(rules, "INPUT", until_ms, err) &&
+            ensure_jump(rules, "DOCKER-USER", until_ms, err)) ||
            err_wrap(err, "firewall");
 }
 
@@ -94,7 +100,7 @@ bool firewall_has_dropped(const struct rules *rules, const char *const *ranges, 
 {
     struct str listing = STR_INIT(OUTPUT_MAX);
     const char *const argv[] = {iptables(), "-w", "5", "-xnvL", rules->chain, NULL};
-    bool ok = run(argv, (struct view){0}, &listing, err);
+    bool ok = run(argv, (struct view){0}, clock_monotonic_ms() + ACT_TIMEOUT_MS, &listing, err);
     for (; ok && *ranges != NULL; ranges++) {
         if (rules_count_drops(str_view(&listing), *ranges) <= 0) {
             ok = err_set(err, ERR_UNAVAILABLE, "packets to %s did not pass by the firewall's rule",
