@@ -38,6 +38,57 @@ static void check_key(struct ipc_exchange *exchange, const struct ipc_request *r
     }
 }
 
+struct ended_call {
+    struct call call;
+    struct auth_key_ids body;
+};
+
+static void on_ended_found(const PGresult *result, const struct err *err, void *arg)
+{
+    struct ended_call *ended = arg;
+    struct view ids[AUTH_KEY_IDS_MAX];
+    struct auth_key_ids reply = {{ids, 0}};
+    if (err != NULL) {
+        call_fail(&ended->call, err);
+        return;
+    }
+    for (int row = 0; row < pg_rows(result) && row < AUTH_KEY_IDS_MAX; row++) {
+        ids[reply.api_key_ids.count++] = view_of(pg_text(result, row, 0));
+    }
+    call_succeed(&ended->call, &auth_key_ids_schema, &reply);
+}
+
+/* As an array of PostgreSQL. */
+static bool write_ids(const struct json_strings *ids, struct str *out, struct err *err)
+{
+    for (size_t i = 0; i < ids->count; i++) {
+        char id[ID_SIZE];
+        if (!id_parse(ids->items[i], id)) {
+            return err_set(err, ERR_INVALID, "an API key's id is none");
+        }
+        str_append_char(out, i == 0 ? '{' : ',');
+        str_append_string(out, id);
+    }
+    str_append_string(out, ids->count == 0 ? "{}" : "}");
+    return str_check(out, "ids of keys", err);
+}
+
+static void find_ended_keys(struct ipc_exchange *exchange, const struct ipc_request *request,
+                            void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct ended_call, &auth_key_ids_schema);
+    struct service *service = arg;
+    struct err err;
+    AUTO(str_free) struct str ids = STR_INIT(AUTH_KEY_IDS_MAX * ID_SIZE + 2);
+    struct ended_call *ended = call_begin(service, exchange, request, &shape);
+    if (ended != NULL &&
+        !(write_ids(&ended->body.api_key_ids, &ids, &err) &&
+          api_key_find_ended(service->parts.pg, ids.data, call_timeout_ms(&ended->call),
+                             on_ended_found, ended, &err))) {
+        call_fail(&ended->call, &err);
+    }
+}
+
 /* Asks both at a time and answers when both have. */
 struct health_call {
     struct call call;
@@ -91,6 +142,7 @@ static void health(struct ipc_exchange *exchange, const struct ipc_request *requ
 
 static const struct ipc_method methods[] = {
     {AUTH_CHECK_KEY, check_key},
+    {AUTH_FIND_ENDED_KEYS, find_ended_keys},
     {AUTH_CREATE_KEY, session_call_create_key},
     {AUTH_LIST_KEYS, session_call_list_keys},
     {AUTH_REVOKE_KEY, session_call_revoke_key},

@@ -50,6 +50,8 @@ static const struct config_item items[] = {
     {"MAX_CONNECTIONS_PER_ADDRESS", CONFIG_INT,
      offsetof(struct gateway_config, connections_per_address_max), .fallback = "1024", .min = 1,
      .max = 1000000},
+    {"CLIENT_BACKLOG_MB", CONFIG_INT, offsetof(struct gateway_config, client_backlog_mb),
+     .fallback = "512", .min = 4, .max = 1000000},
 };
 
 /* The default of the two service addresses depends on the run directory. */

@@ -32,6 +32,7 @@ struct gateway_config {
     char tls_key[CONFIG_PATH_SIZE];
     int64_t connections_max;
     int64_t connections_per_address_max;
+    int64_t client_backlog_mb; /* gateway/http/outflow.h */
 };
 
 /* Reads the environment; every mistake is in the log. */

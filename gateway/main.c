@@ -8,6 +8,7 @@
 #include "gateway/cache/sandbox_cache.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
+#include "gateway/http/outflow.h"
 #include "gateway/http/server.h"
 #include "gateway/http/tls.h"
 #include "gateway/hub/hub.h"
@@ -19,9 +20,13 @@
 #include "gateway/ports/host_ports.h"
 #include "gateway/preview/preview.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
-enum { DRAIN_MS = 10 * 1000 };
+enum {
+    DRAIN_MS = 10 * 1000,
+    MEMORY_KEPT = 1024 * 1024, /* free memory that is not given back */
+};
 
 /* Everything with a lifetime, in the order it is built. */
 struct process {
@@ -117,6 +122,7 @@ static bool open_outside(struct gateway *gateway, struct err *err)
     limits->connections_max = (size_t)config->connections_max;
     limits->connections_per_address_max = (size_t)config->connections_per_address_max;
     limits->exempt_cidrs = config->rate_limit_exempt;
+    outflow_set_budget((size_t)config->client_backlog_mb * 1024 * 1024);
     return (gateway->health = health_open(gateway, err)) != NULL &&
            (gateway->http = http_server_new(gateway->loop, limits, on_request, err)) != NULL &&
            (gateway->hub = hub_new(gateway, err)) != NULL && open_host_ports(gateway, err) &&
@@ -205,12 +211,20 @@ static void take_down(struct gateway *gateway)
     loop_free(gateway->loop);
 }
 
+/* Buffers of 64 KiB come and go with each read; the kernel would clear each of their pages anew. */
+static void keep_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT);
+    (void)mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT);
+}
+
 int main(void)
 {
     struct err err = {0};
     struct gateway *gateway = &process.gateway;
     log_open("gateway", LOG_INFO);
     secret_protect_process();
+    keep_memory();
     gateway->config = &process.config;
     bool up = gateway_config_read(&process.config, &err) && open_log(&process.config, &err) &&
               id_new(gateway->id, &err) && open_inside(gateway, &err) &&

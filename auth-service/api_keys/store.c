@@ -11,6 +11,7 @@
 #define REVOKE "api_key_revoke"
 #define MARK_USED "api_key_mark_used"
 #define FIND_REVOKED "api_key_find_revoked"
+#define FIND_ENDED "api_key_find_ended"
 
 #define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define SERVES "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
@@ -37,6 +38,9 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {MARK_USED, "UPDATE api_keys SET last_used_at = now() WHERE id = ANY ($1::uuid[])"
                 " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"},
     {FIND_REVOKED, "SELECT id FROM api_keys WHERE revoked_at > now() - interval '1 minute'"},
+    {FIND_ENDED, "SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS"
+                 " (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id"
+                 " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"},
 };
 
 enum { NUMBER_SIZE = 24 };
@@ -71,6 +75,13 @@ bool api_key_find_read(const PGresult *result, struct api_key_row *out)
            copy_text(result, USER_ID, out->user_id, sizeof out->user_id) &&
            copy_text(result, TIER, out->tier, sizeof out->tier) &&
            copy_text(result, BCRYPT, out->bcrypt, sizeof out->bcrypt);
+}
+
+bool api_key_find_ended(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,
+                        void *arg, struct err *err)
+{
+    struct pg_parameters parameters = {{ids}, 1};
+    return ask(pg, FIND_ENDED, &parameters, timeout_ms, done, arg, err);
 }
 
 bool api_key_insert(struct pg_pool *pg, const struct api_key_insert *insert, int64_t timeout_ms,

@@ -9,7 +9,7 @@
 #include "common/db/pg.h"
 
 enum {
-    API_KEY_STATEMENT_COUNT = 6,
+    API_KEY_STATEMENT_COUNT = 7,
     API_KEYS_MAX = 1000,            /* that serve, a user; also how many a list shows */
     API_KEY_DAYS_MAX = 1000 * 1000, /* of life */
     API_KEY_TIME_SIZE = 32,         /* RFC 3339 text */
@@ -49,6 +49,10 @@ bool api_key_insert(struct pg_pool *pg, const struct api_key_insert *insert, int
 /* ERR_LIMIT "api_key_limit" when the user has API_KEYS_MAX keys that serve. */
 bool api_key_insert_read(const PGresult *result, struct api_key_times *out,
                          struct err *err) MUST_CHECK;
+
+/* Which of these do not serve: rows of one column, the id. ids: an array literal of UUIDs. */
+bool api_key_find_ended(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,
+                        void *arg, struct err *err) MUST_CHECK;
 
 /* Newest first. The reader writes the JSON array that the API shows. */
 bool api_key_list(struct pg_pool *pg, const char user_id[ID_SIZE], int64_t timeout_ms,

@@ -113,6 +113,11 @@ void map_remove(struct map *map, struct map_node *node)
     map->count--;
 }
 
+uint64_t map_hash(const struct map *map, struct view bytes)
+{
+    return hash_bytes(map->seed, bytes);
+}
+
 void map_each(struct map *map, void (*visit)(struct map_node *node, void *arg), void *arg)
 {
     for (size_t i = 0; i < map->bucket_count; i++) {

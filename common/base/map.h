@@ -35,6 +35,9 @@ void map_insert(struct map *map, struct map_node *node, struct view key);
 /* Does nothing when node is in no map. */
 void map_remove(struct map *map, struct map_node *node);
 
+/* The map's own hash of any bytes: the same for the same bytes, and with no other map's seed. */
+uint64_t map_hash(const struct map *map, struct view bytes);
+
 /* Calls visit for each node; visit may remove that node from the map, and no other. */
 void map_each(struct map *map, void (*visit)(struct map_node *node, void *arg), void *arg);
 

@@ -15,10 +15,8 @@ char *str_reserve(struct str *str, size_t len)
     }
     size_t needed = str->len + len + 1;
     if (needed > str->capacity) {
-        size_t capacity = str->capacity == 0 ? STR_FIRST_CAPACITY : str->capacity;
-        while (capacity < needed) {
-            capacity *= 2;
-        }
+        size_t capacity = str->capacity == 0 ? STR_FIRST_CAPACITY : str->capacity * 2;
+        capacity = capacity < needed ? needed : capacity;
         char *data = realloc(str->data, capacity);
         if (data == NULL) {
             str->failed = true;

@@ -13,7 +13,7 @@ pkg_check_modules(LIBJWT REQUIRED IMPORTED_TARGET libjwt)
 pkg_check_modules(LLHTTP REQUIRED IMPORTED_TARGET libllhttp)
 pkg_check_modules(LIBCRYPT REQUIRED IMPORTED_TARGET libcrypt)
 
-# Debian's nng and wslay come without a usable .pc file.
+# Debian's nng comes without a usable .pc file.
 function(insien_import_library name header library)
     find_path(${name}_INCLUDE_DIR ${header} REQUIRED)
     find_library(${name}_LIBRARY ${library} REQUIRED)
@@ -22,7 +22,6 @@ function(insien_import_library name header library)
         INTERFACE_INCLUDE_DIRECTORIES "${${name}_INCLUDE_DIR}")
 endfunction()
 insien_import_library(nng nng/nng.h nng)
-insien_import_library(wslay wslay/wslay.h wslay)
 # Static, so that the agent's bundle gets none of the libraries for formats that are not read.
 insien_import_library(archive_static archive.h libarchive.a)
 insien_import_library(zlib_static zlib.h libz.a)

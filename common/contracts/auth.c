@@ -36,6 +36,12 @@ FIELDS identity_fields[] = {
 };
 SCHEMA(auth_identity_schema, identity_fields);
 
+FIELDS key_ids_fields[] = {
+    JSON_STRINGS(struct auth_key_ids, api_key_ids, "apiKeyIds", .required = true,
+                 .max_len = AUTH_KEY_IDS_MAX, .item_max = ID_SIZE - 1),
+};
+SCHEMA(auth_key_ids_schema, key_ids_fields);
+
 FIELDS create_key_fields[] = {
     JSON_STRING(struct auth_create_key, token, "token", .required = true,
                 .max_len = AUTH_TOKEN_MAX),

@@ -13,6 +13,7 @@ enum {
     API_KEY_NAME_MAX = 255,
     TIER_SIZE = 16,
     AUTH_TOKEN_MAX = 8192,
+    AUTH_KEY_IDS_MAX = 256, /* in one question */
 };
 
 /* Turns "isk_..." or "e2b_..." into the canonical key; false when the shape is wrong. */
@@ -33,6 +34,14 @@ struct auth_identity {
     int64_t expires_at_ms; /* wall clock; 0: never */
 };
 extern const struct json_schema auth_identity_schema;
+
+/* auth.find_ended_keys -> the same message: those of the keys that do not serve (any more), for
+ * whoever knows keys by their ids and may have missed news. */
+#define AUTH_FIND_ENDED_KEYS "auth.find_ended_keys"
+struct auth_key_ids {
+    struct json_strings api_key_ids;
+};
+extern const struct json_schema auth_key_ids_schema;
 
 /* The three of /api/keys: token is the Clerk session token. ERR_UNAUTHENTICATED "invalid_session"
  * or "token_expired"; ERR_UNAVAILABLE "clerk_not_configured" or "clerk_unavailable". */

@@ -2,7 +2,7 @@
 
 #include <endian.h>
 
-enum { GRANT_FROM = STREAM_WINDOW_INITIAL / 4 };
+enum { GRANTS_PER_WINDOW = 4 };
 
 static bool is_code(struct view text)
 {
@@ -88,10 +88,20 @@ bool stream_credit_use(struct stream_credit *credit, size_t bytes)
     return true;
 }
 
+bool stream_intake_widen(struct stream_intake *intake, uint32_t bytes)
+{
+    if (bytes > STREAM_CREDIT_MAX - intake->window || !stream_credit_add(&intake->credit, bytes)) {
+        return false;
+    }
+    intake->window += bytes;
+    return true;
+}
+
 uint32_t stream_intake_take(struct stream_intake *intake, size_t bytes)
 {
     intake->taken += (uint32_t)bytes;
-    if (intake->taken < GRANT_FROM || !stream_credit_add(&intake->credit, intake->taken)) {
+    if (intake->taken < intake->window / GRANTS_PER_WINDOW ||
+        !stream_credit_add(&intake->credit, intake->taken)) {
         return 0;
     }
     uint32_t grant = intake->taken;

@@ -7,7 +7,9 @@
  * of one stream follow each other without a hole; what was dropped is told by a text message "gap".
  *
  * Credit counts payload bytes of data, stdout and stderr together, in each direction of each stream
- * by itself: STREAM_WINDOW_INITIAL to begin with, each window frame adds. fin ends the sender's own
+ * by itself: STREAM_WINDOW_INITIAL to begin with, each window frame adds. A gateway that is short
+ * of memory gives a stream an id from STREAM_ID_SMALL on: then its agent begins with
+ * STREAM_WINDOW_SMALL. fin ends the sender's own
  * direction; reset ends the stream both ways. */
 #ifndef COMMON_CONTRACTS_STREAM_H
 #define COMMON_CONTRACTS_STREAM_H
@@ -29,11 +31,13 @@ enum stream_kind {
 enum {
     STREAM_HEADER_SIZE = 8,
     STREAM_WINDOW_INITIAL = 256 * 1024,
+    STREAM_WINDOW_SMALL = 16 * 1024,
     STREAM_CREDIT_MAX = 64 * 1024 * 1024, /* a window that leads beyond it is a breach */
     STREAM_PAYLOAD_MAX = 64 * 1024,       /* of the frames we send */
     STREAM_CODE_SIZE = 64,                /* of a reset, with a NUL */
     STREAM_WINDOW_SIZE = 4,               /* payload of a window frame */
-    STREAM_ID_MAX = INT32_MAX,            /* ids are 1..: as JSON they fit anywhere */
+    STREAM_ID_SMALL = 1 << 30,
+    STREAM_ID_MAX = INT32_MAX, /* ids are 1..: as JSON they fit anywhere */
 };
 
 struct stream_frame {
@@ -65,6 +69,12 @@ static inline struct stream_credit stream_credit_begin(void)
 {
     return (struct stream_credit){STREAM_WINDOW_INITIAL};
 }
+/* The agent's toward its gateway. */
+static inline struct stream_credit stream_credit_of_agent(uint32_t stream_id)
+{
+    return (struct stream_credit){stream_id >= STREAM_ID_SMALL ? STREAM_WINDOW_SMALL
+                                                               : STREAM_WINDOW_INITIAL};
+}
 /* False: a breach, and nothing is changed. */
 bool stream_credit_add(struct stream_credit *credit, uint32_t bytes) MUST_CHECK;
 bool stream_credit_use(struct stream_credit *credit, size_t bytes) MUST_CHECK;
@@ -73,11 +83,15 @@ bool stream_credit_use(struct stream_credit *credit, size_t bytes) MUST_CHECK;
 struct stream_intake {
     struct stream_credit credit; /* what the sender may still send */
     uint32_t taken;              /* was received and used up, and not yet granted again */
+    uint32_t window;             /* the most that credit is */
 };
 static inline struct stream_intake stream_intake_begin(void)
 {
-    return (struct stream_intake){stream_credit_begin(), 0};
+    return (struct stream_intake){stream_credit_begin(), 0, STREAM_WINDOW_INITIAL};
 }
+/* Lets the sender have so many bytes more under way at a time; the caller grants them by a window
+ * frame. False when the window would be over STREAM_CREDIT_MAX, and nothing is changed. */
+bool stream_intake_widen(struct stream_intake *intake, uint32_t bytes) MUST_CHECK;
 /* bytes were used up. Returns what to grant now by a window frame; 0: not yet. */
 uint32_t stream_intake_take(struct stream_intake *intake, size_t bytes) MUST_CHECK;
 

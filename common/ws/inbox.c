@@ -2,8 +2,7 @@
 
 #include "common/base/utf8.h"
 
-/* Memory for a message grows as its bytes come, not as its header promises. */
-enum { INBOX_GROW_MAX = 64 * 1024 };
+enum { LONG_MIN = 4096 }; /* bytes that are worth a read of their own */
 
 void ws_inbox_init(struct ws_inbox *inbox, enum ws_role role, const struct ws_limits *limits)
 {
@@ -16,9 +15,16 @@ void ws_inbox_free(struct ws_inbox *inbox)
     str_free(&inbox->message);
 }
 
+void ws_inbox_rest(struct ws_inbox *inbox)
+{
+    if (inbox->message_opcode == 0) {
+        str_free(&inbox->message);
+    }
+}
+
 void ws_inbox_clear(struct ws_inbox *inbox)
 {
-    str_free(&inbox->message);
+    str_clear(&inbox->message);
     inbox->message_opcode = 0;
     inbox->message_len = 0;
     inbox->fragments = 0;
@@ -35,7 +41,7 @@ static bool breach_of(struct ws_breach *breach, int code, const char *reason)
 static bool admit_data(struct ws_inbox *inbox, const struct ws_header *header,
                        struct ws_breach *breach)
 {
-    bool continues = header->opcode == WSLAY_CONTINUATION_FRAME;
+    bool continues = header->opcode == WS_CONTINUATION;
     if (continues != (inbox->message_opcode != 0)) {
         return breach_of(breach, WS_CLOSE_PROTOCOL,
                          continues ? "continuation of nothing" : "message inside a message");
@@ -53,8 +59,8 @@ static bool admit_data(struct ws_inbox *inbox, const struct ws_header *header,
     return true;
 }
 
-static enum ws_header_state begin_frame(struct ws_inbox *inbox, struct ws_frames *frames,
-                                        struct evbuffer *from, struct ws_breach *breach)
+static enum ws_header_state begin_frame(struct ws_inbox *inbox, struct evbuffer *from,
+                                        struct ws_breach *breach)
 {
     char bytes[WS_HEADER_MAX];
     struct ws_header header;
@@ -71,10 +77,11 @@ static enum ws_header_state begin_frame(struct ws_inbox *inbox, struct ws_frames
     inbox->opcode = header.opcode;
     inbox->fin = header.fin;
     inbox->payload_left = header.payload_len;
+    inbox->mask = header.mask;
     if (ws_is_control(header.opcode)) {
         inbox->control_len = 0;
     }
-    ws_frames_begin(frames, &header);
+    (void)evbuffer_drain(from, header.header_len);
     return WS_HEADER_WHOLE;
 }
 
@@ -91,26 +98,63 @@ static bool check_text(struct ws_inbox *inbox, bool at_end, struct ws_breach *br
     return breach_of(breach, WS_CLOSE_BAD_UTF8, "text is not UTF-8");
 }
 
-static bool keep_data(struct ws_inbox *inbox, struct view piece, bool at_frame_end,
+/* Takes the next len bytes of the payload, all of which are there, to where they belong. */
+static void take(struct ws_inbox *inbox, struct evbuffer *from, char *out, size_t len)
+{
+    if (len > 0) {
+        (void)evbuffer_remove(from, out, len);
+        ws_mask_apply(&inbox->mask, out, len);
+        inbox->payload_left -= len;
+    }
+}
+
+static char *reserve(struct ws_inbox *inbox, size_t len)
+{
+    size_t expected =
+        inbox->payload_left < INBOX_GROW_MAX ? (size_t)inbox->payload_left : (size_t)INBOX_GROW_MAX;
+    return str_reserve(&inbox->message, len > expected ? len : expected);
+}
+
+static bool keep_data(struct ws_inbox *inbox, struct evbuffer *from, size_t len,
                       struct ws_breach *breach)
 {
     if (inbox->discard) {
+        (void)evbuffer_drain(from, len);
+        inbox->payload_left -= len;
         return true;
     }
-    size_t expected = piece.len + (size_t)inbox->payload_left;
-    (void)str_reserve(&inbox->message, expected < INBOX_GROW_MAX ? expected : INBOX_GROW_MAX);
-    str_append_view(&inbox->message, piece);
-    if (inbox->message.failed) {
+    char *room = reserve(inbox, len);
+    if (room == NULL) {
         return breach_of(breach, WS_CLOSE_INTERNAL, "out of memory");
     }
+    take(inbox, from, room, len);
+    str_advance(&inbox->message, len);
     return inbox->message_opcode != WS_TEXT ||
-           check_text(inbox, at_frame_end && inbox->fin, breach);
+           check_text(inbox, inbox->payload_left == 0 && inbox->fin, breach);
 }
 
-static void keep_control(struct ws_inbox *inbox, struct view piece)
+char *ws_inbox_room(struct ws_inbox *inbox, size_t *len)
 {
-    memcpy(inbox->control + inbox->control_len, piece.ptr, piece.len);
-    inbox->control_len = (uint8_t)(inbox->control_len + piece.len);
+    if (!inbox->in_frame || ws_is_control(inbox->opcode) || inbox->discard ||
+        inbox->payload_left < LONG_MIN) {
+        return NULL;
+    }
+    *len =
+        inbox->payload_left < INBOX_GROW_MAX ? (size_t)inbox->payload_left : (size_t)INBOX_GROW_MAX;
+    return reserve(inbox, 0);
+}
+
+void ws_inbox_fill(struct ws_inbox *inbox, size_t len)
+{
+    ws_mask_apply(&inbox->mask, inbox->message.data + inbox->message.len, len);
+    str_advance(&inbox->message, len);
+    inbox->payload_left -= len;
+}
+
+static void keep_control(struct ws_inbox *inbox, struct evbuffer *from, size_t len)
+{
+    take(inbox, from, inbox->control + inbox->control_len, len);
+    inbox->control_len = (uint8_t)(inbox->control_len + len);
 }
 
 int ws_inbox_close_code(const struct ws_inbox *inbox)
@@ -146,48 +190,43 @@ static enum ws_arrival end_frame(struct ws_inbox *inbox, struct ws_breach *breac
 {
     inbox->in_frame = false;
     switch (inbox->opcode) {
-    case WSLAY_CONNECTION_CLOSE:
+    case WS_CLOSE:
         return end_close(inbox, breach);
-    case WSLAY_PING:
+    case WS_PING:
         return WS_ARRIVAL_PING;
-    case WSLAY_PONG:
+    case WS_PONG:
         return WS_ARRIVAL_PONG;
     default:
         return inbox->fin ? WS_ARRIVAL_MESSAGE : WS_ARRIVAL_NONE;
     }
 }
 
-/* The frame under way, as far as its bytes are there. *ended tells whether that was all of it. */
-static enum ws_arrival continue_frame(struct ws_inbox *inbox, struct ws_frames *frames,
-                                      struct evbuffer *from, bool *ended, struct ws_breach *breach)
+/* The frame under way, as far as its bytes are there. */
+static enum ws_arrival continue_frame(struct ws_inbox *inbox, struct evbuffer *from,
+                                      struct ws_breach *breach)
 {
-    struct view piece;
-    *ended = false;
-    while (!*ended && ws_frames_recv(frames, from, &piece)) {
-        inbox->payload_left -= piece.len;
-        *ended = inbox->payload_left == 0;
-        if (ws_is_control(inbox->opcode)) {
-            keep_control(inbox, piece);
-        } else if (!keep_data(inbox, piece, *ended, breach)) {
-            return WS_ARRIVAL_BREACH;
-        }
+    size_t len = evbuffer_get_length(from);
+    len = len < inbox->payload_left ? len : (size_t)inbox->payload_left;
+    if (ws_is_control(inbox->opcode)) {
+        keep_control(inbox, from, len);
+    } else if (!keep_data(inbox, from, len, breach)) {
+        return WS_ARRIVAL_BREACH;
     }
-    return *ended ? end_frame(inbox, breach) : WS_ARRIVAL_NONE;
+    return inbox->payload_left == 0 ? end_frame(inbox, breach) : WS_ARRIVAL_NONE;
 }
 
-enum ws_arrival ws_inbox_next(struct ws_inbox *inbox, struct ws_frames *frames,
-                              struct evbuffer *from, struct ws_breach *breach)
+enum ws_arrival ws_inbox_next(struct ws_inbox *inbox, struct evbuffer *from,
+                              struct ws_breach *breach)
 {
     for (;;) {
         if (!inbox->in_frame) {
-            enum ws_header_state header = begin_frame(inbox, frames, from, breach);
+            enum ws_header_state header = begin_frame(inbox, from, breach);
             if (header != WS_HEADER_WHOLE) {
                 return header == WS_HEADER_BAD ? WS_ARRIVAL_BREACH : WS_ARRIVAL_NONE;
             }
         }
-        bool ended;
-        enum ws_arrival arrival = continue_frame(inbox, frames, from, &ended, breach);
-        if (!ended || arrival != WS_ARRIVAL_NONE) {
+        enum ws_arrival arrival = continue_frame(inbox, from, breach);
+        if (inbox->in_frame || arrival != WS_ARRIVAL_NONE) {
             return arrival;
         }
     }

@@ -4,9 +4,16 @@
 #define COMMON_WS_INBOX_H
 
 #include "common/base/str.h"
-#include "common/ws/frames.h"
+#include "common/ws/header.h"
 
-enum { WS_CONTROL_MAX = 125 };
+#include <event2/buffer.h>
+
+enum {
+    WS_CONTROL_MAX = 125,
+    /* Memory for a message grows as its bytes come, not as its header promises; 64 KiB and a little
+     * that stands before them are one growth. */
+    INBOX_GROW_MAX = 64 * 1024 + 64,
+};
 
 struct ws_inbox {
     enum ws_role role;
@@ -16,6 +23,7 @@ struct ws_inbox {
     uint8_t opcode;                 /* of that frame */
     bool fin;
     uint64_t payload_left;
+    struct ws_mask mask;    /* of that frame too */
     uint8_t message_opcode; /* 0: no message is under way */
     size_t message_len;     /* with the frame under way */
     size_t fragments;
@@ -39,9 +47,17 @@ void ws_inbox_free(struct ws_inbox *inbox);
 
 /* Takes bytes out of from up to the next thing to act on. After a message the caller calls
  * ws_inbox_clear when it is done with it; after a breach it does not call again. */
-enum ws_arrival ws_inbox_next(struct ws_inbox *inbox, struct ws_frames *frames,
-                              struct evbuffer *from, struct ws_breach *breach);
+enum ws_arrival ws_inbox_next(struct ws_inbox *inbox, struct evbuffer *from,
+                              struct ws_breach *breach);
 void ws_inbox_clear(struct ws_inbox *inbox);
+/* Nothing more is there for now: between messages no memory is kept. */
+void ws_inbox_rest(struct ws_inbox *inbox);
+
+/* Where the payload of a long data frame under way goes on, once all that is in the evbuffer was
+ * taken: *len bytes, at most INBOX_GROW_MAX and not beyond the frame. NULL when there is none. */
+char *ws_inbox_room(struct ws_inbox *inbox, size_t *len);
+/* So many bytes were put there; ws_inbox_next goes on with them. */
+void ws_inbox_fill(struct ws_inbox *inbox, size_t len);
 
 /* What is in a close frame: its code, 0 when it has none. */
 int ws_inbox_close_code(const struct ws_inbox *inbox);

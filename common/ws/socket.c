@@ -2,7 +2,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/utf8.h"
+#include "common/ws/frames.h"
 #include "common/ws/inbox.h"
+#include "common/ws/intake.h"
 #include "common/ws/watch.h"
 
 #include <event2/buffer.h>
@@ -11,10 +13,13 @@
 
 enum {
     MEBIBYTE = 1024 * 1024,
-    CLOSE_ANSWER_MS = 5000,      /* the peer's answer to our close frame */
-    LINGER_MS = 1000,            /* the peer's end of the TCP connection, after the last frame */
-    READ_ONCE_MAX = 256 * 1024,  /* bytes taken from the kernel in one turn of the loop */
-    WRITE_ONCE_MAX = 256 * 1024, /* bytes handed to it */
+    CLOSE_ANSWER_MS = 5000,   /* the peer's answer to our close frame */
+    LINGER_MS = 1000,         /* the peer's end of the TCP connection, after the last frame */
+    DRAIN_STILL_MS = 5000,    /* a peer that closed and takes nothing of what still waits for it */
+    DRAIN_MAX_MS = 60 * 1000, /* one that takes it */
+    READ_ONCE_MAX = 256 * 1024, /* bytes taken from the kernel in one turn of the loop */
+    DIRECT_READS_MAX = READ_ONCE_MAX / WS_INTAKE_MAX, /* the same, of long messages */
+    WRITE_ONCE_MAX = 256 * 1024,                      /* bytes handed to it */
     STREAM_STALL_MAX_MS = 10 * 60 * 1000,
 };
 
@@ -55,20 +60,23 @@ struct ws_socket {
     const struct ws_limits *limits;
     const struct ws_events *events;
     void *arg;
+    void (*say_end)(struct bufferevent *bev); /* may be NULL */
     enum state state;
     int close_code; /* for on_closed */
-    struct ws_frames frames;
     struct ws_inbox inbox;
     struct timer timer;
     struct loop_corpse corpse;
     struct ws_watch watch;
-    bool held;             /* by the owner */
-    bool message_waits;    /* in the inbox: it came before the owner's ws_pause */
-    bool reading_paused;   /* for either reason, or by back-pressure */
-    bool is_over_soft;     /* on_drained is owed */
-    bool output_shut;      /* our side of the TCP connection */
-    bool peer_ended;       /* the other one */
-    uint64_t queued_bytes; /* all that ever was */
+    bool reads_directly;    /* long messages, from the kernel */
+    bool held;              /* by the owner */
+    bool message_waits;     /* in the inbox: it came before the owner's ws_pause */
+    bool reading_paused;    /* for either reason, or by back-pressure */
+    bool is_over_soft;      /* on_drained is owed */
+    bool output_shut;       /* our side of the TCP connection */
+    bool peer_ended;        /* the other one */
+    uint64_t queued_bytes;  /* all that ever was */
+    uint64_t drained_bytes; /* of these, taken after the peer's close, when last looked at */
+    int64_t drain_end_ms;   /* 0: what waits is not waited for */
 };
 
 static struct evbuffer *input_of(const struct ws_socket *socket)
@@ -106,6 +114,9 @@ static void shut_output(struct ws_socket *socket)
         return;
     }
     socket->output_shut = true;
+    if (socket->say_end != NULL) {
+        socket->say_end(socket->bev);
+    }
     if (fd >= 0) {
         (void)shutdown((int)fd, SHUT_WR);
     } else {
@@ -136,6 +147,26 @@ static void abandon(struct ws_socket *socket, int code)
 static uint64_t taken_bytes(const struct ws_socket *socket)
 {
     return socket->queued_bytes - ws_backlog(socket);
+}
+
+/* Ends with a peer that has closed: it gets what waits for it, as long as it takes it. */
+static void end_drained(struct ws_socket *socket, int code)
+{
+    end(socket, code);
+    if (ws_backlog(socket) > 0) {
+        socket->drained_bytes = taken_bytes(socket);
+        socket->drain_end_ms = clock_monotonic_ms() + DRAIN_MAX_MS;
+        timer_arm_common(&socket->timer, DRAIN_STILL_MS);
+    }
+}
+
+/* Whether it has taken something since the last call and there is more. */
+static bool is_draining(struct ws_socket *socket)
+{
+    uint64_t taken = taken_bytes(socket);
+    bool took = taken != socket->drained_bytes;
+    socket->drained_bytes = taken;
+    return took && ws_backlog(socket) > 0 && clock_monotonic_ms() < socket->drain_end_ms;
 }
 
 static void arm_look(struct ws_socket *socket)
@@ -175,10 +206,10 @@ static bool send_frame(struct ws_socket *socket, uint8_t opcode, const struct vi
                        size_t part_count)
 {
     size_t before = ws_backlog(socket);
-    bool sent = ws_frames_send(&socket->frames, output_of(socket), opcode, parts, part_count);
+    bool sent = ws_frame_write(output_of(socket), socket->inbox.role, opcode, parts, part_count);
     size_t added = ws_backlog(socket) - before;
     socket->queued_bytes += added;
-    if (opcode != WSLAY_BINARY_FRAME) {
+    if (opcode != WS_BINARY) {
         ws_watch_count_text(&socket->watch, added, socket->queued_bytes, taken_bytes(socket));
     }
     note_backlog(socket);
@@ -192,7 +223,7 @@ static bool send_close(struct ws_socket *socket, int code, struct view reason)
         reason.len = utf8_prefix((struct view){reason.ptr, WS_REASON_MAX}, NULL);
     }
     const struct view parts[] = {{bytes, sizeof bytes}, reason};
-    return send_frame(socket, WSLAY_CONNECTION_CLOSE, parts, code == 0 ? 0 : 2);
+    return send_frame(socket, WS_CLOSE, parts, code == 0 ? 0 : 2);
 }
 
 /* Goes on with what has arrived, from the loop. */
@@ -242,13 +273,13 @@ void ws_close(struct ws_socket *socket, int code, const char *reason)
 static void on_peer_close(struct ws_socket *socket)
 {
     if (socket->state == STATE_CLOSING) {
-        end(socket, socket->close_code);
+        end_drained(socket, socket->close_code);
         return;
     }
     int code = ws_inbox_close_code(&socket->inbox);
     int reported = code == 0 ? WS_CLOSE_NO_CODE : code;
     if (send_close(socket, code, (struct view){0})) {
-        end(socket, reported);
+        end_drained(socket, reported);
     } else {
         abandon(socket, reported);
     }
@@ -264,7 +295,7 @@ static void on_ping(struct ws_socket *socket)
         return;
     }
     const struct view payload = {socket->inbox.control, socket->inbox.control_len};
-    if (!send_frame(socket, WSLAY_PONG, &payload, 1)) {
+    if (!send_frame(socket, WS_PONG, &payload, 1)) {
         abandon(socket, WS_CLOSE_INTERNAL);
     }
 }
@@ -295,7 +326,7 @@ static bool may_read(struct ws_socket *socket)
     return false;
 }
 
-static void read_frames(struct ws_socket *socket)
+static void take_frames(struct ws_socket *socket)
 {
     struct ws_breach breach;
     while (may_read(socket)) {
@@ -303,7 +334,7 @@ static void read_frames(struct ws_socket *socket)
             on_whole_message(socket);
             continue;
         }
-        switch (ws_inbox_next(&socket->inbox, &socket->frames, input_of(socket), &breach)) {
+        switch (ws_inbox_next(&socket->inbox, input_of(socket), &breach)) {
         case WS_ARRIVAL_NONE:
             return;
         case WS_ARRIVAL_MESSAGE:
@@ -324,6 +355,23 @@ static void read_frames(struct ws_socket *socket)
     }
 }
 
+static void read_frames(struct ws_socket *socket)
+{
+    take_frames(socket);
+    ws_inbox_rest(&socket->inbox);
+}
+
+/* What libevent has left of a long message. */
+static void read_directly(struct ws_socket *socket)
+{
+    bool has_more = true;
+    for (int reads = 0; has_more && reads < DIRECT_READS_MAX; reads++) {
+        has_more = socket->state == STATE_OPEN && !socket->reading_paused &&
+                   ws_intake_read(&socket->inbox, socket->bev);
+        read_frames(socket);
+    }
+}
+
 static void on_readable(struct bufferevent *bev, void *arg)
 {
     struct ws_socket *socket = arg;
@@ -334,6 +382,9 @@ static void on_readable(struct bufferevent *bev, void *arg)
         return;
     }
     read_frames(socket);
+    if (socket->reads_directly) {
+        read_directly(socket);
+    }
 }
 
 static void on_all_sent(struct ws_socket *socket)
@@ -341,6 +392,8 @@ static void on_all_sent(struct ws_socket *socket)
     shut_output(socket);
     if (socket->peer_ended) {
         finish(socket);
+    } else if (socket->drain_end_ms > 0) {
+        timer_arm_common(&socket->timer, LINGER_MS);
     }
 }
 
@@ -378,10 +431,14 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     (void)bev;
     struct ws_socket *socket = arg;
-    bool goes_out = (what & BEV_EVENT_EOF) != 0 && ws_backlog(socket) > 0;
-    if (socket->state == STATE_ENDING && goes_out) {
+    bool is_end = socket->state == STATE_ENDING && (what & BEV_EVENT_EOF) != 0;
+    if (is_end && ws_backlog(socket) > 0) {
         socket->peer_ended = true; /* it may still be reading our close frame */
+        (void)bufferevent_enable(socket->bev, EV_WRITE); /* over TLS libevent has stopped it */
         return;
+    }
+    if (is_end) {
+        shut_output(socket); /* the news that all is sent may come only now */
     }
     finish(socket);
 }
@@ -400,7 +457,7 @@ static void look(struct ws_socket *socket)
         fail(socket, WS_CLOSE_POLICY, "the peer does not read");
         return;
     case WS_VERDICT_PING:
-        (void)send_frame(socket, WSLAY_PING, NULL, 0); /* without memory: the next time */
+        (void)send_frame(socket, WS_PING, NULL, 0); /* without memory: the next time */
         break;
     case WS_VERDICT_WAIT:
         break;
@@ -413,6 +470,8 @@ static void on_timer(void *arg)
     struct ws_socket *socket = arg;
     if (socket->state == STATE_OPEN) {
         look(socket);
+    } else if (is_draining(socket)) {
+        timer_arm_common(&socket->timer, DRAIN_STILL_MS);
     } else {
         finish(socket);
     }
@@ -460,6 +519,16 @@ void ws_resume(struct ws_socket *socket)
     bufferevent_trigger(socket->bev, EV_READ, BEV_OPT_DEFER_CALLBACKS);
 }
 
+void ws_read_directly(struct ws_socket *socket)
+{
+    socket->reads_directly = true;
+}
+
+void ws_set_say_end(struct ws_socket *socket, void (*say_end)(struct bufferevent *bev))
+{
+    socket->say_end = say_end;
+}
+
 void ws_set_liveness(struct ws_socket *socket, bool on)
 {
     if (socket->watch.liveness != on && socket->state == STATE_OPEN) {
@@ -473,7 +542,6 @@ static void free_now(void *object)
     struct ws_socket *socket = object;
     timer_close(&socket->timer);
     ws_inbox_free(&socket->inbox);
-    ws_frames_close(&socket->frames);
     free(socket);
 }
 
@@ -494,8 +562,7 @@ static bool open_parts(struct ws_socket *socket, enum ws_role role, struct err *
 {
     ws_inbox_init(&socket->inbox, role, socket->limits);
     ws_watch_init(&socket->watch, socket->limits, clock_monotonic_ms());
-    return ws_frames_open(&socket->frames, role, err) &&
-           timer_open(&socket->timer, socket->loop, on_timer, socket, err);
+    return timer_open(&socket->timer, socket->loop, on_timer, socket, err);
 }
 
 struct ws_socket *ws_socket_new(struct loop *loop, enum ws_role role, struct bufferevent *bev,

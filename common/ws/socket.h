@@ -1,5 +1,5 @@
-/* common/ws/socket.h: one WebSocket (RFC 6455) over a bufferevent whose handshake is done; frames
- * by wslay. Both ends of the agent's connection and the gateway's clients use it. */
+/* common/ws/socket.h: one WebSocket (RFC 6455) over a bufferevent whose handshake is done. Both
+ * ends of the agent's connection and the gateway's clients use it. */
 #ifndef COMMON_WS_SOCKET_H
 #define COMMON_WS_SOCKET_H
 
@@ -93,6 +93,14 @@ void ws_close(struct ws_socket *socket, int code, const char *reason);
 
 /* No pings of ours, no limits of silence and stalling while off (the peer may be frozen). */
 void ws_set_liveness(struct ws_socket *socket, bool on);
+
+/* The bufferevent's bytes are those of its socket (no TLS): long messages are read past its buffer,
+ * with few calls to the kernel. */
+void ws_read_directly(struct ws_socket *socket);
+
+/* say_end is called when nothing follows what was sent, for a layer below that has a word for that,
+ * such as TLS. It touches nothing but the bufferevent. */
+void ws_set_say_end(struct ws_socket *socket, void (*say_end)(struct bufferevent *bev));
 
 /* Bytes queued and not yet taken by the kernel. */
 size_t ws_backlog(const struct ws_socket *socket);

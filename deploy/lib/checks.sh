@@ -45,3 +45,17 @@ require_free_ports() {
             die "port ${!name} is taken by process $owner: stop it, or choose another in deploy/.env: $name=$((${!name} > 65000 ? ${!name} - 100 : ${!name} + 100))."
     done
 }
+
+# As the gateway will read them: one that runs is not stopped for files that the next can't have.
+require_certificate() {
+    local name
+    [ "${TLS_CERT_FILE:+set}" = "${TLS_KEY_FILE:+set}" ] ||
+        die "TLS_CERT_FILE and TLS_KEY_FILE need each other: set both or neither."
+    for name in TLS_CERT_FILE TLS_KEY_FILE; do
+        [ -n "${!name}" ] || continue
+        [[ ${!name} == /* ]] || die "$name is '${!name}': use an absolute path."
+        # shellcheck disable=SC2016 # the inner shell expands it
+        chpst -u "$SERVICE_USER" sh -c 'test -f "$1" && test -r "$1"' sh "${!name}" 9>&- ||
+            die "$name is '${!name}', which the user $SERVICE_USER can't read: let it read that file and enter the folders above it."
+    done
+}

@@ -48,7 +48,6 @@ make_run_dir() {
 }
 
 make_folders() {
-    make_user
     make_run_dir
     write_record
     make_data_dir

@@ -6,7 +6,7 @@
 
 BUILD_PACKAGES=(
     cmake ninja-build gcc libc6-dev pkg-config libevent-dev libpq-dev libhiredis-dev libcjson-dev
-    libssl-dev libjwt-dev libcurl4-openssl-dev libnng-dev libwslay-dev libcrypt-dev libllhttp-dev
+    libssl-dev libjwt-dev libcurl4-openssl-dev libnng-dev libcrypt-dev libllhttp-dev
     libarchive-dev zlib1g-dev
 )
 RUN_PACKAGES=(

@@ -4,6 +4,7 @@
 #include "common/contracts/invalidation.h"
 #include "common/redis/redis.h"
 #include "gateway/cache/key_cache.h"
+#include "gateway/cache/key_recheck.h"
 #include "gateway/cache/sandbox_cache.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
@@ -18,6 +19,7 @@
 struct invalidation {
     const struct gateway *gateway; /* borrowed */
     struct redis_subscription *subscription;
+    struct key_recheck *key_recheck;
 };
 
 static void on_message(struct view message, void *arg)
@@ -59,9 +61,12 @@ static void on_state(bool subscribed, void *arg)
     sandbox_cache_set_trusted(invalidation->gateway->sandboxes, subscribed);
     exposed_set_trusted(invalidation->gateway->exposed, subscribed);
     if (subscribed) {
+        key_recheck_begin(invalidation->key_recheck);
         host_ports_check_all(invalidation->gateway->host_ports);
         preview_check_all(invalidation->gateway->preview);
         client_sockets_recheck_all(invalidation->gateway->client_sockets);
+    } else {
+        key_recheck_stop(invalidation->key_recheck);
     }
 }
 
@@ -78,6 +83,11 @@ struct invalidation *invalidation_open(const struct gateway *gateway, struct err
         return NULL;
     }
     invalidation->gateway = gateway;
+    invalidation->key_recheck = key_recheck_new(gateway, err);
+    if (invalidation->key_recheck == NULL) {
+        invalidation_close(invalidation);
+        return NULL;
+    }
     invalidation->subscription = redis_subscribe(gateway->loop, gateway->config->redis_url, channel,
                                                  &subscriber, invalidation, err);
     if (invalidation->subscription == NULL) {
@@ -95,5 +105,6 @@ void invalidation_close(struct invalidation *invalidation)
     if (invalidation->subscription != NULL) {
         redis_unsubscribe(invalidation->subscription);
     }
+    key_recheck_free(invalidation->key_recheck);
     free(invalidation);
 }

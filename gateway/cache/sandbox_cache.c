@@ -1,39 +1,53 @@
 #include "gateway/cache/sandbox_cache.h"
 
-#include "common/base/list.h"
-#include "common/base/map.h"
 #include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
+#include "gateway/cache/known.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FETCH_TIMEOUT_MS = 10 * 1000 };
+enum { QUESTION_SIZE = ID_SIZE + 32 };
 
 struct entry {
-    struct map_node node; /* by meta.id */
-    struct list age;      /* oldest first */
-    int64_t expires_ms;
+    struct known_entry known;
     struct sandbox_meta meta;
 };
 
 struct sandbox_cache {
-    struct ipc_client *sandbox_service; /* borrowed */
-    struct map entries;
-    struct list ages;
-    struct list prefetches;
-    bool trusted;
-    uint64_t generation; /* moves with every invalidation: answers asked for before are not kept */
+    struct known known;
 };
 
 struct sandbox_fetch {
-    struct list prefetch;        /* linked when nobody waits for it */
-    struct sandbox_cache *cache; /* borrowed */
-    struct ipc_call *call;
-    uint64_t generation;
+    struct known_ask ask;
     sandbox_fetch_fn *done;
     void *arg;
 };
+
+static struct known_entry *read_entry(struct view key, const struct view *body, struct err *err)
+{
+    (void)key;
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        err_set(err, ERR_INTERNAL, "sandbox cache: out of memory");
+        return NULL;
+    }
+    if (!sandbox_meta_read(*body, &entry->meta, err)) {
+        free(entry);
+        return NULL;
+    }
+    return &entry->known;
+}
+
+static const struct known_kind kind = {
+    .method = SANDBOX_GET,
+    .found = {SANDBOX_CACHE_TTL_MS, SANDBOX_CACHE_ENTRIES_MAX},
+    .read = read_entry,
+};
+
+static const struct sandbox_meta *meta_of(const struct known_entry *entry)
+{
+    return entry == NULL ? NULL : &((const struct entry *)entry)->meta;
+}
 
 struct sandbox_cache *sandbox_cache_new(struct ipc_client *sandbox_service, struct err *err)
 {
@@ -42,78 +56,24 @@ struct sandbox_cache *sandbox_cache_new(struct ipc_client *sandbox_service, stru
         err_set(err, ERR_INTERNAL, "sandbox cache: out of memory");
         return NULL;
     }
-    cache->sandbox_service = sandbox_service;
-    list_init(&cache->ages);
-    list_init(&cache->prefetches);
-    if (!map_init(&cache->entries, err)) {
+    if (!known_open(&cache->known, &kind, sandbox_service, err)) {
         sandbox_cache_free(cache);
         return NULL;
     }
     return cache;
 }
 
-static void drop(struct sandbox_cache *cache, struct entry *entry)
-{
-    map_remove(&cache->entries, &entry->node);
-    list_remove(&entry->age);
-    free(entry);
-}
-
-static void drop_all(struct sandbox_cache *cache)
-{
-    for (LIST_EACH(node, &cache->ages)) {
-        drop(cache, LIST_ENTRY(node, struct entry, age));
-    }
-}
-
 void sandbox_cache_free(struct sandbox_cache *cache)
 {
-    if (cache == NULL) {
-        return;
+    if (cache != NULL) {
+        known_close(&cache->known);
+        free(cache);
     }
-    drop_all(cache);
-    for (LIST_EACH(node, &cache->prefetches)) {
-        sandbox_fetch_cancel(LIST_ENTRY(node, struct sandbox_fetch, prefetch));
-    }
-    map_free(&cache->entries);
-    free(cache);
-}
-
-static struct entry *find(const struct sandbox_cache *cache, const char *id)
-{
-    struct map_node *node = map_find(&cache->entries, view_of(id));
-    return node == NULL ? NULL : MAP_ENTRY(node, struct entry, node);
 }
 
 const struct sandbox_meta *sandbox_cache_find(struct sandbox_cache *cache, const char id[ID_SIZE])
 {
-    struct entry *entry = cache->trusted ? find(cache, id) : NULL;
-    if (entry == NULL) {
-        return NULL;
-    }
-    if (entry->expires_ms <= clock_monotonic_ms()) {
-        drop(cache, entry);
-        return NULL;
-    }
-    return &entry->meta;
-}
-
-static void remember(struct sandbox_cache *cache, const struct sandbox_meta *meta)
-{
-    struct entry *entry = find(cache, meta->id);
-    if (entry != NULL) {
-        drop(cache, entry);
-    } else if (cache->entries.count >= SANDBOX_CACHE_ENTRIES_MAX) {
-        drop(cache, LIST_ENTRY(cache->ages.next, struct entry, age));
-    }
-    entry = calloc(1, sizeof *entry);
-    if (entry == NULL) {
-        return; /* Only slower. */
-    }
-    entry->meta = *meta;
-    entry->expires_ms = clock_monotonic_ms() + SANDBOX_CACHE_TTL_MS;
-    map_insert(&cache->entries, &entry->node, view_of(entry->meta.id));
-    list_append(&cache->ages, &entry->age);
+    return meta_of(known_find(&cache->known, view_of(id)));
 }
 
 bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *err)
@@ -146,46 +106,35 @@ bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *e
     return true;
 }
 
-static void on_reply(const struct view *body, const struct err *err, void *arg)
+static void on_answer(const struct known_entry *entry, const struct err *err, struct known_ask *ask)
 {
-    struct sandbox_fetch *fetch = arg;
-    struct sandbox_meta meta;
-    struct err failure = {0};
-    if (err == NULL && !sandbox_meta_read(*body, &meta, &failure)) {
-        err = &failure;
-    }
-    if (err == NULL && fetch->cache->trusted && fetch->generation == fetch->cache->generation) {
-        remember(fetch->cache, &meta);
-    }
-    if (fetch->done != NULL) {
-        fetch->done(err == NULL ? &meta : NULL, err, fetch->arg);
-    }
-    list_remove(&fetch->prefetch);
-    free(fetch);
+    const struct sandbox_fetch fetch = *(struct sandbox_fetch *)ask;
+    free(ask);
+    fetch.done(meta_of(entry), err, fetch.arg);
+}
+
+/* Points into id and body. */
+static struct known_question question_about(const char id[ID_SIZE], char body[QUESTION_SIZE],
+                                            const char *request_id)
+{
+    int length = snprintf(body, QUESTION_SIZE, "{\"sandboxId\":\"%s\"}", id);
+    return (struct known_question){view_of(id), {body, (size_t)length}, request_id};
 }
 
 struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const char id[ID_SIZE],
                                           const char *request_id, sandbox_fetch_fn *done, void *arg,
                                           struct err *err)
 {
+    char body[QUESTION_SIZE];
+    const struct known_question question = question_about(id, body, request_id);
     struct sandbox_fetch *fetch = calloc(1, sizeof *fetch);
     if (fetch == NULL) {
         err_set(err, ERR_INTERNAL, "sandbox fetch: out of memory");
         return NULL;
     }
-    fetch->cache = cache;
-    fetch->generation = cache->generation;
     fetch->done = done;
     fetch->arg = arg;
-    char body[ID_SIZE + 32];
-    int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\"}", id);
-    const struct ipc_call_options options = {.method = SANDBOX_GET,
-                                             .request_id = request_id,
-                                             .timeout_ms = FETCH_TIMEOUT_MS,
-                                             .repeatable = true};
-    fetch->call = ipc_call_begin(cache->sandbox_service, &options,
-                                 (struct view){body, (size_t)length}, on_reply, fetch, err);
-    if (fetch->call == NULL) {
+    if (!known_ask(&cache->known, &fetch->ask, &question, on_answer, err)) {
         free(fetch);
         return NULL;
     }
@@ -194,35 +143,23 @@ struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const cha
 
 void sandbox_fetch_cancel(struct sandbox_fetch *fetch)
 {
-    ipc_call_cancel(fetch->call);
-    list_remove(&fetch->prefetch);
+    known_cancel(&fetch->ask);
     free(fetch);
 }
 
 void sandbox_cache_prefetch(struct sandbox_cache *cache, const char id[ID_SIZE])
 {
-    struct err ignored = {0};
-    struct sandbox_fetch *fetch =
-        cache->trusted ? sandbox_fetch_begin(cache, id, "", NULL, NULL, &ignored) : NULL;
-    if (fetch != NULL) {
-        list_append(&cache->prefetches, &fetch->prefetch);
-    }
+    char body[QUESTION_SIZE];
+    const struct known_question question = question_about(id, body, "");
+    known_prefetch(&cache->known, &question);
 }
 
 void sandbox_cache_forget(struct sandbox_cache *cache, const char id[ID_SIZE])
 {
-    cache->generation++;
-    struct entry *entry = find(cache, id);
-    if (entry != NULL) {
-        drop(cache, entry);
-    }
+    known_forget(&cache->known, view_of(id));
 }
 
 void sandbox_cache_set_trusted(struct sandbox_cache *cache, bool trusted)
 {
-    cache->generation++;
-    cache->trusted = trusted;
-    if (!trusted) {
-        drop_all(cache);
-    }
+    known_set_trusted(&cache->known, trusted);
 }

@@ -13,6 +13,7 @@
 enum {
     INPUT_MAX = 32 * 1024, /* read and not yet used; nothing more is read then */
     PIPELINED_PER_TURN = 16,
+    READS_PER_TURN = 4, /* of bytes in bulk */
     LINGER_BYTES_MAX = 64 * 1024,
 };
 static_assert((int)INPUT_MAX > (int)HEAD_WINDOW, "a whole head must fit");
@@ -113,6 +114,7 @@ static void leave(struct http_connection *connection)
     connection_set_state(connection, CONNECTION_CLOSED);
     event_free(connection->timer);
     connection->timer = NULL;
+    outflow_end(&connection->outflow);
     connection->bev = NULL;
     list_remove(&connection->node);
     http_place_free(connection->place);
@@ -286,14 +288,24 @@ void connection_retire(struct http_connection *connection, bool half_sent)
     }
 }
 
+static void read_and_advance(struct http_connection *connection, struct bufferevent *bev)
+{
+    bool has_more = wire_may_have_more(bev);
+    for (int reads = 0; reads < READS_PER_TURN; reads++) {
+        bool is_bulk = connection->state == CONNECTION_BODY && connection->is_bulk;
+        has_more = is_bulk && has_more && wire_read_more(bev);
+        connection_advance(connection);
+        if (!has_more) {
+            return;
+        }
+    }
+}
+
 static void on_readable(struct bufferevent *bev, void *arg)
 {
     struct http_connection *connection = arg;
     if (connection->state != CONNECTION_LINGER) {
-        if (connection->state == CONNECTION_BODY && connection->is_bulk) {
-            wire_read_more(bev);
-        }
-        connection_advance(connection);
+        read_and_advance(connection, bev);
         return;
     }
     size_t len = evbuffer_get_length(bufferevent_get_input(bev));
@@ -394,7 +406,7 @@ struct http_connection *connection_open(struct http_core *core, int fd,
     struct http_connection *connection = calloc(1, sizeof *connection);
     struct event *timer = connection == NULL ? NULL : evtimer_new(base, on_timeout, connection);
     struct bufferevent *bev = bev_new(base, fd, options->tls);
-    if (timer == NULL || bev == NULL) {
+    if (timer == NULL || bev == NULL || !outflow_begin(&connection->outflow, bev)) {
         if (timer != NULL) {
             event_free(timer);
         }

@@ -6,6 +6,7 @@
 #include "gateway/http/address.h"
 #include "gateway/http/core.h"
 #include "gateway/http/head_check.h"
+#include "gateway/http/outflow.h"
 
 struct http_exchange;
 struct http_listener;
@@ -37,6 +38,7 @@ struct http_connection {
     struct http_place *place;       /* owned; NULL: counts nowhere */
     void *arg;                      /* for on_request */
     struct bufferevent *bev;        /* owned */
+    struct outflow outflow;
     struct event *timer;            /* owned */
     struct http_exchange *exchange; /* owned by its handler; NULL between requests */
     enum connection_state state;
@@ -53,7 +55,7 @@ struct http_connection {
     struct evbuffer *taken; /* owned; of a streamed body; NULL before the first */
     int64_t sent;           /* bytes of the streamed answer */
     int64_t acknowledged;   /* of those, at the last look that saw more of them */
-    int64_t progress_ms;    /* when that was */
+    int64_t progress_ms;    /* when that was; WRITING: when bytes left were last fewer */
     unsigned idle_variant;  /* of TIMEOUT_IDLE */
     size_t progress;        /* LINGER: bytes drained; WRITING: bytes left at last look */
     struct head_check check;

@@ -99,7 +99,8 @@ size_t connection_backlog(const struct http_connection *connection)
 
 bool connection_has_room(struct http_connection *connection)
 {
-    if (connection_backlog(connection) <= HTTP_BACKLOG_MAX) {
+    size_t most = outflow_is_tight() ? BACKLOG_LOW : HTTP_BACKLOG_MAX;
+    if (connection_backlog(connection) <= most) {
         return true;
     }
     connection->answer = ANSWER_BACKED_UP;
@@ -126,6 +127,7 @@ static void finish_answer(struct http_connection *connection, const struct view 
     }
     if (wire_unsent(connection->bev) > 0) {
         connection->progress = wire_unacknowledged(connection->bev);
+        connection->progress_ms = clock_monotonic_ms();
         connection_set_state(connection, CONNECTION_WRITING);
     } else {
         go_on(connection);
@@ -213,12 +215,15 @@ bool connection_answer_is_stalled(struct http_connection *connection)
 
 void connection_check_writing(struct http_connection *connection)
 {
+    int64_t now_ms = clock_monotonic_ms();
     size_t left = wire_unacknowledged(connection->bev);
-    if (left >= connection->progress) {
+    if (left < connection->progress) {
+        connection->progress = left;
+        connection->progress_ms = now_ms;
+    } else if (now_ms - connection->progress_ms >= connection->core->limits.write_stall_ms) {
         wire_reset_on_close(connection->bev);
         connection_close(connection);
         return;
     }
-    connection->progress = left;
     connection_arm(connection);
 }

@@ -7,6 +7,7 @@ enum {
     ID_PREFIX_BYTES = (CORE_ID_PREFIX_SIZE - 1) / 2,
     BODY_TICKS = 10, /* a body's limits are looked at so often within its shortest */
     BODY_TICK_MAX_MS = 1000,
+    WRITE_TICKS = 5,   /* the same for an ordinary answer that is not being read */
     STREAM_TICKS = 10, /* the same for the stall of streamed answers */
     STREAM_TICK_MAX_MS = 10 * 1000,
     IDLE_SPREAD = 16, /* a variant is longer by that part of the limit */
@@ -25,6 +26,7 @@ static bool init_timeouts(struct http_core *core, struct err *err)
     const struct http_limits *limits = &core->limits;
     int64_t tick_ms = limits->body_gap_ms / BODY_TICKS;
     tick_ms = tick_ms > BODY_TICK_MAX_MS ? BODY_TICK_MAX_MS : tick_ms;
+    int64_t write_ms = limits->write_stall_ms / WRITE_TICKS;
     int64_t stream_ms = limits->stream_stall_ms / STREAM_TICKS;
     stream_ms = stream_ms > STREAM_TICK_MAX_MS ? STREAM_TICK_MAX_MS : stream_ms;
     for (int i = 0; i < CORE_IDLE_VARIANTS; i++) {
@@ -35,7 +37,7 @@ static bool init_timeouts(struct http_core *core, struct err *err)
     }
     return init_timeout(core, TIMEOUT_HEAD, limits->head_timeout_ms, err) &&
            init_timeout(core, TIMEOUT_BODY_TICK, tick_ms > 0 ? tick_ms : 1, err) &&
-           init_timeout(core, TIMEOUT_WRITE, limits->write_stall_ms, err) &&
+           init_timeout(core, TIMEOUT_WRITE, write_ms > 0 ? write_ms : 1, err) &&
            init_timeout(core, TIMEOUT_LINGER, CORE_LINGER_MS, err) &&
            init_timeout(core, TIMEOUT_STREAM, stream_ms > 0 ? stream_ms : 1, err) &&
            init_timeout(core, TIMEOUT_WATCH, CORE_WATCH_MS, err);

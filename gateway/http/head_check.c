@@ -266,25 +266,54 @@ static enum head_verdict take_line(struct head_check *check, struct view line)
     return refusal == REFUSAL_NONE ? verdict : refuse(check, refusal);
 }
 
-/* Refuses what no further byte can mend: such a client may be waiting for us. */
-static enum head_verdict look_at_unfinished(struct head_check *check, struct view line)
+static bool line_is_too_long(const struct head_check *check, size_t len)
 {
-    size_t len = line.len > 0 && line.ptr[line.len - 1] == '\r' ? line.len - 1 : line.len;
-    if (len > 0 && memchr(line.ptr, '\r', len) != NULL) {
-        return refuse(check, REFUSAL_LINE_END);
+    if (!check->has_request_line) {
+        return len > REQUEST_LINE_MAX;
     }
+    return len > HTTP_LINE_MAX || check->header_bytes + len > HTTP_HEAD_MAX;
+}
+
+static enum refusal too_long(const struct head_check *check, struct view line)
+{
     if (check->has_request_line) {
-        bool too_large = len > HTTP_LINE_MAX || check->header_bytes + len + 2 > HTTP_HEAD_MAX + 2;
-        return too_large ? refuse(check, REFUSAL_HEADERS_TOO_LARGE) : HEAD_INCOMPLETE;
+        return REFUSAL_HEADERS_TOO_LARGE;
     }
-    if (len > 0 && (line.ptr[0] < 'A' || line.ptr[0] > 'Z')) {
-        return refuse(check, REFUSAL_REQUEST_LINE);
+    bool has_method = memchr(line.ptr, ' ', HEAD_METHOD_MAX + 1) != NULL;
+    return has_method ? REFUSAL_TARGET_TOO_LONG : REFUSAL_REQUEST_LINE;
+}
+
+/* Refuses what no further byte can mend, in the order of the bytes: a client whose line is not
+ * finished may be waiting for us, and is to hear the same as one who sent all of it at once. line
+ * has what is here of it before its LF. */
+static enum refusal look_at_line(const struct head_check *check, struct view line)
+{
+    const char *cr = line.len == 0 ? NULL : memchr(line.ptr, '\r', line.len);
+    size_t len = cr == NULL ? line.len : (size_t)(cr - line.ptr);
+    if (!check->has_request_line && len > 0 && (line.ptr[0] < 'A' || line.ptr[0] > 'Z')) {
+        return REFUSAL_REQUEST_LINE;
     }
-    if (len > REQUEST_LINE_MAX) {
-        bool has_method = memchr(line.ptr, ' ', HEAD_METHOD_MAX + 1) != NULL;
-        return refuse(check, has_method ? REFUSAL_TARGET_TOO_LONG : REFUSAL_REQUEST_LINE);
+    if (line_is_too_long(check, len)) {
+        return too_long(check, line);
     }
-    return HEAD_INCOMPLETE;
+    return cr == NULL || len + 1 == line.len ? REFUSAL_NONE : REFUSAL_LINE_END;
+}
+
+/* The line up to its LF. */
+static enum head_verdict take_whole_line(struct head_check *check, struct view line)
+{
+    enum refusal refusal = look_at_line(check, line);
+    if (refusal == REFUSAL_NONE && (line.len == 0 || line.ptr[line.len - 1] != '\r')) {
+        refusal = REFUSAL_LINE_END;
+    }
+    return refusal == REFUSAL_NONE ? take_line(check, (struct view){line.ptr, line.len - 1})
+                                   : refuse(check, refusal);
+}
+
+static enum head_verdict wait_for_line(struct head_check *check, struct view line)
+{
+    enum refusal refusal = look_at_line(check, line);
+    return refusal == REFUSAL_NONE ? HEAD_INCOMPLETE : refuse(check, refusal);
 }
 
 enum head_verdict head_check_feed(struct head_check *check, const char *bytes, size_t len)
@@ -295,17 +324,15 @@ enum head_verdict head_check_feed(struct head_check *check, const char *bytes, s
         const char *lf = check->scanned == len
                              ? NULL
                              : memchr(bytes + check->scanned, '\n', len - check->scanned);
+        size_t end = lf == NULL ? len : (size_t)(lf - bytes);
+        struct view line = {bytes + start, end - start};
         if (lf == NULL) {
             check->scanned = len;
-            return look_at_unfinished(check, (struct view){bytes + start, len - start});
+            return wait_for_line(check, line);
         }
-        size_t end = (size_t)(lf - bytes);
         check->scanned = end + 1;
         check->next_line = end + 1;
-        if (end == start || bytes[end - 1] != '\r') {
-            return refuse(check, REFUSAL_LINE_END);
-        }
-        verdict = take_line(check, (struct view){bytes + start, end - 1 - start});
+        verdict = take_whole_line(check, line);
     }
     return verdict;
 }

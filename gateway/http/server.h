@@ -22,8 +22,9 @@ enum {
     HTTP_HEADERS_MAX = 100,
     HTTP_REQUEST_ID_SIZE = 65,
     HTTP_UNIX_CONNECTIONS_MAX = 16,
-    HTTP_PIECE_MAX = 64 * 1024,    /* of a streamed body, in one on_piece */
-    HTTP_BACKLOG_MAX = 256 * 1024, /* of a streamed answer, waiting for the client */
+    HTTP_PIECE_MAX = 64 * 1024, /* of a streamed body, in one on_piece */
+    /* Of a streamed answer, waiting for the client; a quarter when memory is short. */
+    HTTP_BACKLOG_MAX = 256 * 1024,
     HTTP_LENGTH_UNKNOWN = -1,
 };
 

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASON_SIZE = 128 };
-
 struct http_tls {
     char *certificate_path; /* owned */
     char *key_path;         /* owned */
@@ -20,13 +18,12 @@ struct http_tls {
 /* What OpenSSL says first is nearest to the cause. */
 static bool fail(struct err *err, const char *what, const char *path)
 {
-    char reason[REASON_SIZE] = "unknown reason";
     unsigned long code = ERR_peek_error();
-    if (code != 0) {
-        ERR_error_string_n(code, reason, sizeof reason);
-    }
+    const char *reason =
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
     ERR_clear_error();
-    return err_set(err, ERR_INVALID, "%s %s: %s", what, path, reason);
+    return err_set(err, ERR_INVALID, "%s %s: %s", what, path,
+                   reason != NULL ? reason : "unknown reason");
 }
 
 /* OpenSSL would ask on the terminal. */

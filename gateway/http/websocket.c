@@ -7,7 +7,7 @@ bool websocket_check(const struct http_exchange *exchange, struct err *err)
 {
     const struct http_head *head = http_exchange_head(exchange);
     if (head->method != HTTP_GET || !head->wants_upgrade) {
-        return err_set_reason(err, ERR_INVALID, "upgrade_required",
+        return err_set_reason(err, ERR_INVALID, "invalid_handshake",
                               "this address speaks WebSocket: connect with a WebSocket client");
     }
     if (!view_equal(http_exchange_header(exchange, "Sec-WebSocket-Version"), VIEW("13"))) {

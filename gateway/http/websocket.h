@@ -8,7 +8,7 @@ struct bufferevent;
 struct http_exchange;
 
 /* Whether the request may become a WebSocket: GET, the upgrade headers, version 13, a good key.
- * ERR_INVALID "upgrade_required" (426 by http_respond_err's reason), or "invalid_handshake". */
+ * ERR_INVALID "invalid_handshake", or for another version "upgrade_required", which is 426. */
 bool websocket_check(const struct http_exchange *exchange, struct err *err) MUST_CHECK;
 
 /* Sends 101 and hands the connection over (the caller owns it). NULL with nothing sent when it just

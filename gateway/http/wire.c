@@ -18,7 +18,6 @@
 enum {
     BULK_BYTES = 256 * 1024,
     LIBEVENT_READ = 4096, /* evbuffer_read never takes more, whatever it is asked for */
-    READ_MORE = 64 * 1024 - LIBEVENT_READ,
 };
 
 bool wire_is_tls(struct bufferevent *bev)
@@ -42,10 +41,14 @@ static struct iovec as_iovec(struct view view)
 bool wire_send(struct bufferevent *bev, const struct view *parts, size_t count)
 {
     size_t sent = 0;
+    size_t len = 0;
     assert(count <= WIRE_PARTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        len += parts[i].len;
+    }
     /* The socket of a client that waits for its answer can nearly always take it. A bufferevent
      * would first wait to hear so: two epoll_ctl and a turn of the loop for each answer. */
-    if (wire_unsent(bev) == 0 && !wire_is_tls(bev)) {
+    if (len > 0 && wire_unsent(bev) == 0 && !wire_is_tls(bev)) {
         struct iovec vectors[WIRE_PARTS_MAX];
         for (size_t i = 0; i < count; i++) {
             vectors[i] = as_iovec(parts[i]);
@@ -80,23 +83,29 @@ size_t wire_unacknowledged(struct bufferevent *bev)
     return wire_unsent(bev) + (size_t)queued;
 }
 
-void wire_read_more(struct bufferevent *bev)
+bool wire_read_more(struct bufferevent *bev)
 {
     struct evbuffer *input = bufferevent_get_input(bev);
+    size_t before = evbuffer_get_length(input);
     struct evbuffer_iovec space;
-    int waiting = 0;
-    if (evbuffer_get_length(input) < LIBEVENT_READ || wire_is_tls(bev) ||
-        ioctl(bufferevent_getfd(bev), FIONREAD, &waiting) != 0 || waiting <= 0) {
-        return;
+    ssize_t len = 0;
+    if (before >= WIRE_READ_MAX || wire_is_tls(bev)) {
+        return false;
     }
-    size_t wanted = waiting < READ_MORE ? (size_t)waiting : (size_t)READ_MORE;
+    size_t wanted = WIRE_READ_MAX - before;
     (void)evbuffer_unfreeze(input, 0);
     if (evbuffer_reserve_space(input, (ev_ssize_t)wanted, &space, 1) == 1) {
-        ssize_t len = recv(bufferevent_getfd(bev), space.iov_base, wanted, MSG_DONTWAIT);
+        len = recv(bufferevent_getfd(bev), space.iov_base, wanted, MSG_DONTWAIT);
         space.iov_len = len > 0 ? (size_t)len : 0; /* an end, or an error, the next turn sees too */
         (void)evbuffer_commit_space(input, &space, 1);
     }
     (void)evbuffer_freeze(input, 0);
+    return len == (ssize_t)wanted;
+}
+
+bool wire_may_have_more(struct bufferevent *bev)
+{
+    return evbuffer_get_length(bufferevent_get_input(bev)) >= LIBEVENT_READ;
 }
 
 /* Not by a high watermark: libevent calls back over and over while the input is above it. */

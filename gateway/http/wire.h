@@ -10,6 +10,9 @@
 
 enum {
     WIRE_PARTS_MAX = 3,
+    /* With what is put around it on its way on (heads of an evbuffer's chain and of a frame) it is
+     * a block of 64 KiB. */
+    WIRE_READ_MAX = 64 * 1024 - 128,
     WIRE_USER_TIMEOUT_MS = 60 * 1000, /* TCP_USER_TIMEOUT of ordinary connections */
 };
 
@@ -26,8 +29,13 @@ void wire_say_end(struct bufferevent *bev);
 size_t wire_unsent(struct bufferevent *bev);
 size_t wire_unacknowledged(struct bufferevent *bev);
 
-/* Adds to what was just read, if that was as much as libevent takes at a time, which is little. */
-void wire_read_more(struct bufferevent *bev);
+/* In the read callback: whether libevent, which takes little at a time, took so much that there may
+ * be more. */
+bool wire_may_have_more(struct bufferevent *bev);
+/* Reads on until the input has WIRE_READ_MAX bytes. False when that was all for now; over TLS
+ * always.
+ */
+bool wire_read_more(struct bufferevent *bev);
 
 /* Reads while the input is shorter than max; not any more with ended. */
 void wire_bound_input(struct bufferevent *bev, size_t max, bool ended);

@@ -257,6 +257,7 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
         free_session(session);
         return NULL;
     }
+    ws_read_directly(session->socket);
     timer_arm(&session->setup_timer, SETUP_TIMEOUT_MS);
     return session;
 }

@@ -3,6 +3,7 @@
 #include "common/base/str.h"
 #include "common/contracts/agent.h"
 #include "common/json/scan.h"
+#include "gateway/http/outflow.h"
 #include "gateway/hub/session.h"
 #include "gateway/hub/streams.h"
 
@@ -46,6 +47,8 @@ struct hub_stream {
     struct stream_credit credit;  /* what we may send */
     struct stream_credit granted; /* what the agent may send */
     uint32_t ungranted;           /* what it may send besides, and was not told yet */
+    uint32_t withheld;            /* of what its owner has granted, while the outflow is tight */
+    uint32_t expected;            /* of what the agent may send: beyond STREAM_WINDOW_SMALL */
     bool fin_sent;
     bool fin_received;
     bool over; /* at the agent */
@@ -64,10 +67,22 @@ static void free_stream(void *object)
     free(object);
 }
 
+/* Behind each change of what the agent may send. A small window is everybody's. */
+static void note_expected(struct hub_stream *stream)
+{
+    uint32_t is = stream->granted.left > STREAM_WINDOW_SMALL && !stream->fin_received
+                      ? stream->granted.left - STREAM_WINDOW_SMALL
+                      : 0;
+    is = stream->closed ? 0 : is;
+    outflow_expect(stream->expected, is);
+    stream->expected = is;
+}
+
 /* The only way out; no event comes any more. */
 static void unlink_stream(struct hub_stream *stream)
 {
     stream->closed = true;
+    note_expected(stream);
     list_remove(&stream->node);
     if (stream->streams != NULL) {
         map_remove(&stream->streams->by_id, &stream->by_id);
@@ -126,10 +141,11 @@ static struct hub_stream *find(const struct hub_streams *streams, uint32_t id)
 
 static uint32_t next_id(struct hub_streams *streams)
 {
+    uint32_t base = outflow_is_tight() ? STREAM_ID_SMALL : 0;
     do {
-        streams->last_id = streams->last_id == STREAM_ID_MAX ? 1 : streams->last_id + 1;
-    } while (find(streams, streams->last_id) != NULL);
-    return streams->last_id;
+        streams->last_id = streams->last_id == STREAM_ID_SMALL - 1 ? 1 : streams->last_id + 1;
+    } while (find(streams, base + streams->last_id) != NULL);
+    return base + streams->last_id;
 }
 
 static enum ending ending_of(struct view answer)
@@ -195,7 +211,9 @@ struct hub_stream *hub_streams_open(struct hub_streams *streams,
     stream->streams = streams;
     stream->id = next_id(streams);
     stream->credit = stream_credit_begin();
-    stream->granted = stream_credit_begin();
+    stream->granted = stream_credit_of_agent(stream->id);
+    stream->withheld = STREAM_WINDOW_INITIAL - stream->granted.left;
+    note_expected(stream);
     stream->events = events;
     stream->arg = arg;
     list_append(&streams->open, &stream->node);
@@ -218,6 +236,7 @@ static void send_grants(struct hub_stream *stream)
         return;
     }
     stream->ungranted = 0;
+    note_expected(stream);
     stream_window_write(bytes, window);
     send_frame(stream, STREAM_WINDOW, (struct view){window, sizeof window});
 }
@@ -227,6 +246,7 @@ static bool on_bytes(struct hub_stream *stream, const struct stream_frame *frame
     if (stream->fin_received || !stream_credit_use(&stream->granted, frame->payload.len)) {
         return err_set(err, ERR_INVALID, "more stream bytes than were granted");
     }
+    note_expected(stream);
     if (frame->payload.len > 0 && stream->events->on_bytes != NULL) {
         stream->events->on_bytes(frame->kind, frame->payload, stream->arg);
     }
@@ -253,6 +273,7 @@ static void on_fin(struct hub_stream *stream)
         return;
     }
     stream->fin_received = true;
+    note_expected(stream);
     stream->over =
         stream->ending == ENDING_FIN || (stream->ending == ENDING_BOTH_FINS && stream->fin_sent);
     if (stream->events->on_fin != NULL) {
@@ -454,9 +475,36 @@ void hub_stream_send_fin(struct hub_stream *stream)
     }
 }
 
+/* What goes round on a stream shrinks to STREAM_WINDOW_SMALL while the outflow is tight, and grows
+ * back when its client takes something behind that. Returns what of bytes goes to the agent. */
+static uint32_t withhold(struct hub_stream *stream, uint32_t bytes)
+{
+    uint32_t room = STREAM_WINDOW_INITIAL - STREAM_WINDOW_SMALL - stream->withheld;
+    uint32_t kept = bytes < room ? bytes : room;
+    if (!outflow_is_tight()) {
+        bytes += stream->withheld;
+        stream->withheld = 0;
+        return bytes;
+    }
+    stream->withheld += kept;
+    return bytes - kept;
+}
+
 void hub_stream_grant(struct hub_stream *stream, uint32_t bytes)
 {
     assert(!stream->closed && bytes <= STREAM_CREDIT_MAX - stream->ungranted);
+    stream->ungranted += withhold(stream, bytes);
+    send_grants(stream);
+}
+
+void hub_stream_keeps_up(struct hub_stream *stream)
+{
+    uint32_t window = outflow_is_tight() ? STREAM_WINDOW_SMALL : STREAM_WINDOW_INITIAL;
+    uint32_t left = stream->granted.left + stream->ungranted;
+    uint32_t room = left < window ? window - left : 0;
+    uint32_t bytes = stream->withheld < room ? stream->withheld : room;
+    assert(!stream->closed);
+    stream->withheld -= bytes;
     stream->ungranted += bytes;
     send_grants(stream);
 }

@@ -72,8 +72,12 @@ bool hub_stream_send(struct hub_stream *stream, struct view bytes) MUST_CHECK;
 uint32_t hub_stream_credit(const struct hub_stream *stream);
 void hub_stream_send_fin(struct hub_stream *stream);
 /* The agent may send so many bytes more (from STREAM_WINDOW_INITIAL on): at most STREAM_CREDIT_MAX
- * in all at one time. Small grants are put together. */
+ * in all at one time. Small grants are put together, and while gateway/http/outflow.h is
+ * tight all but STREAM_WINDOW_SMALL of them is withheld. */
 void hub_stream_grant(struct hub_stream *stream, uint32_t bytes);
+/* For an owner that does not grant what its client takes, but what its client grants: the client
+ * has taken most of what came, so that a small window of what is withheld may go. */
+void hub_stream_keeps_up(struct hub_stream *stream);
 
 /* Ends it: a reset goes to the agent unless it is over there; no event comes any more. NULL is
  * fine. */

@@ -62,6 +62,7 @@ static const struct {
     {"invalid_arguments", ERR_INVALID},
     {"too_deep", ERR_LIMIT},
     {"answer_not_kept", ERR_CONFLICT},
+    {"idempotency_key_reused", ERR_CONFLICT},
     {"connection_refused", ERR_UNAVAILABLE},
     {"connect_timeout", ERR_TIMEOUT},
     {"connect_failed", ERR_UNAVAILABLE},

@@ -71,7 +71,7 @@ static const struct message_type {
 const struct ws_limits client_limits = {
     .message_max = 16UL * MEBIBYTE,
     .fragments_max = 16384,
-    .backlog_soft = CLIENT_BACKLOG_SOFT,
+    .backlog_soft = CLIENT_BACKLOG_LOW,
     .backlog_max = 4UL * MEBIBYTE,
     /* What may come at once on all its streams (64 MiB) fits beside it. */
     .backlog_hard_max = 96UL * MEBIBYTE,

@@ -16,6 +16,7 @@ enum {
     CLIENT_STREAMS_MAX = 256,     /* of one socket */
     CLIENT_ID_MAX = 64,
     CLIENT_BACKLOG_SOFT = 1024 * 1024, /* bytes; over it no stream is granted more */
+    CLIENT_BACKLOG_LOW = 64 * 1024,    /* until so few are left; or over it, when memory is short */
     CLIENT_SCOPE_SIZE = 2 * ID_SIZE + 1,
 };
 

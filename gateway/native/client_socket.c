@@ -6,6 +6,7 @@
 #include "common/event/loop.h"
 #include "common/ws/socket.h"
 #include "gateway/config.h"
+#include "gateway/http/outflow.h"
 #include "gateway/http/websocket.h"
 #include "gateway/http/wire.h"
 #include "gateway/native/client_relay.h"
@@ -41,6 +42,7 @@ struct client {
     struct caller caller;     /* whose key it came with */
     struct ws_socket *socket; /* owned */
     struct bufferevent *bev;  /* the socket's */
+    struct outflow outflow;
     struct http_place *place; /* owned; what it counts in for the connection limits */
     struct client_relay relay;
 };
@@ -86,6 +88,7 @@ static void finish(struct client *client)
     struct group *group = client->group;
     struct client_sockets *sockets = group->sockets;
     client_relay_close(&client->relay);
+    outflow_end(&client->outflow);
     ws_socket_free(client->socket);
     client->socket = NULL;
     http_place_free(client->place);
@@ -263,13 +266,24 @@ static bool open_parts(struct client *client, struct bufferevent *bev, struct er
         bufferevent_free(bev);
         return false;
     }
+    if (!outflow_begin(&client->outflow, bev)) {
+        bufferevent_free(bev);
+        return err_set(err, ERR_INTERNAL, "client socket: out of memory");
+    }
     /* The kernel is not to give up before the socket does a client that only takes nothing. */
     wire_set_patience(bev, client_limits.stream_stall_max_ms);
     client->socket =
         ws_socket_new(gateway->loop, WS_SERVER, bev, &client_limits, &events, client, err);
     client->relay.socket = client->socket;
     client->bev = bev;
-    return client->socket != NULL;
+    if (client->socket == NULL) {
+        return false;
+    }
+    ws_set_say_end(client->socket, wire_say_end);
+    if (!wire_is_tls(bev)) {
+        ws_read_directly(client->socket);
+    }
+    return true;
 }
 
 /* Takes bev and place. session: "" for none. */
@@ -347,6 +361,28 @@ static void recheck_node(struct map_node *node, void *arg)
 void client_sockets_recheck_all(struct client_sockets *sockets)
 {
     map_each(&sockets->groups, recheck_node, NULL);
+}
+
+struct key_listing {
+    void (*on_key)(const char api_key_id[ID_SIZE], void *arg);
+    void *arg;
+};
+
+static void list_keys(struct map_node *node, void *arg)
+{
+    const struct key_listing *listing = arg;
+    const struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
+    for (LIST_EACH(client_node, &group->clients)) {
+        const struct client *client = LIST_ENTRY(client_node, struct client, node);
+        listing->on_key(client->caller.api_key_id, listing->arg);
+    }
+}
+
+void client_sockets_each_key(struct client_sockets *sockets,
+                             void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg)
+{
+    struct key_listing listing = {on_key, arg};
+    map_each(&sockets->groups, list_keys, &listing);
 }
 
 /* arg is the id of a key or of a user. */

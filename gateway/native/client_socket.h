@@ -26,6 +26,10 @@ void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_i
 /* Any sandbox may have changed unheard. */
 void client_sockets_recheck_all(struct client_sockets *sockets);
 
+/* The ids of the keys they came with, each as often as there are sockets of it. */
+void client_sockets_each_key(struct client_sockets *sockets,
+                             void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
+
 /* An API key was revoked, or all of a user's; id is the key's or the user's. Their sockets close
  * with 1008. */
 void client_sockets_revoke(struct client_sockets *sockets, const char id[ID_SIZE]);

@@ -6,6 +6,7 @@
  * of a watch have no credit: beyond BACKLOG_SOFT they are dropped, and the client is told so. */
 #include "common/contracts/stream.h"
 #include "common/json/scan.h"
+#include "gateway/http/outflow.h"
 #include "gateway/hub/stream.h"
 #include "gateway/native/client_relay.h"
 
@@ -73,6 +74,13 @@ static void fail_unanswered(struct client_stream *stream, const struct err *err)
     finish(stream);
 }
 
+/* on_drained comes when it is behind, and then is not. */
+static bool keeps_up(const struct client_relay *relay)
+{
+    size_t most = outflow_is_tight() ? CLIENT_BACKLOG_LOW : CLIENT_BACKLOG_SOFT;
+    return ws_backlog(relay->socket) <= most;
+}
+
 /* Lets the agent send what the client has granted, as far as the client keeps up. */
 static void pass_grants(struct client_stream *stream)
 {
@@ -80,10 +88,13 @@ static void pass_grants(struct client_stream *stream)
     room -= stream->passed.left < room ? stream->passed.left : room;
     uint32_t owed = stream->granted.left - stream->passed.left;
     uint32_t bytes = owed < room ? owed : room;
-    if (bytes > 0 && ws_backlog(stream->relay->socket) <= CLIENT_BACKLOG_SOFT &&
-        stream_credit_add(&stream->passed, bytes)) {
+    if (!keeps_up(stream->relay)) {
+        return;
+    }
+    if (bytes > 0 && stream_credit_add(&stream->passed, bytes)) {
         hub_stream_grant(stream->stream, bytes);
     }
+    hub_stream_keeps_up(stream->stream);
 }
 
 static void on_pid(const struct json_member *member, void *arg)

@@ -7,7 +7,7 @@
 enum {
     ERROR_BODY_MAX = 16 * 1024,
     RETRY_AFTER_S = 1,
-    QUOTA_RETRY_AFTER_S = 10, /* a sandbox has to end first */
+    QUOTA_RETRY_AFTER_S = 10, /* something has to end first */
 };
 
 /* What is not the client's business gets a fixed sentence; what has a status of its own is here. */
@@ -46,7 +46,7 @@ static const struct known_error {
      QUOTA_RETRY_AFTER_S},
     {"port_not_found", 404, NULL, "This port of the sandbox is not exposed.", 0},
     {"port_quota_exceeded", 429, NULL,
-     "The sandbox has as many exposed ports as it may have: close one.", -1},
+     "The sandbox has as many exposed ports as it may have: close one.", QUOTA_RETRY_AFTER_S},
     {"host_ports_exhausted", 503, NULL, "Every port of this server for sandboxes is in use.",
      QUOTA_RETRY_AFTER_S},
     {"sandbox_exists", 409, NULL, "There is a sandbox with this id already.", 0},

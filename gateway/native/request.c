@@ -117,6 +117,17 @@ static void refuse_from_now_on(struct request *request)
     }
 }
 
+void requests_each_key(const struct requests *requests,
+                       void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg)
+{
+    for (LIST_EACH(node, &requests->all)) {
+        const struct request *request = LIST_ENTRY(node, struct request, node);
+        if (request->caller.api_key_id[0] != '\0') {
+            on_key(request->caller.api_key_id, arg);
+        }
+    }
+}
+
 void requests_revoke(struct requests *requests, const char id[ID_SIZE])
 {
     for (LIST_EACH(node, &requests->all)) {

@@ -59,6 +59,9 @@ void requests_free(struct requests *requests);
 void requests_revoke(struct requests *requests, const char id[ID_SIZE]);
 /* The same for keys that have expired at that time (wall clock); looked for now and then. */
 void requests_end_expired(struct requests *requests, int64_t now_ms);
+/* The ids of the keys they came with, each as often as there are requests of it. */
+void requests_each_key(const struct requests *requests,
+                       void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
 
 /* Leads to exactly one request_respond... or request_fail, now or later. */
 typedef void request_handler_fn(struct request *request);

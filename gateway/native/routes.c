@@ -320,11 +320,22 @@ static void authenticate(struct request *request)
     }
 }
 
+/* A segment that would be more than one once decoded is none. */
+static bool check_parameters(const struct parameters *parameters, struct err *err)
+{
+    char decoded[HTTP_TARGET_MAX + 1];
+    return (http_decode(parameters->id, decoded, sizeof decoded) &&
+            http_decode(parameters->item, decoded, sizeof decoded)) ||
+           err_set_reason(err, ERR_INVALID, "bad_target",
+                          "A name in the path may have no escaped slash or backslash.");
+}
+
 static void begin(const struct gateway *gateway, const struct route *route,
                   const struct parameters *parameters, struct http_exchange *exchange)
 {
     struct err err = {0};
-    struct request *request = request_new(gateway, route, exchange, &err);
+    struct request *request =
+        check_parameters(parameters, &err) ? request_new(gateway, route, exchange, &err) : NULL;
     if (request == NULL) {
         errors_respond(exchange, &err, NULL);
         return;
@@ -345,8 +356,12 @@ static bool handle_agent(const struct gateway *gateway, struct http_exchange *ex
     if (!matches("/agent/{id}", http_exchange_head(exchange)->path, &parameters)) {
         return false;
     }
+    struct err err = {0};
+    if (!check_parameters(&parameters, &err)) {
+        errors_respond(exchange, &err, NULL);
+        return true;
+    }
     if (!id_parse(parameters.id, id) || (listener_id != NULL && strcmp(listener_id, id) != 0)) {
-        struct err err = {0};
         err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
         errors_respond(exchange, &err, NULL);
         return true;

@@ -1,120 +1,31 @@
 #include "gateway/ports/exposed.h"
 
 #include "common/base/encode.h"
-#include "common/base/list.h"
-#include "common/base/map.h"
 #include "common/base/secret.h"
-#include "common/ipc/client.h"
+#include "gateway/cache/known.h"
 
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    FETCH_TIMEOUT_MS = 10 * 1000,
-    HMAC_SIZE = 32,
-};
+enum { HMAC_SIZE = 32 };
 
 struct entry {
-    struct map_node node; /* by ports.sandbox_id */
-    struct list age;      /* oldest first */
-    int64_t expires_ms;
+    struct known_entry known; /* by ports.sandbox_id */
     struct exposed_ports ports;
     struct exposed_port items[]; /* of ports */
 };
 
 struct exposed_cache {
-    struct ipc_client *sandbox_service; /* borrowed */
-    const char *secret;                 /* borrowed */
-    struct map entries;
-    struct list ages;
-    bool trusted;
-    uint64_t generation; /* moves with every invalidation: answers asked for before are not kept */
+    struct known known;
+    const char *secret; /* borrowed */
 };
 
 struct exposed_fetch {
-    struct exposed_cache *cache; /* borrowed */
-    struct ipc_call *call;
-    uint64_t generation;
-    char sandbox_id[ID_SIZE];
+    struct known_ask ask;
     exposed_fetch_fn *done;
     void *arg;
 };
-
-struct exposed_cache *exposed_cache_new(struct ipc_client *sandbox_service, const char *secret,
-                                        struct err *err)
-{
-    struct exposed_cache *cache = calloc(1, sizeof *cache);
-    if (cache == NULL) {
-        err_set(err, ERR_INTERNAL, "exposed ports: out of memory");
-        return NULL;
-    }
-    cache->sandbox_service = sandbox_service;
-    cache->secret = secret;
-    list_init(&cache->ages);
-    if (!map_init(&cache->entries, err)) {
-        exposed_cache_free(cache);
-        return NULL;
-    }
-    return cache;
-}
-
-static void drop(struct exposed_cache *cache, struct entry *entry)
-{
-    map_remove(&cache->entries, &entry->node);
-    list_remove(&entry->age);
-    free(entry);
-}
-
-static void drop_all(struct exposed_cache *cache)
-{
-    while (!list_is_empty(&cache->ages)) {
-        drop(cache, LIST_ENTRY(cache->ages.next, struct entry, age));
-    }
-}
-
-void exposed_cache_free(struct exposed_cache *cache)
-{
-    if (cache != NULL) {
-        drop_all(cache);
-        map_free(&cache->entries);
-        free(cache);
-    }
-}
-
-static struct entry *find(const struct exposed_cache *cache, const char *id)
-{
-    struct map_node *node = map_find(&cache->entries, view_of(id));
-    return node == NULL ? NULL : MAP_ENTRY(node, struct entry, node);
-}
-
-const struct exposed_ports *exposed_find(struct exposed_cache *cache,
-                                         const char sandbox_id[ID_SIZE])
-{
-    struct entry *entry = cache->trusted ? find(cache, sandbox_id) : NULL;
-    if (entry == NULL) {
-        return NULL;
-    }
-    if (entry->expires_ms <= clock_monotonic_ms()) {
-        drop(cache, entry);
-        return NULL;
-    }
-    return &entry->ports;
-}
-
-/* Takes entry. */
-static void remember(struct exposed_cache *cache, struct entry *entry)
-{
-    struct entry *older = find(cache, entry->ports.sandbox_id);
-    if (older != NULL) {
-        drop(cache, older);
-    } else if (cache->entries.count >= EXPOSED_ENTRIES_MAX) {
-        drop(cache, LIST_ENTRY(cache->ages.next, struct entry, age));
-    }
-    entry->expires_ms = clock_monotonic_ms() + EXPOSED_TTL_MS;
-    map_insert(&cache->entries, &entry->node, view_of(entry->ports.sandbox_id));
-    list_append(&cache->ages, &entry->age);
-}
 
 bool exposed_port_read(struct view text, struct exposed_port *out, struct err *err)
 {
@@ -130,56 +41,92 @@ bool exposed_port_read(struct view text, struct exposed_port *out, struct err *e
     return true;
 }
 
-/* Returns the entry to the caller to free with free; NULL when the answer can't be read. */
-static struct entry *read_entry(const struct exposed_fetch *fetch, struct view body,
-                                struct err *err)
+static bool read_ports(struct entry *entry, const struct port_list_answer *answer, struct err *err)
 {
-    struct port_list_answer answer;
+    memcpy(entry->ports.user_id, answer->user_id, ID_SIZE);
+    entry->ports.is_live = answer->is_live;
+    entry->ports.count = answer->ports.count;
+    for (size_t i = 0; i < answer->ports.count; i++) {
+        if (!exposed_port_read(answer->ports.items[i], &entry->items[i], err)) {
+            return err_set(err, ERR_INTERNAL, "the sandbox-service's ports can't be read");
+        }
+    }
+    return true;
+}
+
+/* A sandbox that is none has no ports and does not live. */
+static struct known_entry *read_entry(struct view key, const struct view *body, struct err *err)
+{
+    struct port_list_answer answer = {0};
     AUTO(json_doc_release)
-    struct json_doc *doc = json_read(body, &port_list_answer_schema, &answer, NULL, err);
-    size_t count = doc == NULL ? 0 : answer.ports.count;
-    struct entry *entry =
-        doc == NULL ? NULL : calloc(1, sizeof(struct entry) + count * sizeof(struct exposed_port));
-    if (entry == NULL) {
+    struct json_doc *doc =
+        body == NULL ? NULL : json_read(*body, &port_list_answer_schema, &answer, NULL, err);
+    if (body != NULL && doc == NULL) {
         err_set(err, ERR_INTERNAL, "the sandbox-service's ports can't be read");
         return NULL;
     }
-    memcpy(entry->ports.sandbox_id, fetch->sandbox_id, ID_SIZE);
-    memcpy(entry->ports.user_id, answer.user_id, ID_SIZE);
-    entry->ports.is_live = answer.is_live;
-    entry->ports.items = entry->items;
-    for (size_t i = 0; i < count; i++) {
-        if (!exposed_port_read(answer.ports.items[i], &entry->items[i], err)) {
-            free(entry);
-            err_set(err, ERR_INTERNAL, "the sandbox-service's ports can't be read");
-            return NULL;
-        }
+    struct entry *entry =
+        calloc(1, sizeof *entry + answer.ports.count * sizeof(struct exposed_port));
+    if (entry == NULL) {
+        err_set(err, ERR_INTERNAL, "exposed ports: out of memory");
+        return NULL;
     }
-    entry->ports.count = count;
-    return entry;
+    entry->ports.items = entry->items;
+    memcpy(entry->ports.sandbox_id, key.ptr, key.len);
+    if (!read_ports(entry, &answer, err)) {
+        free(entry);
+        return NULL;
+    }
+    return &entry->known;
 }
 
-static void on_reply(const struct view *body, const struct err *err, void *arg)
+static const struct known_kind kind = {
+    .method = PORT_LIST,
+    .found = {EXPOSED_TTL_MS, EXPOSED_ENTRIES_MAX},
+    .missing = {EXPOSED_TTL_MS, EXPOSED_MISSING_MAX},
+    .read = read_entry,
+};
+
+static const struct exposed_ports *ports_of(const struct known_entry *entry)
 {
-    struct exposed_fetch *fetch = arg;
-    struct exposed_cache *cache = fetch->cache;
-    struct err failure = {0};
-    struct entry *entry = err == NULL ? read_entry(fetch, *body, &failure) : NULL;
-    bool keep = entry != NULL && cache->trusted && fetch->generation == cache->generation;
-    if (keep) {
-        remember(cache, entry);
+    return entry == NULL ? NULL : &((const struct entry *)entry)->ports;
+}
+
+struct exposed_cache *exposed_cache_new(struct ipc_client *sandbox_service, const char *secret,
+                                        struct err *err)
+{
+    struct exposed_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL) {
+        err_set(err, ERR_INTERNAL, "exposed ports: out of memory");
+        return NULL;
     }
-    exposed_fetch_fn *done = fetch->done;
-    void *done_arg = fetch->arg;
-    free(fetch);
-    if (entry == NULL) {
-        done(NULL, err == NULL ? &failure : err, done_arg);
-        return;
+    cache->secret = secret;
+    if (!known_open(&cache->known, &kind, sandbox_service, err)) {
+        exposed_cache_free(cache);
+        return NULL;
     }
-    done(&entry->ports, NULL, done_arg);
-    if (!keep) {
-        free(entry);
+    return cache;
+}
+
+void exposed_cache_free(struct exposed_cache *cache)
+{
+    if (cache != NULL) {
+        known_close(&cache->known);
+        free(cache);
     }
+}
+
+const struct exposed_ports *exposed_find(struct exposed_cache *cache,
+                                         const char sandbox_id[ID_SIZE])
+{
+    return ports_of(known_find(&cache->known, view_of(sandbox_id)));
+}
+
+static void on_answer(const struct known_entry *entry, const struct err *err, struct known_ask *ask)
+{
+    const struct exposed_fetch fetch = *(struct exposed_fetch *)ask;
+    free(ask);
+    fetch.done(ports_of(entry), err, fetch.arg);
 }
 
 struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
@@ -191,20 +138,13 @@ struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
         err_set(err, ERR_INTERNAL, "exposed ports: out of memory");
         return NULL;
     }
-    fetch->cache = cache;
-    fetch->generation = cache->generation;
     fetch->done = done;
     fetch->arg = arg;
-    memcpy(fetch->sandbox_id, sandbox_id, ID_SIZE);
     char body[ID_SIZE + 32];
     int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\"}", sandbox_id);
-    const struct ipc_call_options options = {.method = PORT_LIST,
-                                             .request_id = request_id,
-                                             .timeout_ms = FETCH_TIMEOUT_MS,
-                                             .repeatable = true};
-    fetch->call = ipc_call_begin(cache->sandbox_service, &options,
-                                 (struct view){body, (size_t)length}, on_reply, fetch, err);
-    if (fetch->call == NULL) {
+    const struct known_question question = {
+        view_of(sandbox_id), {body, (size_t)length}, request_id};
+    if (!known_ask(&cache->known, &fetch->ask, &question, on_answer, err)) {
         free(fetch);
         return NULL;
     }
@@ -213,7 +153,7 @@ struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
 
 void exposed_fetch_cancel(struct exposed_fetch *fetch)
 {
-    ipc_call_cancel(fetch->call);
+    known_cancel(&fetch->ask);
     free(fetch);
 }
 
@@ -226,6 +166,20 @@ const struct exposed_port *exposed_port_of(const struct exposed_ports *ports,
         }
     }
     return NULL;
+}
+
+struct exposed_grant exposed_grant_of(const struct exposed_port *port)
+{
+    struct exposed_grant grant = {.port = port->container_port, .was_public = port->is_public};
+    memcpy(grant.generation, port->generation, sizeof grant.generation);
+    return grant;
+}
+
+bool exposed_grant_holds(const struct exposed_grant *grant, const struct exposed_ports *ports)
+{
+    const struct exposed_port *port = exposed_port_of(ports, grant->port);
+    return port != NULL && strcmp(port->generation, grant->generation) == 0 &&
+           (port->is_public || !grant->was_public);
 }
 
 bool exposed_token_write(const struct exposed_cache *cache, const char sandbox_id[ID_SIZE],
@@ -257,18 +211,10 @@ bool exposed_token_is_right(const struct exposed_cache *cache, const char sandbo
 
 void exposed_forget(struct exposed_cache *cache, const char sandbox_id[ID_SIZE])
 {
-    cache->generation++;
-    struct entry *entry = find(cache, sandbox_id);
-    if (entry != NULL) {
-        drop(cache, entry);
-    }
+    known_forget(&cache->known, view_of(sandbox_id));
 }
 
 void exposed_set_trusted(struct exposed_cache *cache, bool trusted)
 {
-    cache->generation++;
-    cache->trusted = trusted;
-    if (!trusted) {
-        drop_all(cache);
-    }
+    known_set_trusted(&cache->known, trusted);
 }

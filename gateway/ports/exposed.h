@@ -18,6 +18,7 @@ struct ipc_client;
 enum {
     EXPOSED_TTL_MS = 5 * 1000,
     EXPOSED_ENTRIES_MAX = 65536, /* sandboxes */
+    EXPOSED_MISSING_MAX = 4096,  /* ids that no sandbox has, kept as long */
     EXPOSED_TOKEN_SIZE = 44,     /* base64url of 32 bytes, and the NUL */
 };
 
@@ -47,7 +48,9 @@ struct exposed_cache *exposed_cache_new(struct ipc_client *sandbox_service, cons
 /* Every exposed_fetch must be over. NULL is fine. */
 void exposed_cache_free(struct exposed_cache *cache);
 
-/* NULL when it must be fetched. Valid until the loop's next turn. */
+/* NULL when it must be fetched. Valid until the loop's next turn. An id that was asked for and is
+ * no sandbox's has no ports and no owner: ids are drawn at random by the service that makes the
+ * sandbox, so none of these becomes one that somebody was told. */
 const struct exposed_ports *exposed_find(struct exposed_cache *cache,
                                          const char sandbox_id[ID_SIZE]);
 
@@ -64,6 +67,18 @@ void exposed_fetch_cancel(struct exposed_fetch *fetch);
 /* The port when it is exposed (of a sandbox that lives), else NULL. */
 const struct exposed_port *exposed_port_of(const struct exposed_ports *ports,
                                            int64_t container_port);
+
+/* What a connection was let in by. */
+struct exposed_grant {
+    uint16_t port;
+    bool was_public; /* it did not need a token */
+    char generation[ID_SIZE];
+};
+struct exposed_grant exposed_grant_of(const struct exposed_port *port);
+/* Whether the connection may go on: its port was not closed since, exposed anew or not, and is not
+ * kept to those with a token now if it has none. */
+bool exposed_grant_holds(const struct exposed_grant *grant,
+                         const struct exposed_ports *ports) MUST_CHECK;
 
 /* The token of one exposure: it stays while the port stays exposed, also through changes of its
  * visibility, and is void once the port was closed. */

@@ -170,7 +170,7 @@ static struct port_listener *listener_of(const struct place *place, const struct
 {
     for (LIST_EACH(node, &place->listeners)) {
         struct port_listener *listener = port_listener_of_list_node(node);
-        if (port_listener_container_port(listener) == port->container_port &&
+        if (port_listener_grant(listener)->port == port->container_port &&
             port_listener_host_port(listener) == port->host_port) {
             return listener;
         }
@@ -182,7 +182,12 @@ static struct port_listener *listener_of(const struct place *place, const struct
 static bool listen_for(struct place *place, const struct exposed_port *port, struct err *err)
 {
     struct host_ports *ports = place->ports;
-    if (port->host_port == 0 || listener_of(place, port) != NULL) {
+    const struct exposed_grant grant = exposed_grant_of(port);
+    struct port_listener *listener = listener_of(place, port);
+    if (listener != NULL) {
+        port_listener_set_grant(listener, &grant);
+    }
+    if (port->host_port == 0 || listener != NULL) {
         return true;
     }
     if (ports->stopped) {
@@ -194,12 +199,12 @@ static bool listen_for(struct place *place, const struct exposed_port *port, str
         .sandbox_id = place->sandbox_id,
         .address = (const struct sockaddr *)&ports->address,
         .address_len = ports->address_len,
-        .container_port = port->container_port,
+        .grant = grant,
         .host_port = port->host_port,
         .tunnels = &ports->tunnels,
         .tunnels_max = (size_t)ports->options.config->connections_max,
     };
-    struct port_listener *listener = port_listener_open(&options, err);
+    listener = port_listener_open(&options, err);
     if (listener == NULL) {
         return false;
     }
@@ -209,9 +214,9 @@ static bool listen_for(struct place *place, const struct exposed_port *port, str
 
 static bool is_wanted(const struct exposed_ports *wanted, const struct port_listener *listener)
 {
-    const struct exposed_port *port =
-        exposed_port_of(wanted, port_listener_container_port(listener));
-    return port != NULL && port->host_port == port_listener_host_port(listener);
+    const struct exposed_port *port = exposed_port_of(wanted, port_listener_grant(listener)->port);
+    return port != NULL && port->host_port == port_listener_host_port(listener) &&
+           exposed_grant_holds(port_listener_grant(listener), wanted);
 }
 
 static void retry_later(struct place *place, const struct err *err)

@@ -25,7 +25,7 @@ struct port_listener {
     struct loop *loop; /* borrowed */
     struct hub *hub;   /* borrowed */
     const char *sandbox_id;
-    uint16_t container_port;
+    struct exposed_grant grant;
     uint16_t host_port;
     struct evconnlistener *socket; /* owned; NULL once it is stopped */
     struct timer pause;            /* armed: accepts nothing */
@@ -98,7 +98,7 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
     const struct tunnel_options options = {.loop = listener->loop,
                                            .hub = listener->hub,
                                            .sandbox_id = listener->sandbox_id,
-                                           .container_port = listener->container_port,
+                                           .container_port = listener->grant.port,
                                            .on_closed = on_tunnel_closed,
                                            .arg = listener};
     if (*listener->all_tunnels >= listener->all_tunnels_max) {
@@ -208,7 +208,7 @@ struct port_listener *port_listener_open(const struct port_listener_options *opt
     listener->loop = options->loop;
     listener->hub = options->hub;
     listener->sandbox_id = options->sandbox_id;
-    listener->container_port = options->container_port;
+    listener->grant = options->grant;
     listener->host_port = options->host_port;
     listener->all_tunnels = options->tunnels;
     listener->all_tunnels_max = options->tunnels_max;
@@ -240,9 +240,14 @@ void port_listener_close(struct port_listener *listener)
     free(listener);
 }
 
-uint16_t port_listener_container_port(const struct port_listener *listener)
+const struct exposed_grant *port_listener_grant(const struct port_listener *listener)
 {
-    return listener->container_port;
+    return &listener->grant;
+}
+
+void port_listener_set_grant(struct port_listener *listener, const struct exposed_grant *grant)
+{
+    listener->grant = *grant;
 }
 
 uint16_t port_listener_host_port(const struct port_listener *listener)

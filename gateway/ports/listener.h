@@ -5,6 +5,7 @@
 
 #include "common/base/id.h"
 #include "common/base/list.h"
+#include "gateway/ports/exposed.h"
 
 #include <stdint.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@ struct port_listener_options {
     const char *sandbox_id;         /* borrowed for the listener's life */
     const struct sockaddr *address; /* whose port is host_port */
     socklen_t address_len;
-    uint16_t container_port;
+    struct exposed_grant grant; /* whose port its connections lead to */
     uint16_t host_port;
     size_t *tunnels; /* borrowed: those of all listeners */
     size_t tunnels_max;
@@ -34,7 +35,9 @@ void port_listener_stop(struct port_listener *listener);
 /* Resets what is connected. */
 void port_listener_close(struct port_listener *listener);
 
-uint16_t port_listener_container_port(const struct port_listener *listener);
+const struct exposed_grant *port_listener_grant(const struct port_listener *listener);
+/* What lets its connections in from now on; the port is the same. */
+void port_listener_set_grant(struct port_listener *listener, const struct exposed_grant *grant);
 uint16_t port_listener_host_port(const struct port_listener *listener);
 /* For the owner's list. */
 struct list *port_listener_list_node(struct port_listener *listener);

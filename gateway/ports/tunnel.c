@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/event/loop.h"
+#include "gateway/http/outflow.h"
 #include "gateway/hub/stream.h"
 
 #include <event2/buffer.h>
@@ -21,8 +22,9 @@ enum {
 struct tunnel {
     struct list node; /* the owner's */
     struct loop_corpse corpse;
-    struct loop *loop;         /* borrowed */
-    struct bufferevent *bev;   /* owned; NULL once it is over */
+    struct loop *loop;       /* borrowed */
+    struct bufferevent *bev; /* owned; NULL once it is over */
+    struct outflow outflow;
     struct hub_stream *stream; /* NULL once that is over */
     struct timer idle;
     int64_t active_ms;      /* when the last byte went either way */
@@ -54,6 +56,7 @@ static void release(struct tunnel *tunnel)
     struct hub_stream *stream = tunnel->stream;
     tunnel->stream = NULL;
     hub_stream_close(stream);
+    outflow_end(&tunnel->outflow);
     bufferevent_free(tunnel->bev);
     tunnel->bev = NULL;
     timer_close(&tunnel->idle);
@@ -276,6 +279,11 @@ struct tunnel *tunnel_open(int fd, const struct tunnel_options *options, struct 
     bufferevent_setcb(tunnel->bev, on_client_bytes, on_client_took, on_client_event, tunnel);
     (void)bufferevent_set_max_single_read(tunnel->bev, TUNNEL_IN_MAX);
     bufferevent_setwatermark(tunnel->bev, EV_WRITE, OUT_LOW, 0);
+    if (!outflow_begin(&tunnel->outflow, tunnel->bev)) {
+        err_set(err, ERR_INTERNAL, "tunnel: out of memory");
+        tunnel_close(tunnel);
+        return NULL;
+    }
     if (!timer_open(&tunnel->idle, options->loop, on_idle_look, tunnel, err) ||
         !dial(tunnel, options, err) || bufferevent_enable(tunnel->bev, EV_READ | EV_WRITE) != 0) {
         tunnel_close(tunnel);

@@ -30,7 +30,7 @@ struct answer {
     unsigned interim;
     const char *wrong; /* why a callback stopped it */
     struct str text;   /* names and values */
-    size_t count;
+    size_t count;      /* of what is filled below */
     struct piece names[ANSWER_HEADERS_MAX];
     struct piece values[ANSWER_HEADERS_MAX];
     struct http_header headers[ANSWER_HEADERS_MAX];
@@ -70,6 +70,7 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t len)
             return stop(answer, "there are too many headers");
         }
         answer->names[answer->count] = (struct piece){answer->text.len, 0};
+        answer->values[answer->count] = (struct piece){0};
         answer->count++;
         answer->in_value = false;
     }
@@ -112,6 +113,7 @@ static struct view view_of_piece(const struct answer *answer, struct piece piece
 /* llhttp has looked at these already, but it lets more codings pass than we write again. */
 static bool check_headers(struct answer *answer)
 {
+    size_t codings = 0;
     for (size_t i = 0; i < answer->count; i++) {
         struct http_header *header = &answer->headers[i];
         header->name = view_of_piece(answer, answer->names[i]);
@@ -119,7 +121,7 @@ static bool check_headers(struct answer *answer)
         if (!syntax_is_token(header->name) || !syntax_is_value(header->value)) {
             answer->wrong = "a header is malformed";
         } else if (view_equal_nocase(header->name, VIEW("Transfer-Encoding")) &&
-                   (!view_equal_nocase(header->value, VIEW("chunked")) ||
+                   (++codings > 1 || !view_equal_nocase(header->value, VIEW("chunked")) ||
                     answer->llhttp.http_minor == 0)) {
             answer->wrong = "its transfer encoding is not known";
         }
@@ -227,10 +229,11 @@ static const llhttp_settings_t settings = {
 struct answer *answer_new(bool no_body, bool upgrades, const struct answer_events *events,
                           void *arg)
 {
-    struct answer *answer = calloc(1, sizeof *answer);
+    struct answer *answer = malloc(sizeof *answer);
     if (answer == NULL) {
         return NULL;
     }
+    memset(answer, 0, offsetof(struct answer, names)); /* the tables are large */
     answer->events = events;
     answer->arg = arg;
     answer->no_body = no_body;

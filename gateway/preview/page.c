@@ -15,14 +15,17 @@ static const struct {
     const char *sentence;
 } pages[] = {
     [PAGE_NOT_FOUND] = {404, 0, "preview_not_found", "No such preview",
-                        "There is no sandbox with an exposed port at this address. It may have "
-                        "ended, or the port was closed."},
+                        "There is no sandbox with an exposed port at this address. The port may "
+                        "have been closed."},
     [PAGE_UNAUTHORIZED] = {401, 0, "preview_token_required", "This preview is private",
                            "Open it by the link with its token, or send the token as "
                            "X-Preview-Token."},
     [PAGE_PORT_CLOSED] = {502, 0, "port_closed", "Nothing answers on this port",
                           "The sandbox runs, but no program in it listens on this port yet. Start "
                           "it and load this page again."},
+    [PAGE_SANDBOX_GONE] = {502, 0, "sandbox_gone", "The sandbox has ended",
+                           "The sandbox that served this preview has ended; its address does not "
+                           "come back."},
     [PAGE_BAD_ANSWER] = {502, 0, "bad_answer", "The program gave no answer",
                          "The program in the sandbox closed the connection or answered something "
                          "that is not HTTP."},
@@ -43,7 +46,7 @@ static const struct {
     enum page_kind kind;
 } reasons[] = {
     {"sandbox_not_found", PAGE_NOT_FOUND},
-    {"sandbox_gone", PAGE_NOT_FOUND},
+    {"sandbox_gone", PAGE_SANDBOX_GONE},
     {"connection_refused", PAGE_PORT_CLOSED},
     {"connect_timeout", PAGE_TIMEOUT},
     {"connect_failed", PAGE_PORT_CLOSED},

@@ -8,9 +8,10 @@
 struct http_exchange;
 
 enum page_kind {
-    PAGE_NOT_FOUND,    /* 404: unknown, not exposed, ended: one answer for all */
+    PAGE_NOT_FOUND,    /* 404: unknown, or not exposed: one answer for both */
     PAGE_UNAUTHORIZED, /* 401 */
     PAGE_PORT_CLOSED,  /* 502: nothing listens there */
+    PAGE_SANDBOX_GONE, /* 502 */
     PAGE_BAD_ANSWER,   /* 502: it closed early, or speaks no HTTP */
     PAGE_AGENT_LOST,   /* 503 */
     PAGE_BUSY,         /* 503: too many requests at once */

@@ -191,7 +191,7 @@ static void trade_token_for_cookie(const struct preview *preview, struct http_ex
 }
 
 static void proxy_to(struct preview *preview, struct http_exchange *exchange,
-                     const struct preview_destination *destination, bool hides_token)
+                     const struct preview_destination *destination, const struct exposed_port *port)
 {
     enum page_kind kind;
     struct busy *busy = enter(preview, destination->sandbox_id, &kind);
@@ -204,7 +204,8 @@ static void proxy_to(struct preview *preview, struct http_exchange *exchange,
                                           .exchange = exchange,
                                           .destination = destination,
                                           .is_tls = preview->options.is_tls,
-                                          .hides_token = hides_token,
+                                          .hides_token = !port->is_public,
+                                          .grant = exposed_grant_of(port),
                                           .proxies = &preview->proxies,
                                           .splices = &preview->splices,
                                           .on_end = on_request_end,
@@ -219,11 +220,12 @@ static void admit(struct preview *preview, struct http_exchange *exchange,
     const struct http_head *head = http_exchange_head(exchange);
     const struct exposed_port *port = exposed_port_of(ports, destination->port);
     if (port == NULL) {
-        page_respond(exchange, PAGE_NOT_FOUND);
+        bool has_ended = ports->user_id[0] != '\0' && !ports->is_live;
+        page_respond(exchange, has_ended ? PAGE_SANDBOX_GONE : PAGE_NOT_FOUND);
         return;
     }
     if (port->is_public) {
-        proxy_to(preview, exchange, destination, false);
+        proxy_to(preview, exchange, destination, port);
         return;
     }
     struct token_check check = {preview->options.exposed, destination->sandbox_id, port};
@@ -234,7 +236,7 @@ static void admit(struct preview *preview, struct http_exchange *exchange,
     } else if (verdict == ACCESS_ADMITTED_BY_QUERY && is_page) {
         trade_token_for_cookie(preview, exchange, destination);
     } else {
-        proxy_to(preview, exchange, destination, true);
+        proxy_to(preview, exchange, destination, port);
     }
 }
 
@@ -336,10 +338,10 @@ bool preview_handle(struct preview *preview, struct http_exchange *exchange)
 
 /* ports is NULL when the sandbox is gone. */
 static bool may_go_on(const char *sandbox_id, const struct exposed_ports *ports,
-                      const struct busy *busy, uint16_t port)
+                      const struct busy *busy, const struct exposed_grant *grant)
 {
     return strcmp(busy->sandbox_id, sandbox_id) != 0 ||
-           (ports != NULL && exposed_port_of(ports, port) != NULL);
+           (ports != NULL && exposed_grant_holds(grant, ports));
 }
 
 static void cut(struct preview *preview, const char *sandbox_id, const struct exposed_ports *ports)
@@ -347,7 +349,7 @@ static void cut(struct preview *preview, const char *sandbox_id, const struct ex
     for (LIST_EACH(proxy_node, &preview->proxies)) {
         struct proxy *proxy = proxy_of_node(proxy_node);
         struct busy *busy = proxy_owner(proxy);
-        if (!may_go_on(sandbox_id, ports, busy, proxy_port(proxy))) {
+        if (!may_go_on(sandbox_id, ports, busy, proxy_grant(proxy))) {
             proxy_cancel(proxy);
             on_request_end(busy, preview);
         }
@@ -355,7 +357,7 @@ static void cut(struct preview *preview, const char *sandbox_id, const struct ex
     for (LIST_EACH(splice_node, &preview->splices)) {
         struct splice *splice = splice_of_node(splice_node);
         struct busy *busy = splice_owner(splice);
-        if (!may_go_on(sandbox_id, ports, busy, splice_port(splice))) {
+        if (!may_go_on(sandbox_id, ports, busy, splice_grant(splice))) {
             splice_close(splice);
             on_request_end(busy, preview);
         }

@@ -35,8 +35,8 @@ bool preview_is_for(const struct preview *preview, const struct http_head *head)
 /* True when the request is for a preview: it is answered in every case. The same about NULL. */
 bool preview_handle(struct preview *preview, struct http_exchange *exchange) MUST_CHECK;
 
-/* The channel's news: something of the sandbox changed, or of any; what is under way to ports that
- * are not exposed any more is cut. NULL is fine. */
+/* The channel's news: something of the sandbox changed, or of any; what is under way and would
+ * not be let in any more by what let it in is cut. NULL is fine. */
 void preview_check(struct preview *preview, const char sandbox_id[ID_SIZE]);
 void preview_check_all(struct preview *preview);
 

@@ -13,7 +13,13 @@
 #include "gateway/preview/upstream.h"
 
 #include <event2/buffer.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum {
+    REQUEST_HEAD_USUAL = 1024, /* bytes made room for at first */
+    CHUNK_SIZE_SIZE = 2 * sizeof(size_t) + sizeof "\r\n",
+};
 
 struct proxy {
     struct list node;
@@ -23,13 +29,15 @@ struct proxy {
     struct upstream *upstream;      /* owned; NULL before and behind */
     struct answer *answer;          /* owned */
     struct answer_head head;        /* lies in answer */
-    struct evbuffer *pending;       /* owned: for the program, and without credit yet */
+    struct evbuffer *pending;       /* owned: for the program, without credit yet; may be NULL */
     struct timer idle;
     size_t owed;        /* bytes of the program that wait for the client */
     bool is_reused;     /* the connection served others before; a request that may be repeated */
     bool is_chunked;    /* the request's body */
     bool body_is_whole; /* of the request */
     bool heard;         /* a byte of the answer */
+    bool head_waits;    /* for the end of the bytes it came with: they may hold the whole answer */
+    struct view first;  /* of its body; only while the head waits */
     bool begun;         /* the answer, toward the client */
     bool client_full;   /* it takes no more until on_drained */
     struct err failure; /* of an event inside answer_feed */
@@ -42,9 +50,9 @@ struct proxy *proxy_of_node(struct list *node)
     return LIST_ENTRY(node, struct proxy, node);
 }
 
-uint16_t proxy_port(const struct proxy *proxy)
+const struct exposed_grant *proxy_grant(const struct proxy *proxy)
 {
-    return proxy->destination.port;
+    return &proxy->options.grant;
 }
 
 void *proxy_owner(const struct proxy *proxy)
@@ -126,42 +134,57 @@ static void on_idle(void *arg)
     fail(arg, &err);
 }
 
+static size_t pending_len(const struct proxy *proxy)
+{
+    return proxy->pending == NULL ? 0 : evbuffer_get_length(proxy->pending);
+}
+
 /* Sends what has credit; true when nothing waits any more. */
 static bool flush(struct proxy *proxy)
 {
     struct evbuffer_iovec piece;
     size_t room;
-    while (evbuffer_get_length(proxy->pending) > 0 && (room = upstream_room(proxy->upstream)) > 0 &&
+    while (pending_len(proxy) > 0 && (room = upstream_room(proxy->upstream)) > 0 &&
            evbuffer_peek(proxy->pending, 1, NULL, &piece, 1) > 0) {
         size_t len = piece.iov_len < room ? piece.iov_len : room;
         upstream_send(proxy->upstream, (struct view){piece.iov_base, len});
         (void)evbuffer_drain(proxy->pending, len);
         timer_arm_common(&proxy->idle, PROXY_IDLE_MS);
     }
-    return evbuffer_get_length(proxy->pending) == 0;
+    return pending_len(proxy) == 0;
 }
 
 static bool put(struct proxy *proxy, struct view bytes)
 {
-    return evbuffer_add(proxy->pending, bytes.ptr, bytes.len) == 0;
+    if (proxy->pending == NULL) {
+        proxy->pending = evbuffer_new();
+    }
+    return proxy->pending != NULL && evbuffer_add(proxy->pending, bytes.ptr, bytes.len) == 0;
+}
+
+/* The same, but without a copy when the program takes all of it now. */
+static bool send_or_put(struct proxy *proxy, struct view bytes)
+{
+    if (pending_len(proxy) > 0 || bytes.len > upstream_room(proxy->upstream)) {
+        return put(proxy, bytes);
+    }
+    upstream_send(proxy->upstream, bytes);
+    timer_arm_common(&proxy->idle, PROXY_IDLE_MS);
+    return true;
 }
 
 static bool put_chunk(struct proxy *proxy, struct view bytes)
 {
-    return evbuffer_add_printf(proxy->pending, "%zx\r\n", bytes.len) > 0 && put(proxy, bytes) &&
+    char size[CHUNK_SIZE_SIZE];
+    int len = snprintf(size, sizeof size, "%zx\r\n", bytes.len);
+    return put(proxy, (struct view){size, (size_t)len}) && put(proxy, bytes) &&
            put(proxy, VIEW("\r\n"));
 }
 
 static void on_piece(struct http_exchange *exchange, struct view bytes, void *arg)
 {
     struct proxy *proxy = arg;
-    bool is_next = !proxy->is_chunked && evbuffer_get_length(proxy->pending) == 0;
-    if (is_next && bytes.len <= upstream_room(proxy->upstream)) {
-        upstream_send(proxy->upstream, bytes);
-        timer_arm_common(&proxy->idle, PROXY_IDLE_MS);
-        return;
-    }
-    if (!(proxy->is_chunked ? put_chunk(proxy, bytes) : put(proxy, bytes))) {
+    if (!(proxy->is_chunked ? put_chunk(proxy, bytes) : send_or_put(proxy, bytes))) {
         fail_out_of_memory(proxy);
     } else if (!flush(proxy)) {
         http_body_pause(exchange);
@@ -196,8 +219,9 @@ static bool put_head(struct proxy *proxy)
                                            : length,
     };
     AUTO(str_free) struct str text = STR_INIT(REQUEST_HEAD_MAX);
+    (void)str_reserve(&text, REQUEST_HEAD_USUAL);
     request_head_write(&request, &text);
-    return !text.failed && put(proxy, str_view(&text));
+    return !text.failed && send_or_put(proxy, str_view(&text));
 }
 
 static void ask(struct proxy *proxy)
@@ -258,50 +282,97 @@ static int64_t length_for_client(const struct proxy *proxy, const struct answer_
     return head->length == ANSWER_LENGTH_UNKNOWN ? HTTP_LENGTH_UNKNOWN : head->length;
 }
 
-static void on_answer_head(const struct answer_head *head, void *arg)
+static void send_body(struct proxy *proxy, struct view bytes)
 {
-    struct proxy *proxy = arg;
-    struct answer_headers headers = {0};
-    proxy->head = *head;
-    if (head->status == 101) {
-        return; /* switch_over sends it */
+    if (!http_send_piece(proxy->exchange, bytes)) {
+        proxy->client_full = true;
     }
-    if (answer_headers_fill(&headers, head, &proxy->destination, &proxy->failure)) {
-        const struct http_response response = {.status = head->status,
+}
+
+/* Sends the head that waits, and what is there of the body: if that is_whole, as one answer, which
+ * costs the client's connection much less than one in pieces. */
+static void send_head(struct proxy *proxy, bool is_whole)
+{
+    struct answer_headers headers = {0};
+    proxy->head_waits = false;
+    if (answer_headers_fill(&headers, &proxy->head, &proxy->destination, &proxy->failure)) {
+        const struct http_response response = {.status = proxy->head.status,
+                                               .body = proxy->first,
                                                .headers = headers.items,
                                                .header_count = headers.count,
                                                .bare = true};
-        proxy->begun = true;
-        http_respond_begin(proxy->exchange, &response, length_for_client(proxy, head), on_drained,
-                           proxy);
+        if (is_whole) {
+            http_respond(take_exchange(proxy), &response);
+        } else {
+            proxy->begun = true;
+            http_respond_begin(proxy->exchange, &response, length_for_client(proxy, &proxy->head),
+                               on_drained, proxy);
+            send_body(proxy, proxy->first);
+        }
     }
+    proxy->first = (struct view){0};
     answer_headers_free(&headers);
+}
+
+static void on_answer_head(const struct answer_head *head, void *arg)
+{
+    struct proxy *proxy = arg;
+    proxy->head = *head;
+    proxy->head_waits = head->status != 101; /* switch_over sends that */
 }
 
 static void on_answer_body(struct view bytes, void *arg)
 {
     struct proxy *proxy = arg;
-    if (proxy->failure.code == ERR_NONE && !http_send_piece(proxy->exchange, bytes)) {
-        proxy->client_full = true;
+    if (proxy->head_waits && proxy->first.len == 0) {
+        proxy->first = bytes;
+        return;
+    }
+    if (proxy->head_waits) {
+        send_head(proxy, false);
+    }
+    if (proxy->failure.code == ERR_NONE) {
+        send_body(proxy, bytes);
     }
 }
 
 static const struct answer_events answer_events = {on_answer_head, on_answer_body};
 
+/* To HEAD the length is not that of what is there; an answer before the request's end leaves the
+ * rest of that to be read. */
+static bool may_answer_at_once(const struct proxy *proxy)
+{
+    return proxy->body_is_whole && http_exchange_head(proxy->exchange)->method != HTTP_HEAD;
+}
+
+static void send_rest(struct proxy *proxy)
+{
+    if (proxy->head_waits) {
+        send_head(proxy, may_answer_at_once(proxy));
+    }
+    if (proxy->failure.code == ERR_NONE && proxy->exchange != NULL) {
+        http_respond_end(take_exchange(proxy));
+    }
+}
+
 /* is_clean: nothing came behind the answer. */
 static void complete(struct proxy *proxy, bool is_clean)
 {
     struct upstream *upstream = TAKE(proxy->upstream);
-    bool is_free = is_clean && proxy->head.keep_alive && proxy->body_is_whole &&
-                   evbuffer_get_length(proxy->pending) == 0;
+    bool is_free =
+        is_clean && proxy->head.keep_alive && proxy->body_is_whole && pending_len(proxy) == 0;
     if (is_free) {
         upstream_grant(upstream, proxy->owed);
         upstream_release(upstream);
     } else {
         upstream_close(upstream);
     }
-    http_respond_end(take_exchange(proxy));
-    finish(proxy);
+    send_rest(proxy);
+    if (proxy->failure.code == ERR_NONE) {
+        finish(proxy);
+    } else {
+        fail(proxy, &proxy->failure);
+    }
 }
 
 /* A browser that offered sub-protocols wants one of them chosen; the program has not seen ours. */
@@ -359,7 +430,7 @@ static void switch_over(struct proxy *proxy, size_t head_len, struct view rest)
                                           .bev = bev,
                                           .place = place,
                                           .upstream = TAKE(proxy->upstream),
-                                          .port = proxy->destination.port,
+                                          .grant = options.grant,
                                           .rest = rest,
                                           .on_end = options.on_end,
                                           .owner = options.owner,
@@ -368,6 +439,20 @@ static void switch_over(struct proxy *proxy, size_t head_len, struct view rest)
     release(proxy);
     if (!spliced) {
         options.on_end(options.owner, options.arg);
+    }
+}
+
+/* More of the answer is to come. */
+static void go_on(struct proxy *proxy)
+{
+    if (proxy->head_waits) {
+        send_head(proxy, false);
+    }
+    if (proxy->failure.code != ERR_NONE) {
+        fail(proxy, &proxy->failure);
+    } else if (!proxy->client_full) {
+        upstream_grant(proxy->upstream, proxy->owed);
+        proxy->owed = 0;
     }
 }
 
@@ -389,9 +474,8 @@ static void on_bytes(struct view bytes, void *arg)
     proxy->owed += bytes.len;
     if (answer_state(proxy->answer) == ANSWER_COMPLETE) {
         complete(proxy, used == bytes.len);
-    } else if (!proxy->client_full) {
-        upstream_grant(proxy->upstream, proxy->owed);
-        proxy->owed = 0;
+    } else {
+        go_on(proxy);
     }
 }
 
@@ -403,7 +487,9 @@ static bool ask_again(struct proxy *proxy)
     }
     proxy->is_reused = false;
     upstream_close(TAKE(proxy->upstream));
-    (void)evbuffer_drain(proxy->pending, evbuffer_get_length(proxy->pending));
+    if (proxy->pending != NULL) {
+        (void)evbuffer_drain(proxy->pending, evbuffer_get_length(proxy->pending));
+    }
     dial(proxy);
     return true;
 }
@@ -450,14 +536,12 @@ static struct proxy *new_proxy(const struct proxy_options *options, struct err *
     proxy->options = *options;
     proxy->destination = *options->destination;
     proxy->exchange = options->exchange;
-    proxy->pending = evbuffer_new();
     proxy->answer =
         answer_new(head->method == HTTP_HEAD, head->wants_upgrade, &answer_events, proxy);
-    if (proxy->pending == NULL || proxy->answer == NULL) {
+    if (proxy->answer == NULL) {
         err_set(err, ERR_INTERNAL, "preview: out of memory");
     }
-    if (proxy->pending == NULL || proxy->answer == NULL ||
-        !timer_open(&proxy->idle, options->loop, on_idle, proxy, err)) {
+    if (proxy->answer == NULL || !timer_open(&proxy->idle, options->loop, on_idle, proxy, err)) {
         release(proxy);
         return NULL;
     }

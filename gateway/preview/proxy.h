@@ -4,6 +4,7 @@
 #define GATEWAY_PREVIEW_PROXY_H
 
 #include "common/base/list.h"
+#include "gateway/ports/exposed.h"
 #include "gateway/preview/destination.h"
 
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct proxy_options {
     struct upstreams *upstreams;                   /* borrowed */
     struct http_exchange *exchange;                /* answered in every case */
     const struct preview_destination *destination; /* copied; its path lies in the exchange */
+    struct exposed_grant grant;                    /* what let it in */
     bool is_tls;                                   /* between the client and us */
     bool hides_token;                              /* as in struct request_head */
     struct list *proxies;                          /* what is under way is in one of the two */
@@ -35,7 +37,7 @@ struct proxy_options {
 void proxy_begin(const struct proxy_options *options);
 
 struct proxy *proxy_of_node(struct list *node);
-uint16_t proxy_port(const struct proxy *proxy);
+const struct exposed_grant *proxy_grant(const struct proxy *proxy);
 void *proxy_owner(const struct proxy *proxy);
 /* Answers 503, or breaks the answer that has begun. */
 void proxy_cancel(struct proxy *proxy);

@@ -1,6 +1,7 @@
 #include "gateway/preview/splice.h"
 
 #include "common/event/loop.h"
+#include "gateway/http/outflow.h"
 #include "gateway/http/server.h"
 #include "gateway/preview/upstream.h"
 
@@ -10,11 +11,12 @@
 
 struct splice {
     struct list node;
-    struct bufferevent *bev;   /* owned */
+    struct bufferevent *bev; /* owned */
+    struct outflow outflow;
     struct http_place *place;  /* owned */
     struct upstream *upstream; /* owned */
     struct timer idle;
-    uint16_t port;
+    struct exposed_grant grant;
     size_t owed;        /* bytes of the program that wait for the client, or were just taken */
     bool client_ended;  /* it sends no more */
     bool program_ended; /* the same; what it said may still wait for the client */
@@ -28,9 +30,9 @@ struct splice *splice_of_node(struct list *node)
     return LIST_ENTRY(node, struct splice, node);
 }
 
-uint16_t splice_port(const struct splice *splice)
+const struct exposed_grant *splice_grant(const struct splice *splice)
 {
-    return splice->port;
+    return &splice->grant;
 }
 
 void *splice_owner(const struct splice *splice)
@@ -43,6 +45,7 @@ void splice_close(struct splice *splice)
     list_remove(&splice->node);
     timer_close(&splice->idle);
     upstream_close(splice->upstream);
+    outflow_end(&splice->outflow);
     bufferevent_free(splice->bev);
     http_place_free(splice->place);
     free(splice);
@@ -123,6 +126,9 @@ static void on_client_event(struct bufferevent *bev, short what, void *arg)
         return;
     }
     splice->client_ended = true;
+    if (evbuffer_get_length(bufferevent_get_output(splice->bev)) > 0) {
+        (void)bufferevent_enable(splice->bev, EV_WRITE); /* over TLS libevent has stopped it */
+    }
     push(splice);
 }
 
@@ -179,7 +185,7 @@ bool splice_begin(const struct splice_options *options, struct list *list)
     splice->bev = options->bev;
     splice->place = options->place;
     splice->upstream = options->upstream;
-    splice->port = options->port;
+    splice->grant = options->grant;
     splice->on_end = options->on_end;
     splice->owner = options->owner;
     splice->arg = options->arg;
@@ -188,7 +194,8 @@ bool splice_begin(const struct splice_options *options, struct list *list)
     bufferevent_setcb(splice->bev, on_client_bytes, on_client_took, on_client_event, splice);
     bufferevent_setwatermark(splice->bev, EV_WRITE, SPLICE_BACKLOG_MAX / 2, 0);
     if (!timer_open(&splice->idle, options->loop, on_idle, splice, &err) ||
-        !write_out(splice, options->rest) || bufferevent_enable(splice->bev, EV_WRITE) != 0) {
+        !outflow_begin(&splice->outflow, splice->bev) || !write_out(splice, options->rest) ||
+        bufferevent_enable(splice->bev, EV_WRITE) != 0) {
         splice_close(splice);
         return false;
     }

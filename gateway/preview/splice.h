@@ -6,6 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
 #include "common/base/view.h"
+#include "gateway/ports/exposed.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +27,7 @@ struct splice_options {
     struct bufferevent *bev;                /* taken */
     struct http_place *place;               /* taken; may be NULL */
     struct upstream *upstream;              /* taken */
-    uint16_t port;                          /* what splice_port tells */
+    struct exposed_grant grant;             /* what splice_grant tells */
     struct view rest;                       /* what the program has said already; not granted yet */
     void (*on_end)(void *owner, void *arg); /* once, later, unless splice_close was first */
     void *owner;
@@ -37,7 +38,7 @@ struct splice_options {
 bool splice_begin(const struct splice_options *options, struct list *list) MUST_CHECK;
 
 struct splice *splice_of_node(struct list *node);
-uint16_t splice_port(const struct splice *splice);
+const struct exposed_grant *splice_grant(const struct splice *splice);
 /* Whom it was begun for. */
 void *splice_owner(const struct splice *splice);
 /* Ends it without on_end. */

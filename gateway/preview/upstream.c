@@ -77,7 +77,7 @@ static void leave_place(struct upstream *upstream)
         return;
     }
     list_remove(&upstream->node);
-    timer_close(&upstream->idle);
+    timer_disarm(&upstream->idle);
     if (--place->count == 0) {
         map_remove(&upstream->upstreams->places, &place->node);
         free(place);
@@ -88,6 +88,7 @@ void upstream_close(struct upstream *upstream)
 {
     if (upstream != NULL) {
         leave_place(upstream);
+        timer_close(&upstream->idle);
         hub_stream_close(upstream->stream);
         free(upstream);
     }
@@ -106,7 +107,6 @@ static void close_place(struct map_node *node, void *arg)
     while ((left = list_pop(&idle)) != NULL) {
         struct upstream *upstream = LIST_ENTRY(left, struct upstream, node);
         upstream->place = NULL;
-        timer_close(&upstream->idle);
         upstream_close(upstream);
     }
 }
@@ -191,6 +191,11 @@ static const struct hub_stream_events stream_events = {
     .on_closed = on_closed,
 };
 
+static void on_idle_too_long(void *arg)
+{
+    upstream_close(arg);
+}
+
 struct upstream *upstream_dial(struct upstreams *upstreams, const char sandbox_id[ID_SIZE],
                                uint16_t port, const struct upstream_events *events, void *arg,
                                struct err *err)
@@ -208,10 +213,10 @@ struct upstream *upstream_dial(struct upstreams *upstreams, const char sandbox_i
     upstream->arg = arg;
     upstream->port = port;
     memcpy(upstream->sandbox_id, sandbox_id, sizeof upstream->sandbox_id);
-    upstream->stream = hub_stream_open(upstreams->hub, sandbox_id, &message, UPSTREAM_DIAL_MS,
-                                       &stream_events, upstream, err);
-    if (upstream->stream == NULL) {
-        free(upstream);
+    if (!timer_open(&upstream->idle, upstreams->loop, on_idle_too_long, upstream, err) ||
+        (upstream->stream = hub_stream_open(upstreams->hub, sandbox_id, &message, UPSTREAM_DIAL_MS,
+                                            &stream_events, upstream, err)) == NULL) {
+        upstream_close(upstream);
         return NULL;
     }
     return upstream;
@@ -266,11 +271,6 @@ void upstream_grant(struct upstream *upstream, size_t bytes)
     }
 }
 
-static void on_idle_too_long(void *arg)
-{
-    upstream_close(arg);
-}
-
 static bool has_room(const struct place *place, uint16_t port)
 {
     size_t count = 0;
@@ -282,17 +282,11 @@ static bool has_room(const struct place *place, uint16_t port)
 
 void upstream_release(struct upstream *upstream)
 {
-    struct err err = {0};
     struct upstreams *upstreams = upstream->upstreams;
     struct place *place = find_place(upstreams, upstream->sandbox_id);
     bool is_usable = upstream->stream != NULL && !upstream->ended;
     if (!is_usable || (place != NULL && !has_room(place, upstream->port)) ||
-        !timer_open(&upstream->idle, upstreams->loop, on_idle_too_long, upstream, &err)) {
-        upstream_close(upstream);
-        return;
-    }
-    if (place == NULL && (place = make_place(upstreams, upstream->sandbox_id)) == NULL) {
-        timer_close(&upstream->idle);
+        (place == NULL && (place = make_place(upstreams, upstream->sandbox_id)) == NULL)) {
         upstream_close(upstream);
         return;
     }

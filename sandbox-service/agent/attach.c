@@ -10,7 +10,10 @@ struct attachment {
     struct process_reader reader; /* its process is NULL until joined */
     struct process_writer writer;
     uint64_t from[PROCESS_OUTPUTS]; /* what was asked for */
+    struct attachment **holder;     /* see attach_hold */
 };
+
+const struct attach_from attach_beginning[PROCESS_OUTPUTS] = {{.asked = true}, {.asked = true}};
 
 /* How a kind of output is called, and the frames it travels in. */
 static const struct {
@@ -42,6 +45,9 @@ static enum stream_kind frame_kind(const struct attachment *attachment, size_t k
 /* The stream is closed, or about to be closed by the caller. */
 static void free_attachment(struct attachment *attachment)
 {
+    if (attachment->holder != NULL) {
+        *attachment->holder = NULL;
+    }
     process_writer_close(&attachment->writer);
     process_reader_close(&attachment->reader);
     free(attachment);
@@ -55,6 +61,13 @@ static void send_gap(const struct attachment *attachment, size_t kind, uint64_t 
     json_int(&writer, "from", (int64_t)from);
     json_int(&writer, "to", (int64_t)to);
     reply_end(stream_reply(attachment->stream), &writer);
+}
+
+/* What it waited for will never run. */
+static void fail(struct attachment *attachment, const char *code)
+{
+    stream_reset(attachment->stream, code);
+    free_attachment(attachment);
 }
 
 /* Sends what there is, as far as there is credit; ends behind the last byte of what has ended. */
@@ -79,7 +92,13 @@ static void pump(struct attachment *attachment)
 
 static void on_more(void *arg)
 {
-    pump(arg);
+    struct attachment *attachment = arg;
+    const char *failure = process_failure_of(process_of(attachment));
+    if (failure != NULL) {
+        fail(attachment, failure);
+    } else {
+        pump(attachment);
+    }
 }
 
 static void on_room(void *arg)
@@ -105,8 +124,7 @@ static void on_bytes(struct view bytes, void *arg)
         }
         if (err.code != ERR_CONFLICT) {
             log_warn("attach.input_lost", LOG_ERR(&err));
-            stream_reset(attachment->stream, err.reason);
-            free_attachment(attachment);
+            fail(attachment, err.reason);
             return;
         }
     }
@@ -198,8 +216,18 @@ void attach_write(const struct attachment *attachment, struct json_writer *write
     json_end_object(writer);
 }
 
+void attach_hold(struct attachment *attachment, struct attachment **holder)
+{
+    attachment->holder = holder;
+    *holder = attachment;
+}
+
 void attach_go(struct attachment *attachment)
 {
+    if (attachment->holder != NULL) {
+        *attachment->holder = NULL;
+        attachment->holder = NULL;
+    }
     for (size_t kind = 0; kind < kind_count(attachment); kind++) {
         uint64_t begin = begin_of(attachment, kind);
         if (attachment->from[kind] < begin) {

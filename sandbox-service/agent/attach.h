@@ -16,6 +16,9 @@ struct attach_from {
     int64_t offset; /* -1: from now on */
 };
 
+/* From the first byte on. */
+extern const struct attach_from attach_beginning[PROCESS_OUTPUTS];
+
 /* Opens the stream. Errors of stream_open. */
 struct attachment *attach_open(struct streams *streams, const struct reply *reply, uint32_t id,
                                struct err *err) MUST_CHECK;
@@ -25,6 +28,9 @@ void attach_cancel(struct attachment *attachment);
 /* An offset that no byte has had yet means from now on. */
 void attach_join(struct attachment *attachment, struct process *process,
                  const struct attach_from from[PROCESS_OUTPUTS]);
+/* The answer comes later: from here to attach_go, *holder is the attachment, and NULL once its
+ * stream is gone. */
+void attach_hold(struct attachment *attachment, struct attachment **holder);
 /* The members streamId, pid, tag and offsets of the answer. */
 void attach_write(const struct attachment *attachment, struct json_writer *writer);
 /* Tells what is not kept any more, replays, and goes on. */

@@ -17,6 +17,7 @@ struct dials {
     struct loop *loop;       /* borrowed */
     struct streams *streams; /* borrowed */
     size_t count;
+    char buffer[READ_MAX]; /* what is read lies here until it is sent on, in the same call */
 };
 
 struct dial {
@@ -47,13 +48,14 @@ static void on_writable(evutil_socket_t fd, short what, void *arg);
 
 struct dials *dials_new(struct loop *loop, struct streams *streams, struct err *err)
 {
-    struct dials *dials = calloc(1, sizeof *dials);
+    struct dials *dials = malloc(sizeof *dials); /* the buffer's pages stay untouched until used */
     if (dials == NULL) {
         err_set(err, ERR_INTERNAL, "dials: out of memory");
         return NULL;
     }
     dials->loop = loop;
     dials->streams = streams;
+    dials->count = 0;
     return dials;
 }
 
@@ -236,10 +238,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct dial *dial = arg;
-    char buffer[READ_MAX];
+    char *buffer = dial->all->buffer;
     size_t room = stream_room(dial->stream);
     if (room > 0) {
-        ssize_t got = recv(fd, buffer, room < sizeof buffer ? room : sizeof buffer, 0);
+        ssize_t got = recv(fd, buffer, room < READ_MAX ? room : READ_MAX, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }

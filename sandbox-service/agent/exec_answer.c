@@ -136,8 +136,10 @@ void exec_answer_refuse_repeat(const struct reply *reply)
                  VIEW("This was run before, and its answer is not kept any more."));
 }
 
-void exec_answer_end_once(struct once *once)
+void exec_answer_end_once(const struct process_result *result, void *arg)
 {
+    (void)result;
+    struct once *once = arg;
     struct reply reply;
     while (once_next_waiter(once, &reply)) {
         exec_answer_refuse_repeat(&reply);

@@ -142,6 +142,7 @@ static void open_socket(struct link *link)
         retry_later(link);
         return;
     }
+    ws_read_directly(link->socket);
     ws_set_liveness(link->socket, false);
     link->state = LINK_OPEN;
     link->appeared = false;

@@ -11,10 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SLICE = 256, ENTRIES_MIN = 64 };
+enum { SLICE = 256 };
 
-/* What was found is also the line of folders still to be looked into: those nearer to the top come
- * first, so that a limit cuts off what lies deepest. */
+struct found {
+    struct entry entry;
+    int64_t depth;
+};
+
+/* The first entries in the order of their paths. What is in a folder comes behind the folder, so
+ * what was found is also the line of folders still to be looked into: one that a bound has cut off
+ * holds nothing that would not be cut off too. */
 struct listing {
     struct chore chore;
     struct trees *all;
@@ -28,25 +34,28 @@ struct listing {
     size_t folder_len;       /* of its path */
     char current[PATH_SIZE]; /* its path, and then the names in it */
     int64_t depth;           /* of what is in it */
-    struct found *found;     /* owned */
-    size_t count, capacity;
-    size_t next; /* the next one that may be a folder */
+    struct found **found;    /* owned; in order, with room for one over the limit */
+    size_t count;
+    size_t next; /* of them, the first that may be a folder not looked into */
     size_t bytes;
+    char *end; /* owned; nothing from this path on is told. NULL: no bound was reached */
     bool truncated;
 };
 
-struct found {
-    struct entry entry;
-    int64_t depth;
-};
+static void free_found(struct found *found)
+{
+    entry_free(&found->entry);
+    free(found);
+}
 
 static void free_listing(void *object)
 {
     struct listing *listing = object;
     for (size_t i = 0; i < listing->count; i++) {
-        entry_free(&listing->found[i].entry);
+        free_found(listing->found[i]);
     }
-    free(listing->found);
+    free((void *)listing->found);
+    free(listing->end);
     if (listing->folder != NULL) {
         (void)closedir(listing->folder);
     }
@@ -71,7 +80,7 @@ static bool enter(struct listing *listing, int fd, const char *path, int64_t dep
 static void enter_next(struct listing *listing)
 {
     while (listing->folder == NULL && listing->next < listing->count) {
-        const struct found *found = &listing->found[listing->next++];
+        const struct found *found = listing->found[listing->next++];
         if (S_ISDIR(found->entry.mode) && found->depth < listing->depth_max) {
             const char *below = found->entry.path + strlen(listing->path) + 1;
             int fd = open_beneath(listing->root, below, O_RDONLY | O_DIRECTORY);
@@ -80,35 +89,69 @@ static void enter_next(struct listing *listing)
     }
 }
 
-static bool grow(struct listing *listing)
+/* Where path belongs. */
+static size_t place_of(const struct listing *listing, const char *path)
 {
-    if (listing->count < listing->capacity) {
-        return true;
+    size_t low = 0;
+    for (size_t high = listing->count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(listing->found[middle]->entry.path, path) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    size_t capacity = listing->capacity == 0 ? ENTRIES_MIN : 2 * listing->capacity;
-    struct found *found = realloc(listing->found, capacity * sizeof *found);
-    if (found != NULL) {
-        listing->found = found;
-        listing->capacity = capacity;
+    return low;
+}
+
+static size_t bytes_of(const struct found *found)
+{
+    const struct entry *entry = &found->entry;
+    return strlen(entry->path) + (entry->target == NULL ? 0 : strlen(entry->target));
+}
+
+static void drop_last(struct listing *listing)
+{
+    struct found *last = listing->found[--listing->count];
+    listing->bytes -= bytes_of(last);
+    free(listing->end);
+    listing->end = TAKE(last->entry.path);
+    listing->truncated = true;
+    free_found(last);
+}
+
+/* Takes found. What is in a folder belongs behind it, so next stays right. */
+static void insert(struct listing *listing, struct found *found)
+{
+    size_t at = place_of(listing, found->entry.path);
+    struct found **place = listing->found + at;
+    memmove((void *)(place + 1), (const void *)place, (listing->count - at) * sizeof(void *));
+    *place = found;
+    listing->count++;
+    listing->bytes += bytes_of(found);
+    while (listing->count > listing->limit || listing->bytes > LISTING_BYTES_MAX) {
+        drop_last(listing);
     }
-    return found != NULL;
 }
 
 /* One that vanished meanwhile is none. */
 static void add(struct listing *listing, const char *name)
 {
-    struct entry entry;
     size_t room = sizeof listing->current - listing->folder_len;
     int len = snprintf(listing->current + listing->folder_len, room, "/%s", name);
-    bool fits = len > 0 && (size_t)len < room && listing->count < listing->limit &&
-                listing->bytes < LISTING_BYTES_MAX && grow(listing);
-    if (!fits) {
+    bool fits = len > 0 && (size_t)len < room;
+    if (!fits || (listing->end != NULL && strcmp(listing->current, listing->end) >= 0)) {
         listing->truncated = true;
         return;
     }
-    if (entry_load(&entry, dirfd(listing->folder), name, listing->current)) {
-        listing->bytes += strlen(entry.path) + (entry.target == NULL ? 0 : strlen(entry.target));
-        listing->found[listing->count++] = (struct found){entry, listing->depth};
+    struct found *found = calloc(1, sizeof *found);
+    if (found == NULL) {
+        listing->truncated = true;
+    } else if (entry_load(&found->entry, dirfd(listing->folder), name, listing->current)) {
+        found->depth = listing->depth;
+        insert(listing, found);
+    } else {
+        free(found);
     }
 }
 
@@ -125,19 +168,13 @@ static bool read_slice(struct listing *listing)
         if (item != NULL && !is_dots(item->d_name)) {
             add(listing, item->d_name);
         }
-        if (item == NULL || listing->truncated) {
+        bool is_cut_off = listing->next > listing->count; /* the folder itself, with its names */
+        if (item == NULL || is_cut_off) {
             (void)closedir(TAKE(listing->folder));
-        }
-        if (listing->folder == NULL && !listing->truncated) {
             enter_next(listing);
         }
     }
     return listing->folder != NULL;
-}
-
-static int compare(const void *a, const void *b)
-{
-    return strcmp(((const struct found *)a)->entry.path, ((const struct found *)b)->entry.path);
 }
 
 static bool answer_with(const struct listing *listing, size_t count, struct names *names)
@@ -147,7 +184,7 @@ static bool answer_with(const struct listing *listing, size_t count, struct name
     json_string(&writer, "path", view_of(listing->path[0] == '\0' ? "/" : listing->path));
     json_begin_array(&writer, "entries");
     for (size_t i = 0; i < count; i++) {
-        entry_write(&writer, NULL, &listing->found[i].entry, names);
+        entry_write(&writer, NULL, &listing->found[i]->entry, names);
     }
     json_end_array(&writer);
     json_bool(&writer, "truncated", listing->truncated || count < listing->count);
@@ -159,9 +196,6 @@ static void answer(struct listing *listing)
 {
     struct names names;
     size_t count = listing->count;
-    if (count > 0) {
-        qsort(listing->found, count, sizeof *listing->found, compare);
-    }
     names_load(&names);
     while (!answer_with(listing, count, &names) && count > 0) {
         count /= 2;
@@ -188,18 +222,23 @@ static bool on_step(void *arg)
     return more;
 }
 
-static struct listing *new_listing(struct trees *trees, struct err *err)
+static struct listing *new_listing(struct trees *trees, size_t limit, struct err *err)
 {
     if (!trees_enter(trees, err)) {
         return NULL;
     }
     struct listing *listing = calloc(1, sizeof *listing);
-    if (listing == NULL) {
+    struct found **found = (struct found **)calloc(limit + 1, sizeof(void *));
+    if (listing == NULL || found == NULL) {
+        free(listing);
+        free((void *)found);
         trees_leave(trees);
         err_set(err, ERR_INTERNAL, "list: out of memory");
         return NULL;
     }
     listing->all = trees;
+    listing->found = found;
+    listing->limit = limit;
     listing->chore = (struct chore){.step = on_step, .drop = free_listing, .arg = listing};
     listing->root = -1;
     return listing;
@@ -229,7 +268,7 @@ void listing_begin(struct trees *trees, const struct reply *reply, const char *p
                    const struct user *user, const struct agent_list *request)
 {
     struct err err;
-    struct listing *listing = new_listing(trees, &err);
+    struct listing *listing = new_listing(trees, (size_t)request->limit, &err);
     if (listing == NULL) {
         reply_error(reply, &err);
         return;
@@ -237,7 +276,6 @@ void listing_begin(struct trees *trees, const struct reply *reply, const char *p
     listing->reply = *reply;
     listing->user = *user;
     listing->depth_max = request->depth;
-    listing->limit = (size_t)request->limit;
     if (!open_root(listing, path, &err)) {
         reply_error(reply, &err);
         free_listing(listing);

@@ -1,5 +1,5 @@
-/* sandbox-service/agent/listing.h: what lies in a folder and, when asked, in the folders below it.
- * Links are told, never followed. */
+/* sandbox-service/agent/listing.h: what lies in a folder and, when asked, in the folders below it,
+ * in the order of the paths' bytes. Links are told, never followed. */
 #ifndef SANDBOX_AGENT_LISTING_H
 #define SANDBOX_AGENT_LISTING_H
 
@@ -9,11 +9,11 @@
 
 struct trees;
 
-enum { LISTING_BYTES_MAX = 4 * 1024 * 1024 }; /* of paths; what is beyond is cut, as told */
+enum { LISTING_BYTES_MAX = 4 * 1024 * 1024 }; /* of paths; what is beyond is cut off */
 
 /* Answers once, now or later: listResponse, or an error as open_failed says, or "busy". A folder
- * that may not be looked into, or that vanishes meanwhile, is told without what is in it. path is
- * absolute. */
+ * that may not be looked into, or that vanishes meanwhile, is told without what is in it. A bound
+ * cuts off the end, never a part between. path is absolute. */
 void listing_begin(struct trees *trees, const struct reply *reply, const char *path,
                    const struct user *user, const struct agent_list *request);
 

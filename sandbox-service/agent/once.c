@@ -24,6 +24,7 @@ struct once {
     struct map_node by_key;
     struct loop_corpse corpse;
     struct onces *all;
+    uint64_t digest; /* of the request */
     bool ended;
     int64_t ended_ms;
     pid_t pid;
@@ -110,13 +111,18 @@ void onces_free(struct onces *onces)
     free(onces);
 }
 
+uint64_t once_digest(const struct onces *onces, struct view meaning)
+{
+    return map_hash(&onces->by_key, meaning);
+}
+
 struct once *once_find(struct onces *onces, struct view key)
 {
     struct map_node *node = map_find(&onces->by_key, key);
     return node == NULL ? NULL : MAP_ENTRY(node, struct once, by_key);
 }
 
-struct once *once_begin(struct onces *onces, struct view key, struct err *err)
+struct once *once_begin(struct onces *onces, struct view key, uint64_t digest, struct err *err)
 {
     if (onces->by_key.count >= ONCES_MAX && list_is_empty(&onces->ended)) {
         err_set_reason(err, ERR_LIMIT, "busy", "%d requests run already", ONCES_MAX);
@@ -131,6 +137,7 @@ struct once *once_begin(struct onces *onces, struct view key, struct err *err)
         forget(first_of(&onces->ended));
     }
     once->all = onces;
+    once->digest = digest;
     once->answer = STR_INIT(ONCE_ANSWER_MAX);
     list_init(&once->waiters);
     once->key_len = key.len < sizeof once->key ? key.len : sizeof once->key;
@@ -138,6 +145,13 @@ struct once *once_begin(struct onces *onces, struct view key, struct err *err)
     list_append(&onces->running, &once->node);
     map_insert(&onces->by_key, &once->by_key, (struct view){once->key, once->key_len});
     return once;
+}
+
+bool once_check(const struct once *once, uint64_t digest, struct err *err)
+{
+    return once->digest == digest ||
+           err_set_reason(err, ERR_CONFLICT, "idempotency_key_reused",
+                          "Another request was sent with this key before.");
 }
 
 void once_cancel(struct once *once)
@@ -155,11 +169,7 @@ void once_set_process(struct once *once, const struct process *process)
 
 struct process *once_process(const struct once *once, struct processes *processes)
 {
-    struct err ignored;
-    const struct agent_named named = {.pid = once->pid, .has_pid = true};
-    struct process *process = once->pid == 0 ? NULL : process_find(processes, &named, &ignored);
-    /* The kernel may have given the number to another. */
-    return process != NULL && process_serial(process) == once->serial ? process : NULL;
+    return once->serial == 0 ? NULL : process_find_serial(processes, once->serial);
 }
 
 pid_t once_pid(const struct once *once)

@@ -22,10 +22,17 @@ struct onces *onces_new(struct loop *loop, struct err *err) MUST_CHECK;
 /* NULL is fine. */
 void onces_free(struct onces *onces);
 
+/* What a request is recognised by: 64 bits of a hash with a seed of our own. A caller whose two
+ * requests meet in it (one pair in 2^64) does harm to nobody else. */
+uint64_t once_digest(const struct onces *onces, struct view meaning);
+
 /* NULL when it is not known. */
 struct once *once_find(struct onces *onces, struct view key);
 /* The key must not be known. ERR_LIMIT "busy" when too many run. */
-struct once *once_begin(struct onces *onces, struct view key, struct err *err) MUST_CHECK;
+struct once *once_begin(struct onces *onces, struct view key, uint64_t digest,
+                        struct err *err) MUST_CHECK;
+/* Whether the request is the one that was begun. ERR_CONFLICT "idempotency_key_reused". */
+bool once_check(const struct once *once, uint64_t digest, struct err *err) MUST_CHECK;
 /* It did not begin after all. NULL is fine. */
 void once_cancel(struct once *once);
 

@@ -23,6 +23,9 @@ static void close_output(struct output *output)
         event_free(output->event);
         output->event = NULL;
     }
+    if (output->process->terminal && output->fd >= 0) {
+        output->process->all->terminal_count--;
+    }
     close_fd(&output->fd);
     output->fd = -1;
     output->paused = false;
@@ -94,6 +97,18 @@ static void end_drain(struct process *process)
     }
 }
 
+bool process_end_terminal_drain(struct processes *all)
+{
+    for (LIST_EACH(node, &all->drains)) {
+        struct process *process = LIST_ENTRY(node, struct process, drain_node);
+        if (process->terminal) {
+            end_drain(process);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The result is given; what still holds the pipes may go on writing. */
 static void drain(struct process *process)
 {
@@ -142,7 +157,7 @@ static void give_result(struct process *process)
     }
 }
 
-static void tell_readers(struct process *process)
+void process_tell_readers(struct process *process)
 {
     for (LIST_EACH(node, &process->spool.readers)) {
         struct process_reader *reader = LIST_ENTRY(node, struct process_reader, spool.node);
@@ -150,23 +165,32 @@ static void tell_readers(struct process *process)
     }
 }
 
-void process_finish(struct process *process)
+static struct process_exit exit_of(const struct process *process)
 {
-    if (process->done != NULL && process->all->held) {
-        list_remove(&process->node);
-        list_append(&process->all->ready, &process->node);
-        timer_disarm(&process->quiet);
-        return;
-    }
-    unlink_process(process);
-    process->finished = true;
-    process->exit = (struct process_exit){
+    return (struct process_exit){
         .exit_code = process->end.exit_code,
         .signal_number = process->end.signal_number,
         .reason = reason_of(process),
         .duration_ms = (process->ended_us - process->started_us) / 1000,
         .output_open = any_output(process, is_open),
     };
+}
+
+void process_finish(struct process *process)
+{
+    if (process->done != NULL && process->all->held) {
+        list_remove(&process->node);
+        list_append(&process->all->ready, &process->node);
+        if (timer_is_armed(&process->quiet)) {
+            timer_disarm(&process->quiet);
+        }
+        return;
+    }
+    unlink_process(process);
+    process->finished = true;
+    if (!process->fed) {
+        process->exit = exit_of(process);
+    }
     timer_close(&process->deadline);
     timer_close(&process->quiet);
     spool_seal(&process->spool);
@@ -174,7 +198,7 @@ void process_finish(struct process *process)
         drain(process);
     }
     give_result(process);
-    tell_readers(process);
+    process_tell_readers(process);
     process_keep(process);
 }
 
@@ -244,18 +268,34 @@ static unsigned kind_of(const struct output *output)
     return output == &output->process->outputs[PROCESS_STDOUT] ? PROCESS_STDOUT : PROCESS_STDERR;
 }
 
+void process_await_memory(struct process *process)
+{
+    if (!spool_waits_for_reader(&process->spool)) {
+        timer_arm(&process->all->retry, RETRY_MS);
+    }
+}
+
 /* Its pipe fills up then, and the process waits. */
 static void pause_output(struct output *output)
 {
     output->paused = event_del(output->event) == 0;
-    if (!spool_waits_for_reader(&output->process->spool)) {
-        timer_arm(&output->process->all->retry, RETRY_MS);
-    }
+    process_await_memory(output->process);
     advance(output->process);
+}
+
+static void resume_feed(struct process *process)
+{
+    size_t room = 0;
+    if (process->feed_paused && process->feed.on_room != NULL &&
+        spool_reserve(&process->spool, PROCESS_STDOUT, &room) != NULL) {
+        process->feed_paused = false;
+        process->feed.on_room(process->feed.arg);
+    }
 }
 
 void process_resume(struct process *process)
 {
+    resume_feed(process);
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
         struct output *output = &process->outputs[i];
         size_t room = 0;
@@ -272,8 +312,8 @@ void process_on_retry(void *arg)
     for (LIST_EACH(node, &all->live)) {
         struct process *process = LIST_ENTRY(node, struct process, node);
         process_resume(process);
-        if (any_output(process, is_paused) && !spool_waits_for_reader(&process->spool)) {
-            timer_arm(&all->retry, RETRY_MS);
+        if (process->feed_paused || any_output(process, is_paused)) {
+            process_await_memory(process);
         }
     }
 }
@@ -297,13 +337,13 @@ static void drop_output(struct output *output)
     }
 }
 
-static void take_output(struct output *output, const char *bytes, size_t len)
+void process_take_output(struct output *output, const char *bytes, size_t len)
 {
     struct process *process = output->process;
     output->owed -= len < output->owed ? len : output->owed;
     keep_for_result(output, bytes, len);
     spool_commit(&process->spool, kind_of(output), len);
-    tell_readers(process);
+    process_tell_readers(process);
 }
 
 static void on_output(evutil_socket_t fd, short what, void *arg)
@@ -325,7 +365,7 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (len > 0) {
-        take_output(output, buffer, (size_t)len);
+        process_take_output(output, buffer, (size_t)len);
     } else {
         close_output(output);
     }
@@ -362,6 +402,7 @@ static bool open_output(struct output *output, int fd)
 {
     struct event_base *base = loop_base(output->process->all->loop);
     output->fd = fd;
+    output->process->all->terminal_count += output->process->terminal ? 1 : 0;
     output->event = event_new(base, fd, EV_READ | EV_PERSIST, on_output, output);
     return output->event != NULL && event_add(output->event, NULL) == 0;
 }

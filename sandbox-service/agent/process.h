@@ -12,6 +12,7 @@
 
 enum {
     PROCESSES_MAX = 1024,                  /* running, or with their result not yet given */
+    PROCESS_TERMINALS_MAX = 64,            /* open */
     PROCESS_DRAINS_MAX = 256,              /* see process_done_fn */
     PROCESS_MEMORY_MAX = 64 * 1024 * 1024, /* output kept for results and input waiting, of all */
     PROCESS_QUIET_MS = 1000,               /* after the end, for the output of what lives on */
@@ -81,6 +82,8 @@ struct process *process_begin(struct processes *processes, const struct process_
  */
 struct process *process_find(struct processes *processes, const struct agent_named *named,
                              struct err *err) MUST_CHECK;
+/* By process_serial; NULL when it is not known any more. */
+struct process *process_find_serial(struct processes *processes, uint64_t serial);
 void process_each(struct processes *processes, void (*visit)(struct process *process, void *arg),
                   void *arg);
 
@@ -93,6 +96,8 @@ bool process_has_terminal(const struct process *process);
 int64_t process_started_wall_ms(const struct process *process);
 /* NULL until it has ended and all its output was read. */
 const struct process_exit *process_exit_of(const struct process *process);
+/* The code of why it will never run and has no exit; NULL: nothing like that. */
+const char *process_failure_of(const struct process *process);
 /* How much output there was, and what of it is kept. */
 const struct spool *process_spool(const struct process *process);
 size_t process_reader_count(const struct process *process);

@@ -16,8 +16,16 @@ static bool tag_is_free(const struct list *list, struct view tag)
     return true;
 }
 
-static bool check_bounds(const struct processes *all, const struct process_start *start,
-                         struct err *err)
+/* One whose command has ended gives way. */
+static bool has_terminal_to_give(struct processes *all, struct err *err)
+{
+    return all->terminal_count < PROCESS_TERMINALS_MAX || process_end_terminal_drain(all) ||
+           err_set_reason(err, ERR_LIMIT, "busy", "%d terminals are open already",
+                          PROCESS_TERMINALS_MAX);
+}
+
+bool process_check_bounds(const struct processes *all, const struct process_start *start,
+                          struct err *err)
 {
     struct view tag = start->about.tag;
     if (all->live_count >= PROCESSES_MAX) {
@@ -30,8 +38,8 @@ static bool check_bounds(const struct processes *all, const struct process_start
            err_set_reason(err, ERR_CONFLICT, "tag_in_use", "A process with this tag runs already.");
 }
 
-static struct process *new_process(struct processes *all, const struct process_start *start,
-                                   struct err *err)
+struct process *process_new(struct processes *all, const struct process_start *start,
+                            struct err *err)
 {
     struct process *process = calloc(1, sizeof *process);
     if (process == NULL) {
@@ -92,14 +100,25 @@ static bool open_stdio(struct processes *all, const struct process_start *start,
                : pipes_open(pipes, needs_pipe ? -1 : all->null_fd, start->spawn.user, err);
 }
 
+void process_add(struct process *process, const struct process_start *start)
+{
+    process->running = true;
+    process->done = start->done;
+    process->arg = start->arg;
+    list_append(&process->all->live, &process->node);
+    process->all->live_count++;
+}
+
 struct process *process_begin(struct processes *processes, const struct process_start *start,
                               struct err *err)
 {
     AUTO(pipes_close) struct pipes pipes = PIPES_INIT;
-    if (!check_bounds(processes, start, err) || !open_stdio(processes, start, &pipes, err)) {
+    if (!process_check_bounds(processes, start, err) ||
+        (start->terminal != NULL && !has_terminal_to_give(processes, err)) ||
+        !open_stdio(processes, start, &pipes, err)) {
         return NULL;
     }
-    struct process *process = new_process(processes, start, err);
+    struct process *process = process_new(processes, start, err);
     if (process == NULL) {
         return NULL;
     }
@@ -107,13 +126,9 @@ struct process *process_begin(struct processes *processes, const struct process_
         process_free(process);
         return NULL;
     }
-    process->running = true;
-    process->done = start->done;
-    process->arg = start->arg;
+    process_add(process, start);
     if (start->timeout_ms > 0) {
         timer_arm(&process->deadline, start->timeout_ms);
     }
-    list_append(&processes->live, &process->node);
-    processes->live_count++;
     return process;
 }

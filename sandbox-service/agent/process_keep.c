@@ -100,7 +100,8 @@ void process_keep(struct process *process)
 
 static bool is_meant(const struct process *process, const struct agent_named *named)
 {
-    return named->has_pid ? process->pid == named->pid : view_equal(process->about.tag, named->tag);
+    return named->has_pid ? process->pid == named->pid && !process->fed
+                          : view_equal(process->about.tag, named->tag);
 }
 
 static struct process *find_newest(const struct list *list, const struct agent_named *named)
@@ -125,6 +126,20 @@ struct process *process_find(struct processes *processes, const struct agent_nam
         }
     }
     err_set_reason(err, ERR_NOT_FOUND, "process_not_found", "There is no such process.");
+    return NULL;
+}
+
+struct process *process_find_serial(struct processes *processes, uint64_t serial)
+{
+    const struct list *const lists[] = {&processes->live, &processes->ready, &processes->kept};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (LIST_EACH(node, lists[i])) {
+            struct process *process = LIST_ENTRY(node, struct process, node);
+            if (process->serial == serial) {
+                return process;
+            }
+        }
+    }
     return NULL;
 }
 
@@ -172,6 +187,11 @@ int64_t process_started_wall_ms(const struct process *process)
 const struct process_exit *process_exit_of(const struct process *process)
 {
     return process->finished ? &process->exit : NULL;
+}
+
+const char *process_failure_of(const struct process *process)
+{
+    return process->failure;
 }
 
 const struct spool *process_spool(const struct process *process)

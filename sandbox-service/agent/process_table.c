@@ -22,7 +22,7 @@ static void on_end(const struct reap_end *end, void *arg)
     struct processes *all = arg;
     for (LIST_EACH(node, &all->live)) {
         struct process *process = LIST_ENTRY(node, struct process, node);
-        if (process->running && process->pid == end->pid) {
+        if (process->running && !process->fed && process->pid == end->pid) {
             process_end(process, end);
             return;
         }
@@ -66,7 +66,7 @@ static void free_all(struct list *list)
 {
     while (!list_is_empty(list)) {
         struct process *process = LIST_ENTRY(list->next, struct process, node);
-        if (process->running) {
+        if (process->running && !process->fed) {
             (void)kill(-process->pid, SIGKILL);
         }
         process_free(process);

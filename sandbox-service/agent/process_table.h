@@ -1,11 +1,12 @@
 /* sandbox-service/agent/process_table.h: one command and the table of all, seen from inside.
- * Internal to process, process_begin, process_input, process_keep and process_table. */
+ * Internal to process, process_begin, process_fed, process_input, process_keep and
+ * process_table. */
 #ifndef SANDBOX_AGENT_PROCESS_TABLE_H
 #define SANDBOX_AGENT_PROCESS_TABLE_H
 
 #include "common/base/str.h"
 #include "sandbox-service/agent/oom.h"
-#include "sandbox-service/agent/process.h"
+#include "sandbox-service/agent/process_fed.h"
 #include "sandbox-service/agent/reap.h"
 
 enum { PROCESS_READ_SIZE = 64 * 1024 };
@@ -24,6 +25,7 @@ struct processes {
     struct list drains; /* struct process.drain_node: the oldest first */
     uint64_t last_serial;
     size_t kept_count;
+    size_t terminal_count; /* open ones, under PROCESS_TERMINALS_MAX */
     size_t drain_count;
     size_t memory; /* bytes, under PROCESS_MEMORY_MAX */
     struct spool_pool spools;
@@ -54,6 +56,11 @@ struct process {
     bool truncated;
     bool strict_eof;
     bool terminal;
+    bool fed;   /* by somebody; it has no descriptors, and pid is the number of another */
+    bool begun; /* of one that is fed */
+    bool feed_paused;
+    struct process_feed feed;
+    const char *failure; /* see process_failure_of */
     struct reap_end end;
     struct process_exit exit;
     int64_t started_us;
@@ -75,6 +82,13 @@ struct process {
     void *arg;
 };
 
+/* The parts of process_begin. A new one is in no list yet. */
+bool process_check_bounds(const struct processes *all, const struct process_start *start,
+                          struct err *err) MUST_CHECK;
+struct process *process_new(struct processes *all, const struct process_start *start,
+                            struct err *err) MUST_CHECK;
+void process_add(struct process *process, const struct process_start *start);
+
 struct pipes;
 /* Takes its ends of the pipes over and watches them. */
 bool process_open_events(struct process *process, struct pipes *pipes, struct err *err) MUST_CHECK;
@@ -85,9 +99,17 @@ void process_end(struct process *process, const struct reap_end *end);
 void process_finish(struct process *process);
 /* Takes it apart; the memory goes when the stack has been left. */
 void process_free(struct process *process);
+/* Cuts off what the command of the oldest such terminal left behind; false when there is none. */
+bool process_end_terminal_drain(struct processes *all) MUST_CHECK;
 /* Reads again what was paused, as far as there is room. */
 void process_resume(struct process *process);
 
+/* These bytes lie where they were reserved in its spool. */
+void process_take_output(struct output *output, const char *bytes, size_t len);
+void process_tell_readers(struct process *process);
+
+/* What is paused, and not because of a reader, goes on once there is memory. */
+void process_await_memory(struct process *process);
 /* For what was paused for want of memory. */
 void process_on_retry(void *arg);
 

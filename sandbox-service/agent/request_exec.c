@@ -37,16 +37,10 @@ static struct process *start(const struct call *call, process_done_fn *done, voi
     return process;
 }
 
-/* Of a command whose output went elsewhere. */
-static void on_end(const struct process_result *result, void *arg)
-{
-    (void)result;
-    exec_answer_end_once(arg);
-}
-
 static bool start_in_background(const struct call *call, struct err *err)
 {
-    struct process *process = start(call, call->once == NULL ? NULL : on_end, call->once, err);
+    struct process *process =
+        start(call, call->once == NULL ? NULL : exec_answer_end_once, call->once, err);
     if (process == NULL) {
         return false;
     }
@@ -81,10 +75,9 @@ static bool start_and_wait(const struct call *call, struct err *err)
 /* Joins the stream to it from its first byte on. */
 static void join(const struct call *call, struct attachment *attachment, struct process *process)
 {
-    static const struct attach_from beginning[PROCESS_OUTPUTS] = {{.asked = true}, {.asked = true}};
     struct str out;
     char started[CLOCK_ISO_SIZE];
-    attach_join(attachment, process, beginning);
+    attach_join(attachment, process, attach_beginning);
     struct json_writer writer = reply_begin(call->reply, &out, "execResponse");
     clock_format_iso(process_started_wall_ms(process), started);
     attach_write(attachment, &writer);
@@ -100,7 +93,8 @@ static bool start_and_attach(const struct call *call, struct err *err)
     if (attachment == NULL) {
         return false;
     }
-    struct process *process = start(call, call->once == NULL ? NULL : on_end, call->once, err);
+    struct process *process =
+        start(call, call->once == NULL ? NULL : exec_answer_end_once, call->once, err);
     if (process == NULL) {
         attach_cancel(attachment);
         return false;
@@ -142,14 +136,32 @@ static bool repeat(const struct call *call, struct err *err)
     return true;
 }
 
+/* The same request may come back by another way: whether its answer is a stream, and which, is no
+ * part of what it means. */
+static bool digest_of(const struct call *call, uint64_t *digest, struct err *err)
+{
+    AUTO(str_free) struct str meaning = STR_INIT(AGENT_MESSAGE_MAX);
+    struct agent_exec request = *call->request;
+    struct json_writer writer = json_writer_on(&meaning);
+    request.id = request.once = (struct view){0};
+    request.has_stream = request.has_stream_id = false;
+    json_struct(&writer, &agent_exec_schema, &request);
+    *digest = once_digest(call->requests->onces, str_view(&meaning));
+    return str_check(&meaning, "exec", err);
+}
+
 static bool run_once(struct call *call, struct err *err)
 {
     struct onces *onces = call->requests->onces;
+    uint64_t digest = 0;
+    if (!digest_of(call, &digest, err)) {
+        return false;
+    }
     call->once = once_find(onces, call->request->once);
     if (call->once != NULL) {
-        return repeat(call, err);
+        return once_check(call->once, digest, err) && repeat(call, err);
     }
-    call->once = once_begin(onces, call->request->once, err);
+    call->once = once_begin(onces, call->request->once, digest, err);
     if (call->once == NULL) {
         return false;
     }

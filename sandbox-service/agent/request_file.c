@@ -4,13 +4,6 @@
 
 #include <stdlib.h>
 
-bool request_locate(const struct requests *requests, struct view asked_user, struct view asked_path,
-                    struct user *user, char path[PATH_SIZE], struct err *err)
-{
-    return settings_user(requests->settings, asked_user, user, err) &&
-           path_resolve(asked_path, settings_work_dir(requests->settings), user->home, path, err);
-}
-
 /* content as bytes: itself, or decoded into memory that the caller frees by *decoded. */
 static bool content_of(const struct agent_write *request, struct view *content, char **decoded,
                        struct err *err)
@@ -32,27 +25,27 @@ static bool content_of(const struct agent_write *request, struct view *content, 
                           AGENT_FILE_MAX);
 }
 
-static bool write_file(const struct requests *requests, const struct agent_write *request,
+static bool write_file(const struct request_target *target, const struct agent_write *request,
                        struct err *err)
 {
-    struct user user;
-    char path[PATH_SIZE];
     struct view content;
     AUTO(free_string) char *decoded = NULL;
-    return request_locate(requests, request->user, request->path, &user, path, err) &&
-           content_of(request, &content, &decoded, err) && files_write(path, &user, content, err);
+    return content_of(request, &content, &decoded, err) &&
+           files_write(target->path, &target->user, content, err);
 }
 
 void request_write(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_write request;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     struct err err;
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_write_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_write_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!write_file(requests, &request, &err)) {
+    if (!write_file(&target, &request, &err)) {
         reply_error(reply, &err);
         return;
     }
@@ -81,17 +74,16 @@ static bool send_content(const struct reply *reply, const struct agent_read *req
 void request_read(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_read request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(str_free) struct str content = STR_INIT(AGENT_FILE_MAX);
+    struct err err;
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_read_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_read_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err) ||
-        !files_read(path, &user, &content, &err)) {
+    if (!files_read(target.path, &target.user, &content, &err)) {
         reply_error(reply, &err);
         return;
     }

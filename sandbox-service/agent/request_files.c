@@ -11,19 +11,14 @@
 void request_list(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_list request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_list_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_list_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err)) {
-        reply_error(reply, &err);
-        return;
-    }
-    listing_begin(requests->trees, reply, path, &user, &request);
+    listing_begin(requests->trees, reply, target.path, &target.user, &request);
 }
 
 static bool load_entry(const char *path, const struct user *user, bool follow, struct entry *entry,
@@ -45,17 +40,16 @@ static bool load_entry(const char *path, const struct user *user, bool follow, s
 void request_stat(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_stat request;
-    struct user user;
-    char path[PATH_SIZE];
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     struct entry entry;
     struct err err;
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_stat_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_stat_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err) ||
-        !load_entry(path, &user, request.follow, &entry, &err)) {
+    if (!load_entry(target.path, &target.user, request.follow, &entry, &err)) {
         reply_error(reply, &err);
         return;
     }
@@ -115,70 +109,64 @@ static bool make_folder_as(const char *path, const struct user *user,
 void request_mkdir(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_mkdir request;
-    struct user user;
-    char path[PATH_SIZE];
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     struct err err;
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_mkdir_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_mkdir_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err) ||
-        !make_folder_as(path, &user, &request, &err)) {
+    if (!make_folder_as(target.path, &target.user, &request, &err)) {
         reply_error(reply, &err);
         return;
     }
-    tree_answer(reply, "mkdirResponse", path);
+    tree_answer(reply, "mkdirResponse", target.path);
 }
 
 void request_remove(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_remove request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_remove_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_remove_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err)) {
-        reply_error(reply, &err);
-        return;
-    }
-    tree_remove(requests->trees, reply, &user, path, request.recursive);
+    tree_remove(requests->trees, reply, &target.user, target.path, request.recursive);
 }
 
 typedef void tree_fn(struct trees *trees, const struct reply *reply, const struct user *user,
                      const struct tree_target *target);
 
-static void request_target(const struct requests *requests, const struct reply *reply,
-                           struct view text, const struct json_schema *schema, tree_fn *begin)
+static void move_or_copy(const struct requests *requests, const struct reply *reply,
+                         struct view text, const struct json_schema *schema, tree_fn *begin)
 {
     struct agent_rename request = {.recursive = false}; /* which rename does not have */
-    struct user user;
-    char path[PATH_SIZE];
+    struct request_target from = {.asked_user = &request.user, .asked_path = &request.path};
     char to[PATH_SIZE];
     struct err err;
-    AUTO(json_doc_release) struct json_doc *doc = request_parse(reply, text, schema, &request);
+    AUTO(json_doc_release)
+    struct json_doc *doc = request_parse_target(requests, reply, text, schema, &request, &from);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err) ||
-        !path_resolve(request.to, settings_work_dir(requests->settings), user.home, to, &err)) {
+    if (!path_resolve(request.to, settings_work_dir(requests->settings), from.user.home, to,
+                      &err)) {
         reply_error(reply, &err);
         return;
     }
-    const struct tree_target target = {path, to, request.overwrite, request.recursive};
-    begin(requests->trees, reply, &user, &target);
+    const struct tree_target target = {from.path, to, request.overwrite, request.recursive};
+    begin(requests->trees, reply, &from.user, &target);
 }
 
 void request_rename(const struct requests *requests, const struct reply *reply, struct view text)
 {
-    request_target(requests, reply, text, &agent_rename_schema, tree_rename);
+    move_or_copy(requests, reply, text, &agent_rename_schema, tree_rename);
 }
 
 void request_copy(const struct requests *requests, const struct reply *reply, struct view text)
 {
-    request_target(requests, reply, text, &agent_copy_schema, tree_copy);
+    move_or_copy(requests, reply, text, &agent_copy_schema, tree_copy);
 }

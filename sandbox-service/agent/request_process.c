@@ -3,19 +3,28 @@
 #include "common/json/scan.h"
 #include "sandbox-service/agent/attach.h"
 #include "sandbox-service/agent/exit_text.h"
+#include "sandbox-service/agent/process_fed.h"
 #include "sandbox-service/agent/requests.h"
 #include "sandbox-service/agent/usage.h"
 
 #include <signal.h>
 #include <stdlib.h>
 
+/* A line of a session's shell is no process by itself. */
 static struct process *find(const struct requests *requests, const struct agent_named *named,
                             struct err *err)
 {
-    return agent_named_check(named, err) ? process_find(requests->processes, named, err) : NULL;
+    struct process *process =
+        agent_named_check(named, err) ? process_find(requests->processes, named, err) : NULL;
+    if (process != NULL && process_is_fed(process)) {
+        err_set_reason(err, ERR_CONFLICT, "in_session",
+                       "This is a line of a session: signals go to the pid of its shell.");
+        return NULL;
+    }
+    return process;
 }
 
-/* The same for its input and output: those of a session's shell are the session's alone. */
+/* The same for its input: that of a session's shell is the session's alone. */
 static struct process *find_free(const struct requests *requests, const struct agent_named *named,
                                  struct err *err)
 {
@@ -26,6 +35,20 @@ static struct process *find_free(const struct requests *requests, const struct a
         return NULL;
     }
     return process;
+}
+
+/* The number of a session's shell means the line that it runs, or ran last. */
+static struct process *find_attachable(const struct requests *requests,
+                                       const struct agent_named *named, struct err *err)
+{
+    if (!agent_named_check(named, err)) {
+        return NULL;
+    }
+    struct process *process = process_find(requests->processes, named, err);
+    bool is_shell = process != NULL && process_about(process)->session.len > 0;
+    return named->has_pid && (process == NULL || is_shell)
+               ? process_fed_find(requests->processes, (pid_t)named->pid, err)
+               : process;
 }
 
 /* {"id","type","pid"}, with more members to come. */
@@ -57,7 +80,7 @@ static bool attach(const struct requests *requests, const struct reply *reply,
         from_of(request, request->has_stdout_offset, request->stdout_offset),
         from_of(request, request->has_stderr_offset, request->stderr_offset),
     };
-    struct process *process = find_free(requests, &request->process, err);
+    struct process *process = find_attachable(requests, &request->process, err);
     if (process == NULL) {
         return false;
     }
@@ -239,6 +262,9 @@ static void write_process(struct process *process, void *arg)
 {
     struct listing *listing = arg;
     struct json_writer *writer = &listing->writer;
+    if (process_is_fed(process)) {
+        return;
+    }
     const struct about *about = process_about(process);
     char started[CLOCK_ISO_SIZE];
     clock_format_iso(process_started_wall_ms(process), started);

@@ -16,57 +16,42 @@ void request_dial(const struct requests *requests, const struct reply *reply, st
 void request_upload(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_upload request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_upload_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_upload_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err)) {
-        reply_error(reply, &err);
-        return;
-    }
-    const struct transfer_file file = {path, &user};
+    const struct transfer_file file = {target.path, &target.user};
     upload_begin(requests->transfers, reply, &file, &request);
 }
 
 void request_download(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_download request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_download_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_download_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err)) {
-        reply_error(reply, &err);
-        return;
-    }
-    const struct transfer_file file = {path, &user};
+    const struct transfer_file file = {target.path, &target.user};
     download_begin(requests->transfers, reply, &file, &request);
 }
 
 void request_watch(const struct requests *requests, const struct reply *reply, struct view text)
 {
     struct agent_watch request;
-    struct user user;
-    char path[PATH_SIZE];
-    struct err err;
+    struct request_target target = {.asked_user = &request.user, .asked_path = &request.path};
     AUTO(json_doc_release)
-    struct json_doc *doc = request_parse(reply, text, &agent_watch_schema, &request);
+    struct json_doc *doc =
+        request_parse_target(requests, reply, text, &agent_watch_schema, &request, &target);
     if (doc == NULL) {
         return;
     }
-    if (!request_locate(requests, request.user, request.path, &user, path, &err)) {
-        reply_error(reply, &err);
-        return;
-    }
-    watch_begin(requests->watches, reply, path, &user, &request);
+    watch_begin(requests->watches, reply, target.path, &target.user, &request);
 }
 
 void request_unwatch(const struct requests *requests, const struct reply *reply, struct view text)

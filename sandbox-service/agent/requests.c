@@ -33,6 +33,27 @@ struct json_doc *request_parse(const struct reply *reply, struct view text,
     return doc;
 }
 
+static bool locate(const struct requests *requests, struct request_target *target, struct err *err)
+{
+    const char *work_dir = settings_work_dir(requests->settings);
+    return settings_user(requests->settings, *target->asked_user, &target->user, err) &&
+           path_resolve(*target->asked_path, work_dir, target->user.home, target->path, err);
+}
+
+struct json_doc *request_parse_target(const struct requests *requests, const struct reply *reply,
+                                      struct view text, const struct json_schema *schema, void *out,
+                                      struct request_target *target)
+{
+    struct err err;
+    struct json_doc *doc = request_parse(reply, text, schema, out);
+    if (doc != NULL && !locate(requests, target, &err)) {
+        reply_error(reply, &err);
+        json_doc_release(&doc);
+        return NULL;
+    }
+    return doc;
+}
+
 static void request_configure(const struct requests *requests, const struct reply *reply,
                               struct view text)
 {

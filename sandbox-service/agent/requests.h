@@ -46,10 +46,6 @@ request_fn request_list, request_stat, request_mkdir, request_rename, request_co
 request_fn request_watch, request_unwatch;
 request_fn request_upload, request_download, request_dial;
 
-/* The acting user and the absolute path that a request about a file means. */
-bool request_locate(const struct requests *requests, struct view asked_user, struct view asked_path,
-                    struct user *user, char path[PATH_SIZE], struct err *err) MUST_CHECK;
-
 /* Walks the way of a command once, with one that is not there: the first real one is then as quick
  * as the rest. */
 void exec_warm_up(const struct requests *requests);
@@ -58,5 +54,18 @@ void exec_warm_up(const struct requests *requests);
  * violations: "invalid_path" when it is the path alone, else "invalid_request". */
 struct json_doc *request_parse(const struct reply *reply, struct view text,
                                const struct json_schema *schema, void *out) MUST_CHECK;
+
+/* Whom and where a request about a file means. */
+struct request_target {
+    const struct view *asked_user; /* borrowed, both: members of what is parsed */
+    const struct view *asked_path;
+    struct user user;     /* who acts */
+    char path[PATH_SIZE]; /* absolute */
+};
+/* As request_parse, and then fills the rest of target. NULL, after answering, also with errors of
+ * settings_user and path_resolve. */
+struct json_doc *request_parse_target(const struct requests *requests, const struct reply *reply,
+                                      struct view text, const struct json_schema *schema, void *out,
+                                      struct request_target *target) MUST_CHECK;
 
 #endif

@@ -33,6 +33,7 @@ struct session {
     struct list queue;    /* owned */
     size_t queue_len;
     struct timer deadline; /* of the current line, then of the shell */
+    struct timer wake;     /* there is room for the current line's output again */
 };
 
 static void begin_next(struct session *session);
@@ -40,7 +41,7 @@ static void begin_next(struct session *session);
 static void end_line(struct session *session, const struct process_exit *exit)
 {
     timer_disarm(&session->deadline);
-    line_end(TAKE(session->current), process_pid(session->reader.process), exit);
+    line_end(TAKE(session->current), exit);
 }
 
 static void free_memory(void *object)
@@ -59,6 +60,7 @@ static void free_session(struct session *session)
     process_reader_close(&session->reader);
     preparation_free(&session->preparation);
     timer_close(&session->deadline);
+    timer_close(&session->wake);
     if (list_is_linked(&session->node)) {
         list_remove(&session->node);
         session->all->count--;
@@ -66,15 +68,11 @@ static void free_session(struct session *session)
     loop_free_later(session->all->loop, &session->corpse, free_memory, session);
 }
 
-static size_t room_of(const struct session *session)
-{
-    return session->current == NULL ? SPOOL_READ_MAX : line_room(session->current);
-}
-
 /* Between lines nobody wants any. */
 static size_t take_output(struct session *session, unsigned kind, struct view bytes)
 {
-    return session->current == NULL ? bytes.len : line_take(session->current, kind, bytes);
+    return session->current == NULL ? bytes.len
+                                    : line_take(session->current, (enum process_output)kind, bytes);
 }
 
 static void on_shell_gone(struct session *session, const struct process_exit *exit)
@@ -94,18 +92,20 @@ static void pump(struct session *session)
 {
     unsigned kind = 0;
     struct view bytes;
-    size_t room = room_of(session);
-    while (room > 0 && spool_read(&session->reader.spool, room, &kind, &bytes)) {
-        process_reader_advance(&session->reader, kind, take_output(session, kind, bytes));
+    while (spool_read(&session->reader.spool, SPOOL_READ_MAX, &kind, &bytes)) {
+        size_t taken = take_output(session, kind, bytes);
+        if (taken == 0) {
+            return;
+        }
+        process_reader_advance(&session->reader, kind, taken);
         if (session->current != NULL && line_is_done(session->current)) {
             const struct process_exit exited = {
                 .exit_code = session->current->marks[PROCESS_STDOUT].status, .reason = "exited"};
             end_line(session, &exited);
         }
-        room = room_of(session);
     }
     const struct process_exit *exit = process_exit_of(session->reader.process);
-    if (exit != NULL && !spool_read(&session->reader.spool, SPOOL_READ_MAX, &kind, &bytes)) {
+    if (exit != NULL) {
         on_shell_gone(session, exit);
     } else {
         begin_next(session);
@@ -115,6 +115,21 @@ static void pump(struct session *session)
 static void on_more(void *arg)
 {
     pump(arg);
+}
+
+static void on_wake(void *arg)
+{
+    struct session *session = arg;
+    if (session->reader.process != NULL) {
+        pump(session);
+    }
+}
+
+/* Whoever made the room is not through with it yet. */
+static void on_room(void *arg)
+{
+    struct session *session = arg;
+    timer_arm(&session->wake, 0);
 }
 
 /* First what the shell runs is killed, then the shell. */
@@ -142,6 +157,7 @@ static struct process *start_with(struct session *session, const char *program, 
     start.spawn.argv = argv;
     start.stdin_open = true;
     start.timeout_ms = 0;
+    start.spool_max = PREPARATION_SPOOL_BYTES; /* each line has its own */
     struct process *process = NULL;
     if (argv[0] == NULL) {
         err_set(err, ERR_INTERNAL, "session: out of memory");
@@ -203,30 +219,6 @@ static void begin_next(struct session *session)
     }
 }
 
-static void on_bytes(struct view bytes, void *arg)
-{
-    const struct line *line = arg;
-    stream_used(line->stream, bytes.len); /* a line reads nothing */
-}
-
-static void on_room(void *arg)
-{
-    struct line *line = arg;
-    if (line->session->current == line) {
-        pump(line->session);
-    }
-}
-
-/* The line goes on, and nobody hears of it. */
-static void on_closed(void *arg)
-{
-    struct line *line = arg;
-    line->stream = NULL;
-    on_room(line);
-}
-
-static const struct stream_events events = {on_bytes, NULL, on_room, on_closed};
-
 static struct session *find(const struct sessions *sessions, struct view name)
 {
     for (LIST_EACH(node, &sessions->open)) {
@@ -270,6 +262,7 @@ static struct session *new_session(struct sessions *sessions, const struct agent
     list_init(&session->queue);
     if (!view_copy(request->session, session->name, sizeof session->name) ||
         !timer_open(&session->deadline, sessions->loop, on_deadline, session, err) ||
+        !timer_open(&session->wake, sessions->loop, on_wake, session, err) ||
         !preparation_make(&session->preparation, sessions->settings, &shell, err)) {
         free_session(session);
         return NULL;
@@ -282,10 +275,10 @@ static struct session *new_session(struct sessions *sessions, const struct agent
 static bool check(const struct agent_exec *request, struct err *err)
 {
     bool fits = request->args.count == 0 && !request->has_pty && !request->background &&
-                !request->has_stdin && !request->stdin_open && request->tag.len == 0;
+                !request->has_stdin && !request->stdin_open;
     return fits || err_set_reason(err, ERR_INVALID, "invalid_request",
                                   "session: goes with cmd alone, not with args, pty, background, "
-                                  "stdin, stdinOpen or tag");
+                                  "stdin or stdinOpen");
 }
 
 static bool check_session(const struct session *session, const struct agent_exec *request,
@@ -300,18 +293,18 @@ static bool check_session(const struct session *session, const struct agent_exec
                           session->preparation.user.name);
 }
 
-/* Where its output goes. */
-static bool open_way(struct line *line, const struct agent_exec *request, struct once *once,
-                     struct err *err)
+static bool open_line(struct line *line, const struct agent_exec *request, struct once *once,
+                      struct err *err)
 {
-    if (!request->stream) {
-        line->answer = exec_answer_new(&line->reply, request, once, err);
-        return line->answer != NULL;
-    }
-    line->once = once;
-    line->stream = stream_open(line->session->all->streams, &line->reply,
-                               (uint32_t)request->stream_id, &events, line, err);
-    return line->stream != NULL;
+    struct session *session = line->session;
+    const struct sessions *all = session->all;
+    const struct process *shell = session->reader.process;
+    const struct process_feed feed = {
+        .pid = shell == NULL ? 0 : process_pid(shell), .on_room = on_room, .arg = session};
+    const struct process_start start =
+        preparation_start(&session->preparation, all->settings, request);
+    const struct line_parts parts = {all->processes, all->streams, &start, &feed};
+    return line_open(line, &parts, request, once, err);
 }
 
 bool session_run(struct sessions *sessions, const struct reply *reply,
@@ -332,7 +325,7 @@ bool session_run(struct sessions *sessions, const struct reply *reply,
         return false;
     }
     line->session = session;
-    if (!open_way(line, request, once, err)) {
+    if (!open_line(line, request, once, err)) {
         line_free(line);
         return false;
     }

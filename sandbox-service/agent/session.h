@@ -1,5 +1,5 @@
 /* sandbox-service/agent/session.h: shells that stay, one for each name, and run one line after the
- * other. */
+ * other. A line is known as a process is (process_fed.h), from its request on. */
 #ifndef SANDBOX_AGENT_SESSION_H
 #define SANDBOX_AGENT_SESSION_H
 
@@ -10,7 +10,7 @@
 enum {
     SESSIONS_MAX = 64,
     SESSION_QUEUE_MAX = 64,                 /* lines that wait for one shell */
-    SESSIONS_MEMORY_MAX = 32 * 1024 * 1024, /* lines and their output, of all together */
+    SESSIONS_MEMORY_MAX = 32 * 1024 * 1024, /* lines that wait, of all together */
     SESSION_GRACE_MS = 1000,                /* for a shell whose line was killed */
 };
 
@@ -26,7 +26,7 @@ void sessions_free(struct sessions *sessions);
 /* Runs request->cmd as a line of the session request->session, which is made when there is none;
  * answers exactly once, now or later, also when the shell can't be started. once may be NULL.
  * False, and nothing is answered: ERR_INVALID "invalid_request", ERR_CONFLICT "session_user" for a
- * user other than the session's, ERR_LIMIT "busy", errors of stream_open and preparation_make. */
+ * user other than the session's, errors of attach_open, process_fed_begin and preparation_make. */
 bool session_run(struct sessions *sessions, const struct reply *reply,
                  const struct agent_exec *request, struct once *once, struct err *err) MUST_CHECK;
 

@@ -3,6 +3,8 @@
 #ifndef SANDBOX_AGENT_SESSION_LINE_H
 #define SANDBOX_AGENT_SESSION_LINE_H
 
+#include "sandbox-service/agent/attach.h"
+#include "sandbox-service/agent/process_fed.h"
 #include "sandbox-service/agent/session.h"
 #include "sandbox-service/agent/session_script.h"
 
@@ -11,26 +13,36 @@ struct session;
 struct line {
     struct list node; /* in the session's queue while it waits */
     struct session *session;
-    size_t *memory;             /* borrowed; what all lines have together */
-    struct str script;          /* freed once the shell has it */
-    struct exec_answer *answer; /* owned; NULL: it has a stream */
-    struct stream *stream;      /* NULL: none, or it is closed */
+    size_t *memory;                /* borrowed; what all lines have together */
+    struct str script;             /* freed once the shell has it */
+    struct process *process;       /* owned until it ends: where its output goes */
+    struct exec_answer *answer;    /* owned; NULL: it has a stream */
+    struct attachment *attachment; /* its stream; NULL: none, or it is gone or is told already */
     struct reply reply;
-    struct once *once; /* of a line with a stream; borrowed */
+    struct once *once; /* borrowed; NULL: repeats are not known */
     int64_t timeout_ms;
-    int64_t started_us;
     bool timed_out;
-    bool truncated;
-    size_t output_max;
-    struct str texts[PROCESS_OUTPUTS];
     struct session_mark marks[PROCESS_OUTPUTS];
-    enum process_output emitting; /* what the scan is looking at */
+    char *out; /* where the scan puts what is output, while it runs */
+    size_t out_len;
 };
 
-/* Where its output goes is the caller's to add. ERR_LIMIT "busy" over SESSIONS_MEMORY_MAX. */
+/* Where its output goes is added by line_open. ERR_LIMIT "busy" over SESSIONS_MEMORY_MAX. */
 struct line *line_new(size_t *memory, const struct reply *reply, const struct agent_exec *request,
                       struct err *err) MUST_CHECK;
-/* Without a word; its stream must be closed. */
+
+/* What a line is run by; borrowed. */
+struct line_parts {
+    struct processes *processes;
+    struct streams *streams;
+    const struct process_start *start; /* of process_fed_begin; the result is the line's to add */
+    const struct process_feed *feed;
+};
+/* once may be NULL. Errors of process_fed_begin and attach_open. */
+bool line_open(struct line *line, const struct line_parts *parts, const struct agent_exec *request,
+               struct once *once, struct err *err) MUST_CHECK;
+
+/* Without a word. */
 void line_free(struct line *line);
 /* The shell has it. */
 void line_free_script(struct line *line);
@@ -39,13 +51,12 @@ void line_free_script(struct line *line);
 void line_fail(struct line *line, const struct err *err);
 /* The shell runs it; restarted: another shell than the line before. */
 void line_tell_started(struct line *line, pid_t shell, bool restarted);
-/* Answers, or tells the end to its stream; reason and time are the line's own. Frees it. */
-void line_end(struct line *line, pid_t shell, const struct process_exit *exit);
+/* Answers, or tells the end to its stream; the reason is the line's own. Frees it. */
+void line_end(struct line *line, const struct process_exit *exit);
 
-/* How much of the shell's output may be looked at now. */
-size_t line_room(const struct line *line);
-/* Takes what the shell printed, at most line_room of it; returns how much of that is done with. */
-size_t line_take(struct line *line, unsigned kind, struct view bytes);
+/* Takes what the shell printed; returns how much of that is done with. 0: there is no room before
+ * the feed's on_room. */
+size_t line_take(struct line *line, enum process_output kind, struct view bytes);
 /* Its end was found in both outputs. */
 bool line_is_done(const struct line *line);
 

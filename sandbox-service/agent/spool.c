@@ -11,7 +11,6 @@ enum {
     CHUNK_MIN = 1024,
     CHUNK_MAX = SPOOL_READ_MAX + 4096, /* a whole pipe and the overhead, in whole pages */
     BOUND_CHUNKS = 4,                  /* a bound holds at least so many chunks */
-    ROOM_MIN = 64,                     /* for less a new chunk is begun */
 };
 
 /* A piece of memory with runs of output one behind the other: a struct run, then its bytes. */
@@ -27,6 +26,8 @@ struct run {
     uint32_t kind;
     uint32_t len;
 };
+
+enum { ROOM_MIN = SPOOL_ROOM_MIN + sizeof(struct run) }; /* for less a new chunk is begun */
 
 static struct run run_at(const struct spool_chunk *chunk, size_t at)
 {

@@ -15,6 +15,7 @@
 enum {
     SPOOL_KINDS = 2,
     SPOOL_RESERVE = 4 * 1024,   /* what each that is written to may have, whatever others have */
+    SPOOL_ROOM_MIN = 56,        /* bytes; spool_reserve gives no less */
     SPOOLS_OPEN_MAX = 1024,     /* so many may be written to at once */
     SPOOL_READ_MAX = 64 * 1024, /* of one spool_read */
     SPOOLS_BYTES_MAX = 32 * 1024 * 1024, /* of all together */

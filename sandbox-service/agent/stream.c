@@ -205,7 +205,7 @@ struct stream *stream_open(struct streams *streams, const struct reply *reply, u
     stream->reply = *reply;
     stream->reply.id[0] = '\0';
     stream->id = id;
-    stream->credit = stream_credit_begin();
+    stream->credit = stream_credit_of_agent(id);
     stream->intake = stream_intake_begin();
     stream->events = events;
     stream->arg = arg;
@@ -247,14 +247,26 @@ void stream_send_fin(struct stream *stream)
     send_frame(stream->all, stream->reply.epoch, stream->id, STREAM_FIN, (struct view){0});
 }
 
-void stream_used(struct stream *stream, size_t bytes)
+static void send_grant(const struct stream *stream, uint32_t bytes)
 {
     char window[STREAM_WINDOW_SIZE];
+    stream_window_write(bytes, window);
+    send_frame(stream->all, stream->reply.epoch, stream->id, STREAM_WINDOW,
+               (struct view){window, sizeof window});
+}
+
+void stream_widen(struct stream *stream, uint32_t bytes)
+{
+    if (stream_intake_widen(&stream->intake, bytes)) {
+        send_grant(stream, bytes);
+    }
+}
+
+void stream_used(struct stream *stream, size_t bytes)
+{
     uint32_t grant = stream_intake_take(&stream->intake, bytes);
     if (grant > 0 && !stream->ended) {
-        stream_window_write(grant, window);
-        send_frame(stream->all, stream->reply.epoch, stream->id, STREAM_WINDOW,
-                   (struct view){window, sizeof window});
+        send_grant(stream, grant);
     }
 }
 

@@ -68,6 +68,8 @@ void stream_send(struct stream *stream, enum stream_kind kind, struct view bytes
 /* No more bytes follow. The stream stays open until it is closed. */
 void stream_send_fin(struct stream *stream);
 
+/* The gateway may have so many bytes more under way at a time, beside STREAM_WINDOW_INITIAL. */
+void stream_widen(struct stream *stream, uint32_t bytes);
 /* So many of the bytes that came are used up: the gateway may send as many more. */
 void stream_used(struct stream *stream, size_t bytes);
 

@@ -7,8 +7,9 @@
 #include "common/base/view.h"
 
 /* text is valid JSON, or empty. ERR_INVALID "validation_failed" when it has U+0000 in a string,
- * which jsonb does not know, or when it is over METADATA_BYTES_MAX once its numbers are written
- * out, as jsonb does: 1e9 is one digit and nine zeros. */
+ * which jsonb does not know, or when with its numbers written out, as jsonb does (1e9 is one digit
+ * and nine zeros), it is over METADATA_BYTES_MAX, or one of them over JSON_NUMBER_MAX: what comes
+ * back from the database is read again. */
 bool metadata_check(struct view text, struct err *err) MUST_CHECK;
 
 #endif

@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     enum head_verdict verdict = head_check_feed(&whole, bytes, len);
     enum head_verdict verdict_by_byte = feed_by_byte(&by_byte, bytes, len);
-    assert(verdict == verdict_by_byte);
+    assert(verdict == verdict_by_byte && whole.refusal == by_byte.refusal);
     assert(verdict != HEAD_INCOMPLETE || len < HEAD_WINDOW);
     if (verdict == HEAD_COMPLETE) {
         assert(whole.next_line == by_byte.next_line);

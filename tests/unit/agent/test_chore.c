@@ -12,8 +12,11 @@
 
 enum { STEPS = 5, WORKERS = 3, LONG_MS = 3 };
 
+struct fixture;
+
 struct worker {
     struct chore chore;
+    struct fixture *fixture;
     int left;
     int done;
     int64_t takes_ms;
@@ -25,6 +28,8 @@ struct fixture {
     struct loop *loop;
     struct chores *chores;
     struct worker workers[WORKERS];
+    const struct worker *served[WORKERS * STEPS]; /* in this order */
+    int served_count;
 };
 
 static bool step(void *arg)
@@ -33,6 +38,7 @@ static bool step(void *arg)
     int64_t end_ms = clock_monotonic_ms() + worker->takes_ms;
     while (clock_monotonic_ms() < end_ms) {
     }
+    worker->fixture->served[worker->fixture->served_count++] = worker;
     if (worker->stops != NULL) {
         chore_stop(&worker->stops->chore);
     }
@@ -56,6 +62,7 @@ static int set_up(void **state)
     assert_ptr_equal(chores_loop(fixture.chores), fixture.loop);
     for (size_t i = 0; i < WORKERS; i++) {
         struct worker *worker = &fixture.workers[i];
+        worker->fixture = &fixture;
         worker->left = STEPS;
         worker->chore = (struct chore){.step = step, .drop = drop, .arg = worker};
     }
@@ -76,23 +83,35 @@ static void turn_once(struct fixture *fixture)
     (void)event_base_loop(loop_base(fixture->loop), EVLOOP_ONCE);
 }
 
-static void each_gets_one_slice_a_turn(void **state)
+static void start_all(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
     for (size_t i = 0; i < WORKERS; i++) {
         chore_start(fixture->chores, &fixture->workers[i].chore);
         chore_start(fixture->chores, &fixture->workers[i].chore);
-        assert_int_equal(fixture->workers[i].done, 0);
     }
-    turn_once(fixture);
-    for (size_t i = 0; i < WORKERS; i++) {
-        assert_int_equal(fixture->workers[i].done, 1);
+    assert_int_equal(fixture->served_count, 0);
+}
+
+/* One after the other, wherever one turn ended and the next began. */
+static void expect_all_served_in_order(struct fixture *fixture)
+{
+    turn_until_count(fixture->loop, &fixture->served_count, WORKERS * STEPS);
+    for (size_t i = 0; i < WORKERS * STEPS; i++) {
+        assert_ptr_equal(fixture->served[i], &fixture->workers[i % WORKERS]);
     }
-    turn_for(fixture->loop, 20);
     for (size_t i = 0; i < WORKERS; i++) {
         assert_int_equal(fixture->workers[i].done, STEPS);
         assert_false(fixture->workers[i].dropped);
     }
+}
+
+static void each_gets_one_slice_a_turn(void **state)
+{
+    struct fixture *fixture = *state;
+    start_all(fixture);
+    turn_once(fixture);
+    assert_true(fixture->served_count <= WORKERS);
+    expect_all_served_in_order(fixture);
 }
 
 static void who_got_none_for_want_of_time_is_first_in_the_next_turn(void **state)
@@ -100,13 +119,11 @@ static void who_got_none_for_want_of_time_is_first_in_the_next_turn(void **state
     struct fixture *fixture = *state;
     for (size_t i = 0; i < WORKERS; i++) {
         fixture->workers[i].takes_ms = LONG_MS;
-        chore_start(fixture->chores, &fixture->workers[i].chore);
     }
+    start_all(fixture);
     turn_once(fixture);
-    assert_int_equal(fixture->workers[0].done, 1);
-    assert_int_equal(fixture->workers[WORKERS - 1].done, 0);
-    turn_once(fixture);
-    assert_int_equal(fixture->workers[WORKERS - 1].done, 1);
+    assert_true(fixture->served_count < WORKERS);
+    expect_all_served_in_order(fixture);
 }
 
 static void one_that_is_stopped_waits_to_be_started_again(void **state)
@@ -116,11 +133,11 @@ static void one_that_is_stopped_waits_to_be_started_again(void **state)
     fixture->workers[0].left = 1;
     chore_start(fixture->chores, &fixture->workers[0].chore);
     chore_start(fixture->chores, &fixture->workers[1].chore);
+    turn_until_count(fixture->loop, &fixture->workers[0].done, 1);
     turn_for(fixture->loop, 10);
     assert_int_equal(fixture->workers[1].done, 0);
     chore_start(fixture->chores, &fixture->workers[1].chore);
-    turn_for(fixture->loop, 10);
-    assert_int_equal(fixture->workers[1].done, STEPS);
+    turn_until_count(fixture->loop, &fixture->workers[1].done, STEPS);
 }
 
 static void what_is_under_way_at_the_end_is_dropped(void **state)

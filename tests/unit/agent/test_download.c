@@ -121,11 +121,18 @@ static void a_part_can_be_asked_for(void **state)
     }
 }
 
+static bool has_used_its_credit(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return fixture->peer.data.len >= STREAM_WINDOW_INITIAL;
+}
+
 static void a_big_file_comes_as_credit_does(void **state)
 {
     struct fixture *fixture = *state;
     make_big(fixture);
     begin(fixture, "big");
+    turn_until_true(fixture->peer.loop, has_used_its_credit, fixture);
     turn_for(fixture->peer.loop, 20);
     assert_int_equal(fixture->peer.data.len, STREAM_WINDOW_INITIAL);
     peer_wait_fin(&fixture->peer);

@@ -117,6 +117,47 @@ static void a_slash_at_the_end_changes_nothing(void **state)
     assert_true(peer_heard(&fixture->peer, path));
 }
 
+/* The entries of the last answer, as they were told. */
+static struct view told(const struct fixture *fixture)
+{
+    struct view text = str_view(&fixture->peer.texts);
+    const char *begin = strstr(text.ptr, "\"entries\":[");
+    const char *end = strstr(text.ptr, "],\"truncated\"");
+    assert_true(begin != NULL && end != NULL);
+    begin += sizeof "\"entries\":[" - 1;
+    return (struct view){begin, (size_t)(end - begin)};
+}
+
+/* A folder's name may sort before that of a file which sorts before what is in the folder. */
+static void any_limit_gives_the_beginning_of_the_whole(void **state)
+{
+    static const char *const suffixes[] = {"", "-", "0", ".d", "/", "/-", "/0", "/z", "z"};
+    enum { FOLDERS = 9, ALL = FOLDERS * 8, WHOLE_MAX = 64 * 1024 };
+    struct fixture *fixture = *state;
+    char path[32];
+    for (int i = 0; i < FOLDERS; i++) {
+        for (size_t j = 0; j < sizeof suffixes / sizeof suffixes[0]; j++) {
+            (void)snprintf(path, sizeof path, "%d%s", i * 7 % FOLDERS, suffixes[j]);
+            if (suffixes[j][0] == '\0' || suffixes[j][1] == 'd') {
+                scratch_folder(&fixture->scratch, path, 0755, &scratch_nobody);
+            } else if (strcmp(suffixes[j], "/") != 0) {
+                scratch_file(&fixture->scratch, path, "", 0644, &scratch_nobody);
+            }
+        }
+    }
+    list(fixture, "", 2, ALL);
+    assert_true(peer_heard(&fixture->peer, "\"truncated\":false}"));
+    AUTO(str_free) struct str whole = STR_INIT(WHOLE_MAX);
+    str_append_view(&whole, told(fixture));
+    for (int64_t limit = 1; limit < ALL; limit++) {
+        list(fixture, "", 2, limit);
+        assert_true(peer_heard(&fixture->peer, "\"truncated\":true}"));
+        struct view part = told(fixture);
+        assert_true(part.len < whole.len && whole.data[part.len] == ',');
+        assert_memory_equal(part.ptr, whole.data, part.len);
+    }
+}
+
 static void depth_says_how_far_down(void **state)
 {
     struct fixture *fixture = *state;
@@ -127,12 +168,19 @@ static void depth_says_how_far_down(void **state)
     expect_names(fixture, "a,b,sub,deep,x,link,");
 }
 
-static void a_limit_cuts_what_is_deepest(void **state)
+static void a_limit_cuts_off_the_end(void **state)
 {
     struct fixture *fixture = *state;
     plant(fixture);
     list(fixture, "", 3, 3);
-    expect_names(fixture, "a,b,link,");
+    expect_names(fixture, "a,b,sub,");
+    assert_true(peer_heard(&fixture->peer, "\"truncated\":true}"));
+    list(fixture, "", 3, 4);
+    expect_names(fixture, "a,b,sub,deep,");
+    list(fixture, "", 2, 4);
+    expect_names(fixture, "a,b,sub,x,");
+    list(fixture, "", 1, 2);
+    expect_names(fixture, "a,b,");
     assert_true(peer_heard(&fixture->peer, "\"truncated\":true}"));
     list(fixture, "", 3, 6);
     assert_true(peer_heard(&fixture->peer, "\"truncated\":false}"));
@@ -240,7 +288,8 @@ int main(void)
         ENTRY_TEST(what_a_folder_holds_is_told_in_order),
         ENTRY_TEST(a_slash_at_the_end_changes_nothing),
         ENTRY_TEST(depth_says_how_far_down),
-        ENTRY_TEST(a_limit_cuts_what_is_deepest),
+        ENTRY_TEST(a_limit_cuts_off_the_end),
+        ENTRY_TEST(any_limit_gives_the_beginning_of_the_whole),
         ENTRY_TEST(many_are_listed_in_slices),
         ENTRY_TEST(links_are_not_followed),
         ENTRY_TEST(what_may_not_be_looked_into_is_told_without_its_content),

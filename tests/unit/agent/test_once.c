@@ -13,6 +13,9 @@
 #define EXEC(more, line)                                                                           \
     "{\"id\":\"x\",\"type\":\"exec\",\"cmd\":\"sh\",\"args\":[\"-c\",\"" line "\"]," more "}"
 #define ONCE(key) "\"once\":\"" key "\""
+#define STREAMED(id)                                                                               \
+    EXEC(ONCE("a") ",\"stdinOpen\":true,\"stream\":true,\"streamId\":" id,                         \
+         "echo $$; read go; echo end")
 #define LOOKUP(key) "{\"id\":\"l\",\"type\":\"lookup\",\"once\":\"" key "\"}"
 
 static size_t count(const struct caller *caller, const char *part)
@@ -46,12 +49,13 @@ static void repeats_of_what_runs_wait_for_its_answer(void **state)
     caller_ask(caller, EXEC(ONCE("a"), "sleep 0.3; echo $$"));
     caller_ask(caller, LOOKUP("a"));
     assert_true(caller_heard(caller, "\"state\":\"running\""));
-    caller_ask(caller, EXEC(ONCE("a"), "true"));
+    caller_ask(caller, EXEC(ONCE("a"), "sleep 0.3; echo $$"));
     for (int i = 1; i < ONCE_WAITERS_MAX; i++) {
-        requests_handle(&caller->requests, CALLER_EPOCH, VIEW(EXEC(ONCE("a"), "true")));
+        requests_handle(&caller->requests, CALLER_EPOCH,
+                        VIEW(EXEC(ONCE("a"), "sleep 0.3; echo $$")));
     }
     assert_int_equal(count(caller, "execResponse"), 0);
-    requests_handle(&caller->requests, CALLER_EPOCH, VIEW(EXEC(ONCE("a"), "true")));
+    requests_handle(&caller->requests, CALLER_EPOCH, VIEW(EXEC(ONCE("a"), "sleep 0.3; echo $$")));
     assert_true(caller_heard(caller, "\"code\":\"busy\""));
     caller_wait_text(caller, "execResponse");
     assert_int_equal(count(caller, "execResponse"), ONCE_WAITERS_MAX + 1);
@@ -81,22 +85,49 @@ static void long_answers_are_not_kept(void **state)
 static void repeat_of_a_stream_is_attached(void **state)
 {
     struct caller *caller = *state;
-    caller_ask(caller, EXEC(ONCE("a") ",\"stream\":true,\"streamId\":1,\"stdinOpen\":true",
-                            "echo $$; read go; echo end"));
+    caller_ask(caller, STREAMED("1"));
     caller_wait_output(caller, 1, STREAM_STDOUT, "\n");
-    caller_ask(caller, EXEC(ONCE("a") ",\"stream\":true,\"streamId\":2", "true"));
+    caller_ask(caller, STREAMED("2"));
     assert_true(caller_heard(caller, "\"type\":\"execResponse\",\"streamId\":2,\"pid\":"));
     assert_string_equal(caller_output(caller, 2, STREAM_STDOUT),
                         caller_output(caller, 1, STREAM_STDOUT));
     caller_send(caller, 2, STREAM_DATA, VIEW("go\n"));
     caller_wait_text(caller, "\"type\":\"exit\",\"streamId\":2,");
     caller_forget(caller, 3);
-    caller_ask(caller, EXEC(ONCE("a") ",\"stream\":true,\"streamId\":3", "true"));
+    caller_ask(caller, STREAMED("3"));
     assert_true(caller_heard(caller, "\"type\":\"exit\",\"streamId\":3,"));
     assert_string_equal(caller_output(caller, 3, STREAM_STDOUT),
                         caller_output(caller, 1, STREAM_STDOUT));
-    caller_ask(caller, EXEC(ONCE("a"), "true"));
+    caller_ask(caller, EXEC(ONCE("a") ",\"stdinOpen\":true", "echo $$; read go; echo end"));
     assert_true(caller_heard(caller, "\"code\":\"answer_not_kept\""));
+}
+
+static void another_request_with_the_key_is_refused(void **state)
+{
+    static const char *const others[] = {
+        EXEC(ONCE("a"), "echo b"),
+        EXEC(ONCE("a") ",\"env\":{\"A\":\"b\"}", "echo a"),
+        EXEC(ONCE("a") ",\"stdin\":\"\"", "echo a"),
+        EXEC(ONCE("a") ",\"timeoutMs\":1000", "echo a"),
+        EXEC(ONCE("a") ",\"session\":\"s\"", "echo a"),
+    };
+    struct caller *caller = *state;
+    caller_ask_for(caller, "execResponse", EXEC(ONCE("a"), "echo a"));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        caller_ask(caller, "%s", others[i]);
+        assert_true(caller_heard(caller, "\"code\":\"idempotency_key_reused\""));
+    }
+    caller_ask(caller, "{\"once\":\"a\",\"args\":[\"-c\",\"echo \\u0061\"],\"type\":\"exec\","
+                       "\"strictEof\":false,\"cmd\":\"sh\",\"id\":\"y\",\"more\":1}");
+    assert_true(caller_heard(caller, "{\"id\":\"y\",\"type\":\"execResponse\",\"stdout\":\"a\\n"));
+    caller_ask(caller, EXEC(ONCE("a") ",\"stream\":true,\"streamId\":1", "echo a"));
+    caller_wait_output(caller, 1, STREAM_STDOUT, "a\n");
+}
+
+static bool is_finished(void *arg)
+{
+    caller_ask(arg, LOOKUP("a"));
+    return caller_heard(arg, "\"state\":\"finished\"");
 }
 
 static void background_command_is_started_once(void **state)
@@ -109,9 +140,7 @@ static void background_command_is_started_once(void **state)
     caller_ask(caller, LOOKUP("a"));
     assert_true(caller_heard(caller, "\"state\":\"running\""));
     caller_ask(caller, "{\"id\":\"s\",\"type\":\"signal\",\"pid\":%lld,\"signal\":\"KILL\"}", pid);
-    turn_for(caller->loop, 200);
-    caller_ask(caller, LOOKUP("a"));
-    assert_true(caller_heard(caller, "\"state\":\"finished\""));
+    turn_until_true(caller->loop, is_finished, caller);
 }
 
 static void number_of_those_remembered_is_bounded(void **state)
@@ -121,15 +150,15 @@ static void number_of_those_remembered_is_bounded(void **state)
     char key[16];
     for (int i = 0; i < ONCES_MAX; i++) {
         (void)snprintf(key, sizeof key, "%d", i);
-        assert_non_null(once_begin(caller->onces, view_of(key), &err));
+        assert_non_null(once_begin(caller->onces, view_of(key), 1, &err));
     }
-    assert_null(once_begin(caller->onces, VIEW("more"), &err));
+    assert_null(once_begin(caller->onces, VIEW("more"), 1, &err));
     assert_string_equal(err.reason, "busy");
     struct once *first = once_find(caller->onces, VIEW("0"));
     once_keep_answer(first, VIEW("\"a\":1"));
     once_end(first);
     once_end(once_find(caller->onces, VIEW("1")));
-    assert_non_null(once_begin(caller->onces, VIEW("more"), &err));
+    assert_non_null(once_begin(caller->onces, VIEW("more"), 1, &err));
     assert_null(once_find(caller->onces, VIEW("0")));
     assert_non_null(once_find(caller->onces, VIEW("1")));
 }
@@ -143,7 +172,7 @@ static void answers_that_are_kept_are_bounded(void **state)
     memset(answer, 'x', sizeof answer);
     for (int i = 0; i < 2 * ONCE_ANSWERS_BYTES_MAX / ONCE_ANSWER_MAX; i++) {
         (void)snprintf(key, sizeof key, "%d", i);
-        struct once *once = once_begin(caller->onces, view_of(key), &err);
+        struct once *once = once_begin(caller->onces, view_of(key), 1, &err);
         once_keep_answer(once, (struct view){answer, sizeof answer});
         once_end(once);
     }
@@ -156,10 +185,15 @@ static void answers_that_are_kept_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(repeat_gets_the_same_answer),           TEST(repeats_of_what_runs_wait_for_its_answer),
-        TEST(what_did_not_start_is_not_remembered),  TEST(long_answers_are_not_kept),
-        TEST(repeat_of_a_stream_is_attached),        TEST(background_command_is_started_once),
-        TEST(number_of_those_remembered_is_bounded), TEST(answers_that_are_kept_are_bounded),
+        TEST(repeat_gets_the_same_answer),
+        TEST(repeats_of_what_runs_wait_for_its_answer),
+        TEST(what_did_not_start_is_not_remembered),
+        TEST(long_answers_are_not_kept),
+        TEST(repeat_of_a_stream_is_attached),
+        TEST(background_command_is_started_once),
+        TEST(another_request_with_the_key_is_refused),
+        TEST(number_of_those_remembered_is_bounded),
+        TEST(answers_that_are_kept_are_bounded),
     };
     if (geteuid() != 0) {
         print_message("skipped: needs root\n");

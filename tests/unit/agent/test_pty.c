@@ -42,14 +42,14 @@ static void typed_bytes_arrive_and_the_window_changes(void **state)
 {
     struct caller *caller = *state;
     caller_ask(caller, EXEC("trap 'stty size; exit 0' WINCH; echo ready; while read l; do echo got "
-                            "$l; done; while :; do sleep 0.1; done",
+                            "$l; done; echo over; while :; do sleep 0.1; done",
                             ",\"env\":{\"TERM\":\"vt100\"}"));
     caller_wait_output(caller, 1, STREAM_DATA, "ready");
     type(caller, "h\xc3\xa9llo\n");
     caller_wait_output(caller, 1, STREAM_DATA, "got h\xc3\xa9llo");
     /* The end of a file is a character there. */
     caller_send(caller, 1, STREAM_FIN, VIEW(""));
-    turn_for(caller->loop, 200);
+    caller_wait_output(caller, 1, STREAM_DATA, "over");
     caller_ask(caller, "{\"id\":\"r\",\"type\":\"resize\",\"tag\":\"t\",\"cols\":120,\"rows\":40}");
     assert_true(caller_heard(caller, "resizeResponse"));
     caller_wait_output(caller, 1, STREAM_DATA, "40 120");
@@ -64,12 +64,13 @@ static void interrupt_goes_to_the_foreground_job(void **state)
                "\"env\":{\"PS1\":\"ready> \"}," TERMINAL "}");
     caller_wait_output(caller, 1, STREAM_DATA, "ready> ");
     assert_null(strstr(output(caller), "no job control"));
-    type(caller, "sleep 60; echo after=$?\n");
-    turn_for(caller->loop, 300);
+    /* Each says itself that it is the foreground job; the echo of what was typed says otherwise. */
+    type(caller, "sh -c \"echo fi''rst; exec sleep 60\"; echo after=$?\n");
+    caller_wait_output(caller, 1, STREAM_DATA, "first");
     type(caller, "\003");
     caller_wait_output(caller, 1, STREAM_DATA, "^C");
-    type(caller, "sleep 61\n");
-    turn_for(caller->loop, 300);
+    type(caller, "sh -c \"echo sec''ond; exec sleep 61\"\n");
+    caller_wait_output(caller, 1, STREAM_DATA, "second");
     type(caller, "\032");
     caller_wait_output(caller, 1, STREAM_DATA, "Stopped");
     type(caller, "bg; jobs; kill %1; exit 7\n");
@@ -102,6 +103,33 @@ static void terminal_of_a_bad_size_is_refused(void **state)
     assert_true(caller_heard(caller, "pty.rows"));
 }
 
+static void number_of_terminals_is_bounded(void **state)
+{
+    static const char terminal[] =
+        "{\"id\":\"x\",\"type\":\"exec\",\"cmd\":\"sleep\",\"args\":[\"60\"],\"background\":true,"
+        "\"tag\":\"t%d\",\"pty\":{\"cols\":80,\"rows\":24}}";
+    struct caller *caller = *state;
+    for (int i = 0; i < PROCESS_TERMINALS_MAX; i++) {
+        caller_ask(caller, terminal, i);
+        assert_true(caller_heard(caller, "execResponse"));
+    }
+    caller_ask(caller, terminal, PROCESS_TERMINALS_MAX);
+    assert_true(caller_heard(caller, "\"code\":\"busy\""));
+    caller_ask_for(caller, "execResponse", "{\"id\":\"x\",\"type\":\"exec\",\"cmd\":\"true\"}");
+    caller_ask(caller, EXEC("exit", ""));
+    assert_true(caller_heard(caller, "\"code\":\"busy\""));
+    caller_ask(caller, "{\"id\":\"a\",\"type\":\"attach\",\"tag\":\"t7\",\"streamId\":1}");
+    requests_handle(&caller->requests, CALLER_EPOCH,
+                    VIEW("{\"id\":\"k\",\"type\":\"signal\",\"tag\":\"t7\",\"signal\":\"KILL\"}"));
+    caller_wait_text(caller, "\"exit\"");
+    /* One whose command has ended gives way, whatever still holds it. */
+    caller_forget(caller, 1);
+    caller_ask(caller, EXEC("trap '' HUP; sleep 60 & exit", ""));
+    caller_wait_text(caller, "\"exit\"");
+    caller_ask(caller, terminal, PROCESS_TERMINALS_MAX);
+    assert_true(caller_heard(caller, "execResponse"));
+}
+
 static void locked_command_has_its_terminal_too(void **state)
 {
     struct caller *caller = *state;
@@ -119,7 +147,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_command_has_a_terminal_of_its_size), TEST(typed_bytes_arrive_and_the_window_changes),
         TEST(interrupt_goes_to_the_foreground_job), TEST(terminal_is_attached_again),
-        TEST(terminal_of_a_bad_size_is_refused),    TEST(locked_command_has_its_terminal_too),
+        TEST(terminal_of_a_bad_size_is_refused),    TEST(number_of_terminals_is_bounded),
+        TEST(locked_command_has_its_terminal_too),
     };
     if (geteuid() != 0) {
         print_message("skipped: needs root\n");

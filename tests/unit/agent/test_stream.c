@@ -121,6 +121,19 @@ static void bytes_reach_the_stream_they_are_for(void **state)
     assert_int_equal(fixture->sent_count, 0);
 }
 
+static void stream_of_a_gateway_short_of_memory_begins_small(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stream *large = open_stream(fixture, STREAM_ID_SMALL - 1);
+    struct stream *small = open_stream(fixture, STREAM_ID_SMALL);
+    assert_int_equal(stream_room(large), STREAM_WINDOW_INITIAL);
+    assert_int_equal(stream_room(small), STREAM_WINDOW_SMALL);
+    assert_true(grant(fixture, STREAM_ID_SMALL, STREAM_WINDOW_INITIAL));
+    assert_int_equal(stream_room(small), STREAM_WINDOW_SMALL + STREAM_WINDOW_INITIAL);
+    stream_close(large);
+    stream_close(small);
+}
+
 static void frames_for_no_stream_are_reset(void **state)
 {
     struct fixture *fixture = *state;
@@ -187,8 +200,7 @@ static void congested_link_gives_no_room_until_it_is_drained(void **state)
     fixture->congested = false;
     streams_on_drained(fixture->streams);
     assert_int_equal(fixture->rooms, 0); /* not from inside */
-    turn_for(fixture->loop, 5);
-    assert_int_equal(fixture->rooms, 1);
+    turn_until_count(fixture->loop, &fixture->rooms, 1);
     stream_close(stream);
 }
 
@@ -204,6 +216,22 @@ static void used_bytes_are_granted_again(void **state)
     assert_int_equal(fixture->sent_count, 1);
     assert_int_equal(fixture->sent[0].kind, STREAM_WINDOW);
     assert_int_equal(fixture->sent[0].window, sizeof part);
+    stream_close(stream);
+}
+
+static void a_window_may_be_widened(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char much[2 * STREAM_WINDOW_INITIAL];
+    struct stream *stream = open_stream(fixture, 2);
+    stream_widen(stream, STREAM_WINDOW_INITIAL);
+    assert_int_equal(fixture->sent_count, 1);
+    assert_int_equal(fixture->sent[0].kind, STREAM_WINDOW);
+    assert_int_equal(fixture->sent[0].window, STREAM_WINDOW_INITIAL);
+    assert_true(receive(fixture, 2, STREAM_DATA, (struct view){much, sizeof much}));
+    stream_used(stream, sizeof much / 4);
+    assert_int_equal(fixture->sent_count, 2);
+    assert_int_equal(fixture->sent[1].window, sizeof much / 4);
     stream_close(stream);
 }
 
@@ -262,12 +290,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bytes_reach_the_stream_they_are_for),
+        TEST(stream_of_a_gateway_short_of_memory_begins_small),
         TEST(frames_for_no_stream_are_reset),
         TEST(breaches_are_told),
         TEST(id_in_use_is_refused_until_its_stream_ends),
         TEST(sending_is_bounded_by_credit),
         TEST(congested_link_gives_no_room_until_it_is_drained),
         TEST(used_bytes_are_granted_again),
+        TEST(a_window_may_be_widened),
         TEST(reset_and_loss_of_the_connection_close_streams),
         TEST(number_of_streams_is_bounded),
     };

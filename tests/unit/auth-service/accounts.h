@@ -14,7 +14,7 @@
 #define ACCOUNTS_SECRET "0123456789abcdef0123456789abcdef"
 
 enum {
-    ACCOUNTS_TIMEOUT_MS = 5000,
+    ACCOUNTS_TIMEOUT_MS = 60000,
     ACCOUNTS_BCRYPT_QUEUE = 16, /* keys that wait for a worker */
 };
 

@@ -116,7 +116,7 @@ static int tear_down(void **state)
 /* Nothing happens by itself unless the test shortens a time. */
 static struct jwks_timing slow_timing(void)
 {
-    return (struct jwks_timing){.fetch_timeout_ms = 2000,
+    return (struct jwks_timing){.fetch_timeout_ms = LONG_MS,
                                 .refresh_ms = LONG_MS,
                                 .stale_ms = LONG_MS,
                                 .retry_min_ms = LONG_MS,
@@ -259,7 +259,6 @@ static void an_unknown_kid_may_ask_again_after_the_gap(void **state)
     begin_wait(fixture, "second", &answer);
     turn_until(fixture->loop, &answer.done);
     assert_false(answer.has_key);
-    assert_non_null(jwks_cache_peek(fixture->cache, VIEW("second")));
     serve_key(fixture, "second");
     turn_for(fixture->loop, OVER_MS);
     begin_wait(fixture, "second", &answer);

@@ -104,6 +104,21 @@ static void what_is_used_up_is_granted_again_in_good_parts(void **state)
     assert_int_equal(grants, 16);
 }
 
+static void a_wider_window_is_granted_in_larger_parts(void **state)
+{
+    (void)state;
+    enum { MORE = 3 * STREAM_WINDOW_INITIAL, PART = STREAM_WINDOW_INITIAL };
+    struct stream_intake intake = stream_intake_begin();
+    assert_false(stream_intake_widen(&intake, STREAM_CREDIT_MAX));
+    assert_true(stream_intake_widen(&intake, MORE));
+    assert_true(stream_credit_use(&intake.credit, STREAM_WINDOW_INITIAL + MORE));
+    assert_false(stream_credit_use(&intake.credit, 1));
+    assert_int_equal(stream_intake_take(&intake, PART - 1), 0);
+    assert_int_equal(stream_intake_take(&intake, 1), PART);
+    assert_int_equal(intake.credit.left, PART);
+    assert_false(stream_intake_widen(&intake, STREAM_CREDIT_MAX - STREAM_WINDOW_INITIAL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +128,7 @@ int main(void)
         cmocka_unit_test(malformed_frames_are_refused),
         cmocka_unit_test(credit_is_never_overdrawn_or_boundless),
         cmocka_unit_test(what_is_used_up_is_granted_again_in_good_parts),
+        cmocka_unit_test(a_wider_window_is_granted_in_larger_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define USER "22222222-2222-4222-8222-222222222222"
-#define GENERATION "33333333-3333-4333-8333-333333333334"
+#define GENERATION_BUT_LAST "33333333-3333-4333-8333-33333333333"
 #define TIME "2026-01-31T23:59:59.123Z"
 #define SECRET "a secret of this test, of 32 bytes or more"
 
@@ -121,12 +121,17 @@ int port_stage_try_connect(const struct port_stage *fixture)
     return fd;
 }
 
-void port_stage_expose(struct port_stage *fixture)
+void port_stage_expose_as(struct port_stage *fixture, const char *visibility, char generation)
 {
     (void)snprintf(fixture->answer, sizeof fixture->answer,
-                   "{\"userId\":\"" USER "\",\"ports\":[\"%d %u token " GENERATION " " TIME
+                   "{\"userId\":\"" USER "\",\"ports\":[\"%d %u %s " GENERATION_BUT_LAST "%c " TIME
                    "\"],\"isLive\":true}",
-                   PORT_STAGE_CONTAINER_PORT, (unsigned)fixture->host_port);
+                   PORT_STAGE_CONTAINER_PORT, (unsigned)fixture->host_port, visibility, generation);
+}
+
+void port_stage_expose(struct port_stage *fixture)
+{
+    port_stage_expose_as(fixture, PORT_TOKEN, '4');
 }
 
 void port_stage_expose_nothing(struct port_stage *fixture)

@@ -53,7 +53,9 @@ int port_stage_close(void **state);
 void port_stage_start_ports(struct port_stage *fixture);
 
 /* What the sandbox-service says from now on. */
-void port_stage_expose(struct port_stage *fixture);
+void port_stage_expose(struct port_stage *fixture); /* by token, generation '4' */
+/* visibility: PORT_PUBLIC or PORT_TOKEN; generation: one digit that tells it from others. */
+void port_stage_expose_as(struct port_stage *fixture, const char *visibility, char generation);
 void port_stage_expose_nothing(struct port_stage *fixture);
 
 /* A socket that listens on port; 0: on any, which is told. */

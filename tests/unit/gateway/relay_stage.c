@@ -226,6 +226,31 @@ void relay_wait_for_error(struct relay_stage *stage, const char *id, const char 
     assert_string_equal(text + strlen(text) - strlen(tail), tail);
 }
 
+static bool has_come_back(void *arg)
+{
+    static const char begin[] = "{\"id\":\"round-trip\",";
+    const struct relay_stage *stage = arg;
+    return strncmp(stage->at_client.text, begin, sizeof begin - 1) == 0;
+}
+
+void relay_round_trip(struct relay_stage *stage)
+{
+    const char *answer = stage->answer;
+    uint32_t stream_id = stage->stream_id;
+    int texts = stage->at_agent.texts;
+    stage->answer = NULL;
+    stage->at_agent.texts = 0;
+    relay_ask(stage, "{\"id\":\"round-trip\",\"type\":\"ps\"}");
+    relay_wait_for(stage, relay_agent_has_text);
+    agent_say(&stage->agent, "{\"id\":\"%s\",\"type\":\"psResponse\"}", stage->request_id);
+    relay_wait_for(stage, has_come_back);
+    stage->at_client.texts--;
+    stage->at_client.text[0] = '\0';
+    stage->at_agent.texts += texts - 1;
+    stage->answer = answer;
+    stage->stream_id = stream_id;
+}
+
 void relay_open_stream(struct relay_stage *stage, const char *type, const char *answer)
 {
     char text[RELAY_TEXT_SIZE];

@@ -58,6 +58,9 @@ void relay_wait_for(struct relay_stage *stage, bool (*condition)(void *arg));
 void relay_wait_for_text(struct relay_stage *stage, const char *text);
 /* The same, an error; id is the JSON value. */
 void relay_wait_for_error(struct relay_stage *stage, const char *id, const char *code);
+/* A request goes to the agent and its answer comes back, behind all that was under way before: what
+ * either side has not heard by then, it does not hear. Counts as heard by neither. */
+void relay_round_trip(struct relay_stage *stage);
 
 /* Opens stream 500 of the client's, which the agent answers with these members. */
 void relay_open_stream(struct relay_stage *stage, const char *type, const char *answer);

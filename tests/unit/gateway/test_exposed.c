@@ -1,6 +1,7 @@
 /* gateway/ports/exposed.c against a real IPC server on the same loop. */
 #include "common/ipc/client.h"
 #include "common/ipc/server.h"
+#include "gateway/cache/known.h"
 #include "gateway/ports/exposed.h"
 #include "tests/support/folder.h"
 #include "tests/support/turn.h"
@@ -33,6 +34,7 @@ struct fixture {
     int asked;
     const char *answer; /* NULL: there is no such sandbox */
     bool change_before_answer;
+    int changes; /* of the sandbox itself, before as many answers */
     bool done;
     struct exposed_ports ports;
     struct exposed_port items[4];
@@ -46,6 +48,10 @@ static void serve(struct ipc_exchange *exchange, const struct ipc_request *reque
     fixture->asked++;
     if (fixture->change_before_answer) {
         exposed_forget(fixture->cache, OTHER);
+    }
+    if (fixture->changes > 0) {
+        fixture->changes--;
+        exposed_forget(fixture->cache, SANDBOX);
     }
     if (fixture->answer == NULL) {
         struct err err = {0};
@@ -171,13 +177,177 @@ static void ports_of_an_ended_sandbox_are_not_exposed(void **state)
     assert_null(exposed_port_of(&fixture->ports, 80));
 }
 
-static void unknown_sandbox_is_told_and_not_kept(void **state)
+static void answer_older_than_news_of_its_sandbox_is_asked_for_again(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->changes = 2;
+    fetch(fixture);
+    assert_int_equal(fixture->asked, 3);
+    assert_int_equal(fixture->ports.count, 2);
+    assert_non_null(exposed_find(fixture->cache, SANDBOX));
+}
+
+static void answer_is_not_asked_for_again_for_ever(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->changes = 1000;
+    fetch(fixture);
+    assert_int_equal(fixture->asked, 1 + KNOWN_AGAIN_MAX);
+    assert_int_equal(fixture->ports.count, 2);
+    assert_null(exposed_find(fixture->cache, SANDBOX));
+}
+
+static struct exposed_fetch *begin(struct fixture *fixture, exposed_fetch_fn *done, void *arg)
+{
+    struct err err = {0};
+    struct exposed_fetch *begun = exposed_fetch_begin(fixture->cache, SANDBOX, "", done, arg, &err);
+    assert_non_null(begun);
+    return begun;
+}
+
+static void on_counted(const struct exposed_ports *ports, const struct err *err, void *arg)
+{
+    int *count = arg;
+    assert_null(err);
+    assert_int_equal(ports->count, 2);
+    (*count)++;
+}
+
+static void those_who_ask_the_same_at_a_time_share_the_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    int count = 0;
+    exposed_fetch_cancel(begin(fixture, on_counted, &count));
+    struct exposed_fetch *cancelled = begin(fixture, on_counted, &count);
+    (void)begin(fixture, on_counted, &count);
+    exposed_fetch_cancel(cancelled);
+    fetch(fixture);
+    assert_int_equal(count, 1);
+    assert_int_equal(fixture->asked, 1);
+}
+
+/* Whoever asks behind the news must not hear what was asked before. */
+static void question_from_before_the_news_is_not_shared(void **state)
+{
+    struct fixture *fixture = *state;
+    int count = 0;
+    (void)begin(fixture, on_counted, &count);
+    exposed_forget(fixture->cache, OTHER);
+    fetch(fixture);
+    assert_int_equal(count, 1);
+    assert_int_equal(fixture->asked, 2);
+}
+
+static void nobody_shares_while_the_news_are_away(void **state)
+{
+    struct fixture *fixture = *state;
+    int count = 0;
+    exposed_set_trusted(fixture->cache, false);
+    (void)begin(fixture, on_counted, &count);
+    fetch(fixture);
+    assert_int_equal(count, 1);
+    assert_int_equal(fixture->asked, 2);
+}
+
+static void one_of_those_who_share_may_cancel_another(const struct exposed_ports *ports,
+                                                      const struct err *err, void *arg)
+{
+    (void)ports;
+    (void)err;
+    struct exposed_fetch **other = arg;
+    exposed_fetch_cancel(*other);
+}
+
+static void answer_reaches_nobody_who_was_cancelled_by_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct exposed_fetch *other;
+    int count = 0;
+    int last = 0;
+    (void)begin(fixture, one_of_those_who_share_may_cancel_another, &other);
+    other = begin(fixture, on_counted, &count);
+    (void)begin(fixture, on_counted, &last);
+    fetch(fixture);
+    assert_int_equal(count, 0);
+    assert_int_equal(last, 1);
+}
+
+static void unknown_sandbox_is_told_and_then_known_to_have_no_ports(void **state)
 {
     struct fixture *fixture = *state;
     fixture->answer = NULL;
     fetch(fixture);
     assert_string_equal(fixture->err.reason, "sandbox_not_found");
+    const struct exposed_ports *ports = exposed_find(fixture->cache, SANDBOX);
+    assert_non_null(ports);
+    assert_null(exposed_port_of(ports, 80));
+    assert_string_equal(ports->user_id, "");
+    assert_int_equal(fixture->asked, 1);
+}
+
+static void unknown_sandbox_that_there_is_now_is_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->answer = NULL;
+    fetch(fixture);
+    exposed_forget(fixture->cache, SANDBOX);
     assert_null(exposed_find(fixture->cache, SANDBOX));
+    fixture->answer = LIVE;
+    fetch(fixture);
+    assert_non_null(exposed_port_of(exposed_find(fixture->cache, SANDBOX), 80));
+}
+
+/* It was made while the question was under way. */
+static void unknown_sandbox_with_news_before_the_answer_is_not_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->answer = NULL;
+    fixture->change_before_answer = true;
+    fetch(fixture);
+    assert_null(exposed_find(fixture->cache, SANDBOX));
+    fixture->change_before_answer = false;
+    exposed_set_trusted(fixture->cache, false);
+    fetch(fixture);
+    exposed_set_trusted(fixture->cache, true);
+    assert_null(exposed_find(fixture->cache, SANDBOX));
+}
+
+/* However many ids somebody tries, the sandboxes that there are stay known. */
+static void unknown_sandboxes_do_not_crowd_out_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    char id[ID_SIZE];
+    fetch(fixture);
+    fixture->answer = NULL;
+    for (int i = 0; i <= EXPOSED_MISSING_MAX; i++) {
+        (void)snprintf(id, sizeof id, "00000000-0000-4000-8000-%012d", i);
+        fixture->done = false;
+        assert_non_null(exposed_fetch_begin(fixture->cache, id, "", on_fetched, fixture, &err));
+        turn_until(fixture->loop, &fixture->done);
+    }
+    assert_non_null(exposed_find(fixture->cache, id));
+    assert_null(exposed_find(fixture->cache, "00000000-0000-4000-8000-000000000000"));
+    assert_non_null(exposed_find(fixture->cache, SANDBOX));
+}
+
+static void grant_holds_while_its_exposure_does(void **state)
+{
+    struct fixture *fixture = *state;
+    fetch(fixture);
+    struct exposed_grant open = exposed_grant_of(exposed_port_of(&fixture->ports, 80));
+    struct exposed_grant private = exposed_grant_of(exposed_port_of(&fixture->ports, 8080));
+    assert_true(exposed_grant_holds(&open, &fixture->ports));
+    assert_true(exposed_grant_holds(&private, &fixture->ports));
+    fixture->items[0].is_public = false;
+    fixture->items[1].is_public = true;
+    assert_false(exposed_grant_holds(&open, &fixture->ports));
+    assert_true(exposed_grant_holds(&private, &fixture->ports));
+    fixture->items[1].generation[0] = '4';
+    assert_false(exposed_grant_holds(&private, &fixture->ports));
+    fixture->ports.is_live = false;
+    fixture->items[0].is_public = true;
+    assert_false(exposed_grant_holds(&open, &fixture->ports));
 }
 
 static void answer_that_is_none_is_an_error(void **state)
@@ -191,17 +361,15 @@ static void answer_that_is_none_is_an_error(void **state)
     assert_int_equal(fixture->err.code, ERR_INTERNAL);
 }
 
+/* The next question goes the same way, behind what was cancelled. */
 static void cancelled_fetch_calls_nobody(void **state)
 {
     struct fixture *fixture = *state;
-    struct err err = {0};
-    fixture->done = false;
-    struct exposed_fetch *fetched =
-        exposed_fetch_begin(fixture->cache, SANDBOX, "", on_fetched, fixture, &err);
-    assert_non_null(fetched);
-    exposed_fetch_cancel(fetched);
-    turn_for(fixture->loop, 50);
-    assert_false(fixture->done);
+    int count = 0;
+    exposed_fetch_cancel(begin(fixture, on_counted, &count));
+    fetch(fixture);
+    fetch(fixture);
+    assert_int_equal(count, 0);
 }
 
 static const struct exposed_port port = {.container_port = 80, .generation = GENERATION};
@@ -267,7 +435,17 @@ int main(void)
         TEST(news_that_come_before_the_answer_keep_it_from_being_kept),
         TEST(nothing_is_kept_while_the_news_are_away),
         TEST(ports_of_an_ended_sandbox_are_not_exposed),
-        TEST(unknown_sandbox_is_told_and_not_kept),
+        TEST(answer_older_than_news_of_its_sandbox_is_asked_for_again),
+        TEST(answer_is_not_asked_for_again_for_ever),
+        TEST(those_who_ask_the_same_at_a_time_share_the_answer),
+        TEST(question_from_before_the_news_is_not_shared),
+        TEST(nobody_shares_while_the_news_are_away),
+        TEST(answer_reaches_nobody_who_was_cancelled_by_it),
+        TEST(unknown_sandbox_is_told_and_then_known_to_have_no_ports),
+        TEST(unknown_sandbox_that_there_is_now_is_asked_for),
+        TEST(unknown_sandbox_with_news_before_the_answer_is_not_kept),
+        TEST(unknown_sandboxes_do_not_crowd_out_the_others),
+        TEST(grant_holds_while_its_exposure_does),
         TEST(answer_that_is_none_is_an_error),
         TEST(cancelled_fetch_calls_nobody),
         TEST(token_opens_its_port_and_no_other),

@@ -33,6 +33,43 @@ static void closed_port_is_left_and_its_connections_are_reset(void **state)
     assert_int_equal(fixture->failure, ECONNRESET);
 }
 
+static void expect_reset(struct port_stage *fixture)
+{
+    turn_until_true(fixture->stage.gateway.loop, port_stage_has_ended, fixture);
+    assert_int_equal(fixture->failure, ECONNRESET);
+    (void)close(fixture->fd);
+    fixture->failure = 0;
+    fixture->dials = 0;
+}
+
+static void port_exposed_anew_resets_what_came_before(void **state)
+{
+    struct port_stage *fixture = *state;
+    port_stage_connect_client(fixture);
+    port_stage_expose_as(fixture, PORT_TOKEN, '7');
+    host_ports_check(fixture->ports, STAGE_SANDBOX_ID);
+    expect_reset(fixture);
+    port_stage_connect_client(fixture);
+}
+
+static void port_that_is_public_no_more_resets_what_came_before(void **state)
+{
+    struct port_stage *fixture = *state;
+    port_stage_expose_as(fixture, PORT_PUBLIC, '4');
+    port_stage_connect_client(fixture);
+    port_stage_expose_as(fixture, PORT_TOKEN, '4');
+    host_ports_check(fixture->ports, STAGE_SANDBOX_ID);
+    expect_reset(fixture);
+    port_stage_connect_client(fixture);
+    port_stage_expose_as(fixture, PORT_PUBLIC, '4');
+    port_stage_wait_for_port(fixture);
+    assert_false(port_stage_has_ended(fixture));
+    port_stage_expose_as(fixture, PORT_TOKEN, '4');
+    port_stage_wait_for_port(fixture);
+    expect_reset(fixture);
+    fixture->fd = -1;
+}
+
 static void news_that_anything_may_have_changed_are_followed(void **state)
 {
     struct port_stage *fixture = *state;
@@ -112,8 +149,9 @@ static void cancelled_wait_calls_nobody(void **state)
 static void without_a_range_nothing_is_asked(void **state)
 {
     struct port_stage *fixture = *state;
+    turn_until_true(fixture->stage.gateway.loop, port_stage_is_listening, fixture);
     host_ports_observer.on_gone(STAGE_SANDBOX_ID, fixture->ports);
-    turn_for(fixture->stage.gateway.loop, QUIET_MS);
+    turn_until_true(fixture->stage.gateway.loop, port_stage_is_not_listening, fixture);
     fixture->asked = 0;
     fixture->stage.config.host_port_first = 0;
     host_ports_observer.on_ready(STAGE_SANDBOX_ID, fixture->ports);
@@ -215,6 +253,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(agent_that_comes_has_its_ports_opened),
         TEST(closed_port_is_left_and_its_connections_are_reset),
+        TEST(port_exposed_anew_resets_what_came_before),
+        TEST(port_that_is_public_no_more_resets_what_came_before),
         TEST(news_that_anything_may_have_changed_are_followed),
         TEST(agent_that_goes_takes_its_ports_along_and_brings_them_back),
         TEST(agent_that_goes_ends_the_waits),

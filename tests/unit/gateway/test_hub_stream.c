@@ -98,6 +98,7 @@ static void a_connection_ends_when_both_fins_are_through(void **state)
     assert_false(stage->closed); /* never from inside */
     turn_until(stream_stage_loop(stage), &stage->closed);
     assert_string_equal(stage->code, "(none)");
+    turn_until_count(stream_stage_loop(stage), &stage->frame_count, 2);
     turn_for(stream_stage_loop(stage), 20);
     assert_int_equal(stage->frame_count, 2);
     assert_int_equal(stage->frames[1].kind, STREAM_FIN);
@@ -111,6 +112,7 @@ static void nothing_is_sent_behind_a_fin(void **state)
     hub_stream_send_fin(stage->stream);
     assert_int_equal(hub_stream_credit(stage->stream), 0);
     assert_false(hub_stream_send(stage->stream, VIEW("late")));
+    turn_until_count(stream_stage_loop(stage), &stage->frame_count, 1);
     turn_for(stream_stage_loop(stage), 20);
     assert_int_equal(stage->frame_count, 1);
 }
@@ -158,6 +160,7 @@ static void closing_resets_the_stream_and_what_still_comes_is_answered_with_a_re
     assert_int_equal(stage->frames[0].kind, STREAM_RESET);
     agent_send(&stage->agent, stage->id, STREAM_STDOUT, VIEW("late"));
     agent_say(&stage->agent, "{\"type\":\"exit\",\"streamId\":%u}", stage->id);
+    turn_until_count(stream_stage_loop(stage), &stage->frame_count, 2);
     turn_for(stream_stage_loop(stage), 20);
     assert_int_equal(stage->frame_count, 2);
     assert_int_equal(stage->frames[1].kind, STREAM_RESET);

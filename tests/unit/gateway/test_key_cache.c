@@ -17,7 +17,7 @@
 #define USER_ID "11111111-1111-4111-8111-111111111111"
 #define KEY_ID "22222222-2222-4222-8222-222222222222"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 30000 };
 
 struct fixture {
     struct loop *loop;

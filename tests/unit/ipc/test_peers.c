@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
+#define HANGS "hangs"
 
 enum {
-    TOLD_MS = 1000,       /* a death is noticed by the socket, not by a deadline */
-    GIVEN_UP_MS = 4000,   /* a peer that does not come back */
-    STILL_AWAY_MS = 1000, /* one that is known to be away */
+    LONG_MS = 3600000, /* longer than a test waits: what ends before is ended by something else */
+    LOG_SIZE = 256,
     STORM_CALLERS = 32,
     STORM_DEATHS = 150,
 };
@@ -43,7 +43,7 @@ struct answer {
     struct err err;
 };
 
-/* What the peer does with a call: "hang" keeps it, "answer" counts and answers it. */
+/* What the peer does with a call: "hang" keeps it and says so, "answer" counts and answers it. */
 static void on_work(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
 {
     static int asked;
@@ -52,6 +52,8 @@ static void on_work(struct ipc_exchange *exchange, const struct ipc_request *req
         char body[32];
         (void)snprintf(body, sizeof body, "{\"asked\":%d}", ++asked);
         ipc_reply_ok(exchange, view_of(body));
+    } else {
+        (void)fputs(HANGS, stderr);
     }
 }
 
@@ -79,6 +81,19 @@ static bool is_connected(void *arg)
 static bool is_alone(void *arg)
 {
     return !is_connected(arg);
+}
+
+/* The peer has a call that it will not answer. */
+static bool hangs(void *arg)
+{
+    const struct fixture *fixture = arg;
+    char text[LOG_SIZE] = "";
+    FILE *log = fopen(fixture->log, "r");
+    assert_non_null(log);
+    size_t len = fread(text, 1, sizeof text - 1, log);
+    assert_int_equal(fclose(log), 0);
+    text[len] = '\0';
+    return strstr(text, HANGS) != NULL;
 }
 
 static void start_peer(struct fixture *fixture, const char *behaviour)
@@ -121,13 +136,11 @@ static void call_in_hand_of_a_peer_that_dies_is_told_at_once(void **state)
     struct answer answer;
     start_peer(fixture, "hang");
     turn_until_true(fixture->loop, is_connected, fixture);
-    begin(fixture, false, 30000, &answer);
-    turn_for(fixture->loop, 50);
+    begin(fixture, false, LONG_MS, &answer);
+    turn_until_true(fixture->loop, hangs, fixture);
     kill_peer(fixture);
-    int64_t start_ms = clock_monotonic_ms();
     turn_until(fixture->loop, &answer.done);
     assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, TOLD_MS);
 }
 
 /* A "create" must not run twice. */
@@ -138,15 +151,15 @@ static void call_is_not_sent_again_by_itself(void **state)
     struct answer next;
     start_peer(fixture, "hang");
     turn_until_true(fixture->loop, is_connected, fixture);
-    begin(fixture, false, 30000, &lost);
-    turn_for(fixture->loop, 50);
+    begin(fixture, false, LONG_MS, &lost);
+    turn_until_true(fixture->loop, hangs, fixture);
     kill_peer(fixture);
     start_peer(fixture, "answer");
     turn_until(fixture->loop, &lost.done);
     assert_int_equal(lost.err.code, ERR_UNAVAILABLE);
     turn_until_true(fixture->loop, is_connected, fixture);
     turn_for(fixture->loop, 100);
-    begin(fixture, false, 5000, &next);
+    begin(fixture, false, LONG_MS, &next);
     turn_until(fixture->loop, &next.done);
     assert_string_equal(next.body, "{\"asked\":1}");
     assert_int_equal(lost.calls, 1);
@@ -158,10 +171,10 @@ static void repeatable_call_is_asked_again_of_the_peer_that_comes_back(void **st
     struct answer answer;
     start_peer(fixture, "hang");
     turn_until_true(fixture->loop, is_connected, fixture);
-    begin(fixture, true, 8000, &answer);
-    turn_for(fixture->loop, 50);
+    begin(fixture, true, LONG_MS, &answer);
+    turn_until_true(fixture->loop, hangs, fixture);
     kill_peer(fixture);
-    turn_for(fixture->loop, 100);
+    turn_until_true(fixture->loop, is_alone, fixture);
     start_peer(fixture, "answer");
     turn_until(fixture->loop, &answer.done);
     assert_string_equal(answer.body, "{\"asked\":1}");
@@ -174,19 +187,19 @@ static void peer_that_stays_away_is_given_up(void **state)
     struct answer answer;
     start_peer(fixture, "hang");
     turn_until_true(fixture->loop, is_connected, fixture);
-    begin(fixture, true, 30000, &answer);
-    turn_for(fixture->loop, 50);
+    begin(fixture, true, LONG_MS, &answer);
+    turn_until_true(fixture->loop, hangs, fixture);
     kill_peer(fixture);
     int64_t start_ms = clock_monotonic_ms();
     turn_until(fixture->loop, &answer.done);
     assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, GIVEN_UP_MS);
-    /* From now on callers hear soon. */
+    int64_t given_up_ms = clock_monotonic_ms() - start_ms;
+    /* From now on callers hear sooner. */
     start_ms = clock_monotonic_ms();
-    begin(fixture, true, 30000, &answer);
+    begin(fixture, true, LONG_MS, &answer);
     turn_until(fixture->loop, &answer.done);
     assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, STILL_AWAY_MS);
+    assert_true(clock_monotonic_ms() - start_ms < given_up_ms);
 }
 
 static void deadline_is_kept_without_a_peer(void **state)
@@ -196,7 +209,7 @@ static void deadline_is_kept_without_a_peer(void **state)
     begin(fixture, false, 100, &answer);
     int64_t start_ms = clock_monotonic_ms();
     turn_until(fixture->loop, &answer.done);
-    assert_in_range(clock_monotonic_ms() - start_ms, 50, TOLD_MS);
+    assert_true(clock_monotonic_ms() - start_ms >= 50);
     assert_int_not_equal(answer.err.code, ERR_NONE);
 }
 
@@ -210,7 +223,7 @@ static void returning_peer_is_found_quickly(void **state)
     turn_until_true(fixture->loop, is_alone, fixture);
     turn_for(fixture->loop, 1500);
     start_peer(fixture, "answer");
-    begin(fixture, false, 5000, &answer);
+    begin(fixture, false, LONG_MS, &answer);
     turn_until(fixture->loop, &answer.done);
     assert_string_equal(answer.body, "{\"asked\":1}");
 }
@@ -239,7 +252,7 @@ static void on_storm_reply(const struct view *body, const struct err *err, void 
 static void call_again(struct storm *storm)
 {
     const struct ipc_call_options options = {
-        .method = "work", .request_id = "", .timeout_ms = 5000};
+        .method = "work", .request_id = "", .timeout_ms = LONG_MS};
     struct err err = {0};
     assert_non_null(
         ipc_call_begin(storm->fixture->client, &options, VIEW("{}"), on_storm_reply, storm, &err));

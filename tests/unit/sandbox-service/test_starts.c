@@ -61,6 +61,14 @@ static void enter(struct world *world, int index, const char *user_id)
                              &world->wishes[index], &err));
 }
 
+/* So many, and no more. */
+static void expect_gone(struct world *world, int count)
+{
+    turn_until_count(world->loop, &world->gone, count);
+    turn_for(world->loop, SETTLE_MS);
+    assert_int_equal(world->gone, count);
+}
+
 static void no_more_go_than_are_allowed(void **state)
 {
     struct world *world = *state;
@@ -68,11 +76,9 @@ static void no_more_go_than_are_allowed(void **state)
         enter(world, i, greedy);
     }
     assert_int_equal(world->gone, 0); /* never from inside */
-    turn_for(world->loop, SETTLE_MS);
-    assert_int_equal(world->gone, CONCURRENCY);
+    expect_gone(world, CONCURRENCY);
     starts_leave(world->starts, &world->wishes[0].turn);
-    turn_for(world->loop, SETTLE_MS);
-    assert_int_equal(world->gone, CONCURRENCY + 1);
+    expect_gone(world, CONCURRENCY + 1);
 }
 
 static void users_take_turns(void **state)
@@ -82,7 +88,7 @@ static void users_take_turns(void **state)
         enter(world, i, greedy);
     }
     enter(world, WISHES - 1, modest);
-    turn_for(world->loop, SETTLE_MS);
+    expect_gone(world, CONCURRENCY);
     assert_int_equal(world->wishes[WISHES - 1].order, 2);
 }
 
@@ -93,9 +99,9 @@ static void who_leaves_the_queue_is_not_called(void **state)
         enter(world, i, greedy);
     }
     starts_leave(world->starts, &world->wishes[2].turn);
-    turn_for(world->loop, SETTLE_MS);
+    expect_gone(world, CONCURRENCY);
     starts_leave(world->starts, &world->wishes[0].turn);
-    turn_for(world->loop, SETTLE_MS);
+    expect_gone(world, CONCURRENCY + 1);
     assert_int_equal(world->wishes[2].order, 0);
     assert_int_equal(world->wishes[3].order, 3);
 }
@@ -106,11 +112,10 @@ static void leaving_twice_changes_nothing(void **state)
     for (int i = 0; i < 4; i++) {
         enter(world, i, greedy);
     }
-    turn_for(world->loop, SETTLE_MS);
+    expect_gone(world, CONCURRENCY);
     starts_leave(world->starts, &world->wishes[0].turn);
     starts_leave(world->starts, &world->wishes[0].turn);
-    turn_for(world->loop, SETTLE_MS);
-    assert_int_equal(world->gone, 3);
+    expect_gone(world, CONCURRENCY + 1);
 }
 
 static void expected_time_grows_with_the_queue(void **state)

@@ -20,7 +20,7 @@ enum {
     OP_PING = 9,
     OP_PONG = 10,
     FIN = 0x80,
-    PEER_WAIT_MS = 10000, /* after which a test that waits has failed */
+    PEER_WAIT_MS = 30000, /* after which a test that waits has failed */
 };
 
 struct peer {

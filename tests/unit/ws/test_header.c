@@ -25,21 +25,24 @@ static void good_headers_are_read(void **state)
         enum ws_role role;
         struct ws_header header;
     } cases[] = {
-        {"masked text", VIEW("\x81\x85mask"), WS_SERVER, {true, 1, 5, 6}},
-        {"text from a server", VIEW("\x81\x05"), WS_CLIENT, {true, 1, 5, 2}},
-        {"empty binary", VIEW("\x82\x80mask"), WS_SERVER, {true, 2, 0, 6}},
-        {"first fragment", VIEW("\x01\x85mask"), WS_SERVER, {false, 1, 5, 6}},
-        {"last fragment", VIEW("\x80\x85mask"), WS_SERVER, {true, 0, 5, 6}},
-        {"126 bytes", VIEW("\x82\xfe\x00\x7emask"), WS_SERVER, {true, 2, 126, 8}},
-        {"65535 bytes", VIEW("\x82\x7e\xff\xff"), WS_CLIENT, {true, 2, 65535, 4}},
-        {"65536 bytes", VIEW("\x82\x7f\0\0\0\0\0\1\0\0"), WS_CLIENT, {true, 2, 65536, 10}},
+        {"masked text", VIEW("\x81\x85mask"), WS_SERVER, {true, 1, 5, 6, {"mask", 0}}},
+        {"text from a server", VIEW("\x81\x05"), WS_CLIENT, {true, 1, 5, 2, {{0}, 0}}},
+        {"empty binary", VIEW("\x82\x80mask"), WS_SERVER, {true, 2, 0, 6, {"mask", 0}}},
+        {"first fragment", VIEW("\x01\x85mask"), WS_SERVER, {false, 1, 5, 6, {"mask", 0}}},
+        {"last fragment", VIEW("\x80\x85mask"), WS_SERVER, {true, 0, 5, 6, {"mask", 0}}},
+        {"126 bytes", VIEW("\x82\xfe\x00\x7emask"), WS_SERVER, {true, 2, 126, 8, {"mask", 0}}},
+        {"65535 bytes", VIEW("\x82\x7e\xff\xff"), WS_CLIENT, {true, 2, 65535, 4, {{0}, 0}}},
+        {"65536 bytes",
+         VIEW("\x82\x7f\0\0\0\0\0\1\0\0"),
+         WS_CLIENT,
+         {true, 2, 65536, 10, {{0}, 0}}},
         {"the longest",
          VIEW("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"),
          WS_CLIENT,
-         {true, 2, INT64_MAX, 10}},
-        {"ping of 125 bytes", VIEW("\x89\x7d"), WS_CLIENT, {true, 9, 125, 2}},
-        {"pong", VIEW("\x8a\x00"), WS_CLIENT, {true, 10, 0, 2}},
-        {"close", VIEW("\x88\x02"), WS_CLIENT, {true, 8, 2, 2}},
+         {true, 2, INT64_MAX, 10, {{0}, 0}}},
+        {"ping of 125 bytes", VIEW("\x89\x7d"), WS_CLIENT, {true, 9, 125, 2, {{0}, 0}}},
+        {"pong", VIEW("\x8a\x00"), WS_CLIENT, {true, 10, 0, 2, {{0}, 0}}},
+        {"close", VIEW("\x88\x02"), WS_CLIENT, {true, 8, 2, 2, {{0}, 0}}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ws_header header;
@@ -51,6 +54,36 @@ static void good_headers_are_read(void **state)
         assert_int_equal(header.opcode, cases[i].header.opcode);
         assert_int_equal(header.payload_len, cases[i].header.payload_len);
         assert_int_equal(header.header_len, cases[i].header.header_len);
+        assert_memory_equal(header.mask.key, cases[i].header.mask.key, WS_MASK_SIZE);
+    }
+}
+
+static void a_header_that_was_written_is_read_as_it_was(void **state)
+{
+    (void)state;
+    static const uint64_t lengths[] = {0, 125, 126, UINT16_MAX, UINT16_MAX + 1, INT64_MAX};
+    static const enum ws_role readers[] = {WS_SERVER, WS_CLIENT};
+    for (size_t i = 0; i < 2 * sizeof lengths / sizeof lengths[0]; i++) {
+        enum ws_role reader = readers[i % 2];
+        const struct ws_header written = {
+            .fin = true,
+            .opcode = WS_BINARY,
+            .payload_len = lengths[i / 2],
+            .mask = {.key = {1, 2, 3, 4}},
+        };
+        char bytes[WS_HEADER_MAX];
+        struct ws_header header;
+        struct ws_breach breach;
+        size_t len = ws_header_write(&written, readers[1 - i % 2], bytes);
+        assert_int_equal(read_header(reader, (struct view){bytes, len}, &header, &breach),
+                         WS_HEADER_WHOLE);
+        assert_true(header.fin);
+        assert_int_equal(header.opcode, WS_BINARY);
+        assert_int_equal(header.payload_len, written.payload_len);
+        assert_int_equal(header.header_len, len);
+        if (reader == WS_SERVER) {
+            assert_memory_equal(header.mask.key, written.mask.key, WS_MASK_SIZE);
+        }
     }
 }
 
@@ -108,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_headers_are_read),
+        cmocka_unit_test(a_header_that_was_written_is_read_as_it_was),
         cmocka_unit_test(bad_headers_are_refused_with_1002),
         cmocka_unit_test(a_header_that_goes_on_is_waited_for),
     };

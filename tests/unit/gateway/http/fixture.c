@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 30000 };
 
 const struct http_limits fixture_short_limits = {
     .connections_max = 4,

@@ -1,6 +1,11 @@
 /* HTTP and WebSocket over TLS: large bodies both ways, and how sessions end. */
 #include "common/ws/socket.h"
+#include "gateway/http/wire.h"
 #include "tests/unit/gateway/http/tls_stage.h"
+
+#define GET_SWITCH                                                                                 \
+    "GET /switch HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+#define CLOSE_FRAME "\x88\x82\0\0\0\0\x03\xe8"
 
 enum {
     UPLOAD_BYTES = 4 * 1024 * 1024,
@@ -152,7 +157,9 @@ static void the_last_answer_is_followed_by_the_end_of_the_session(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tls_stage stage;
         struct tls_peer peer;
-        tls_stage_open(&stage, &fixture_short_limits);
+        struct http_limits limits = fixture_short_limits;
+        limits.head_timeout_ms = TLS_WAIT_MS; /* the handshake is part of it */
+        tls_stage_open(&stage, &limits);
         tls_peer_open_any(&peer, &stage);
         tls_peer_send(&peer, cases[i].request);
         tls_peer_wait_end(&peer);
@@ -181,44 +188,89 @@ static void on_closed(int code, void *arg)
     end->closed = code;
 }
 
+static struct ws_socket *upgrade(struct tls_stage *stage, struct tls_peer *peer, struct view first,
+                                 struct ws_end *end)
+{
+    static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
+    struct err err = {0};
+    tls_stage_open(stage, &http_default_limits);
+    tls_peer_open_any(peer, stage);
+    tls_peer_send(peer, first);
+    tls_peer_wait_for(peer, "101 Switching Protocols");
+    end->socket = ws_socket_new(stage->fixture.loop, WS_SERVER, TAKE(stage->fixture.switched),
+                                &ws_default_limits, &events, end, &err);
+    assert_non_null(end->socket);
+    ws_set_say_end(end->socket, wire_say_end);
+    return end->socket;
+}
+
+static void send_large(struct ws_socket *socket)
+{
+    struct err err = {0};
+    AUTO(free_string) char *large = malloc(UPLOAD_BYTES);
+    assert_non_null(large);
+    memset(large, 'w', UPLOAD_BYTES);
+    const struct view part = {large, UPLOAD_BYTES};
+    assert_true(ws_send(socket, WS_TEXT, &part, 1, &err));
+}
+
+/* Until both sides are done; the peer's copy of what came stays. */
+static void end_both(struct tls_stage *stage, struct tls_peer *peer, const struct ws_end *end)
+{
+    bool has_ended = false;
+    while (end->closed == 0) {
+        if (!has_ended && !tls_peer_receive(peer)) {
+            has_ended = true;
+            (void)SSL_shutdown(peer->ssl);
+        }
+        fixture_run(&stage->fixture, 5);
+    }
+    assert_int_equal(end->closed, 1000);
+    ws_socket_free(end->socket);
+    tls_peer_wait_end(peer);
+    assert_true((SSL_get_shutdown(peer->ssl) & SSL_RECEIVED_SHUTDOWN) != 0);
+    tls_peer_close(peer);
+    tls_stage_close(stage);
+}
+
 static void web_sockets_are_upgraded_and_closed(void **state)
 {
     (void)state;
-    static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
     struct tls_stage stage;
     struct tls_peer peer;
     struct ws_end end = {0};
-    struct err err = {0};
-    tls_stage_open(&stage, &http_default_limits);
-    tls_peer_open_any(&peer, &stage);
     /* The first frame ("hi", masked by zeros) comes with the head. */
-    tls_peer_send(&peer, VIEW("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
-                              "Upgrade: websocket\r\n\r\n\x81\x82\0\0\0\0hi"));
-    tls_peer_wait_for(&peer, "101 Switching Protocols");
-    end.socket = ws_socket_new(stage.fixture.loop, WS_SERVER, TAKE(stage.fixture.switched),
-                               &ws_default_limits, &events, &end, &err);
-    assert_non_null(end.socket);
+    struct ws_socket *socket = upgrade(&stage, &peer, VIEW(GET_SWITCH "\x81\x82\0\0\0\0hi"), &end);
     fixture_settle(&stage.fixture);
     tls_peer_wait_for(&peer, "\x81\x02hi");
     tls_peer_send(&peer, VIEW("\x81\x85\0\0\0\0again"));
     tls_peer_wait_for(&peer, "\x81\x05"
                              "again");
-    AUTO(free_string) char *large = malloc(UPLOAD_BYTES);
-    assert_non_null(large);
-    memset(large, 'w', UPLOAD_BYTES);
-    const struct view part = {large, UPLOAD_BYTES};
-    assert_true(ws_send(end.socket, WS_TEXT, &part, 1, &err));
+    send_large(socket);
     while (peer.received.len < UPLOAD_BYTES) {
         assert_true(tls_peer_receive(&peer));
     }
-    tls_peer_send(&peer, VIEW("\x88\x82\0\0\0\0\x03\xe8"));
+    tls_peer_send(&peer, VIEW(CLOSE_FRAME));
     tls_peer_wait_for(&peer, "\x88\x02\x03\xe8");
-    tls_peer_wait_end(&peer);
-    fixture_run(&stage.fixture, 20);
-    assert_int_equal(end.closed, 1000);
-    ws_socket_free(end.socket);
-    tls_peer_close(&peer);
-    tls_stage_close(&stage);
+    end_both(&stage, &peer, &end);
+}
+
+static void what_waits_on_a_web_socket_outlives_the_clients_end_of_its_side(void **state)
+{
+    (void)state;
+    struct tls_stage stage;
+    struct tls_peer peer;
+    struct ws_end end = {0};
+    struct ws_socket *socket = upgrade(&stage, &peer, VIEW(GET_SWITCH), &end);
+    send_large(socket);
+    fixture_settle(&stage.fixture);
+    tls_peer_send(&peer, VIEW(CLOSE_FRAME));
+    assert_int_equal(SSL_shutdown(peer.ssl), 0);
+    fixture_settle(&stage.fixture);
+    assert_true(ws_backlog(socket) > 0);
+    tls_peer_wait_for(&peer, "\x88\x02\x03\xe8");
+    assert_true(peer.received.len > UPLOAD_BYTES);
+    end_both(&stage, &peer, &end);
 }
 
 int main(void)
@@ -231,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_client_that_vanishes_is_told),
         cmocka_unit_test(the_last_answer_is_followed_by_the_end_of_the_session),
         cmocka_unit_test(web_sockets_are_upgraded_and_closed),
+        cmocka_unit_test(what_waits_on_a_web_socket_outlives_the_clients_end_of_its_side),
     };
     return cmocka_run_group_tests(tests, tls_make_folder, tls_remove_folder);
 }

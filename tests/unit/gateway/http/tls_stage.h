@@ -10,7 +10,7 @@
 #include <openssl/ssl.h>
 
 enum {
-    TLS_WAIT_MS = 5000,
+    TLS_WAIT_MS = 30000,
     TLS_PATH_SIZE = 64,
 };
 

@@ -79,6 +79,12 @@ static void a_file_may_be_empty_or_of_unknown_length(void **state)
     assert_view(str_view(&stage->taken), "abcde");
 }
 
+static bool a_window_is_taken(void *arg)
+{
+    const struct rest_stage *stage = arg;
+    return stage->taken.len >= STREAM_WINDOW_INITIAL;
+}
+
 static void a_body_waits_for_credit(void **state)
 {
     struct rest_stage *stage = *state;
@@ -86,7 +92,8 @@ static void a_body_waits_for_credit(void **state)
     stage->grants = false;
     stage->on_fin = answer_upload;
     rest_send(stage, "PUT " FILES, "", big);
-    turn_for(stage->http.loop, 50);
+    turn_until_true(stage->http.loop, a_window_is_taken, stage);
+    turn_for(stage->http.loop, 20);
     assert_int_equal(stage->taken.len, STREAM_WINDOW_INITIAL);
     assert_int_equal(stage->fins, 0);
     agent_send_window(&stage->agent, stage->stream_id, BIG);
@@ -261,10 +268,23 @@ static void a_file_that_changes_cuts_its_answer(void **state)
     assert_false(view_has(str_view(&stage->client.received), "0123"));
 }
 
+struct held {
+    struct rest_stage *stage;
+    size_t granted; /* while nobody read */
+};
+
+static bool reading_grants(void *arg)
+{
+    const struct held *held = arg;
+    client_receive(&held->stage->client);
+    return held->stage->granted > held->granted;
+}
+
 static void a_client_that_does_not_read_holds_the_agent(void **state)
 {
     struct rest_stage *stage = *state;
     static const char piece[STREAM_PAYLOAD_MAX];
+    struct held held = {.stage = stage};
     size_t sent = 0;
     rest_send(stage, "GET " FILES, "", VIEW(""));
     rest_wait_requests(stage, 1);
@@ -283,10 +303,8 @@ static void a_client_that_does_not_read_holds_the_agent(void **state)
         assert_true(sent < 64 * (size_t)BIG);
     }
     assert_true(sent <= 16 * (size_t)BIG); /* what the kernel's buffers take, too */
-    size_t held = stage->granted;
-    client_receive(&stage->client);
-    turn_for(stage->http.loop, 50);
-    assert_true(stage->granted > held);
+    held.granted = stage->granted;
+    turn_until_true(stage->http.loop, reading_grants, &held);
 }
 
 #define PART(name, data)                                                                           \
@@ -491,6 +509,18 @@ static void entries_are_the_agents_business(void **state)
     }
 }
 
+/* That nobody is there shows when something is sent. */
+static bool leaving_shows_in_telling(void *arg)
+{
+    struct rest_stage *stage = arg;
+    if (stage->resets == 0) {
+        agent_say(&stage->agent,
+                  "{\"type\":\"watchEvent\",\"streamId\":%u,\"event\":\"modify\",\"path\":\"/\"}",
+                  stage->stream_id);
+    }
+    return stage->resets > 0;
+}
+
 static void what_changes_is_told(void **state)
 {
     struct rest_stage *stage = *state;
@@ -507,14 +537,8 @@ static void what_changes_is_told(void **state)
     rest_wait_for(stage, "event: move\ndata: {\"type\":\"move\",\"path\":\"/x/b\","
                          "\"from\":\"/x/a\\n\"}\n\n");
     client_close(&stage->client);
-    /* That nobody is there shows when something is sent. */
-    for (int i = 0; i < 2; i++) {
-        agent_say(&stage->agent,
-                  "{\"type\":\"watchEvent\",\"streamId\":%u,\"event\":\"modify\",\"path\":\"/\"}",
-                  stage->stream_id);
-        turn_for(stage->http.loop, 20);
-    }
-    rest_wait_resets(stage, 1);
+    turn_until_true(stage->http.loop, leaving_shows_in_telling, stage);
+    assert_int_equal(stage->resets, 1);
 }
 
 int main(void)

@@ -133,16 +133,22 @@ static void a_program_that_is_not_there_is_an_error(void **state)
     assert_true(view_has(reply.body, "\"code\":\"command_not_found\""));
 }
 
+static bool leaving_shows_in_sending(void *arg)
+{
+    struct rest_stage *stage = arg;
+    if (stage->resets == 0) {
+        send_output(stage, STREAM_STDOUT, "x");
+    }
+    return stage->resets > 0;
+}
+
 static void a_client_that_leaves_only_detaches(void **state)
 {
     struct rest_stage *stage = *state;
     start(stage, NDJSON, "{\"cmd\":\"ls\"}");
     client_close(&stage->client);
-    for (int i = 0; i < 3 && stage->resets == 0; i++) {
-        send_output(stage, STREAM_STDOUT, "x");
-        turn_for(stage->http.loop, 20);
-    }
-    rest_wait_resets(stage, 1);
+    turn_until_true(stage->http.loop, leaving_shows_in_sending, stage);
+    assert_int_equal(stage->resets, 1);
     assert_int_equal(stage->requests, 1);
 }
 
@@ -171,11 +177,24 @@ static void a_key_that_expires_ends_its_streams(void **state)
     rest_wait_resets(stage, 1);
 }
 
+static void note_key(const char api_key_id[ID_SIZE], void *arg)
+{
+    bool *noted = arg;
+    *noted = *noted || api_key_id[0] != '\0';
+}
+
+static bool key_is_known(void *arg)
+{
+    bool noted = false;
+    requests_each_key(arg, note_key, &noted);
+    return noted;
+}
+
 static void a_key_revoked_before_its_body_is_whole_begins_nothing(void **state)
 {
     struct rest_stage *stage = *state;
     rest_send(stage, EXEC, NDJSON "Content-Length: 11\r\n", VIEW(""));
-    turn_for(stage->http.loop, 100);
+    turn_until_true(stage->http.loop, key_is_known, stage->agent.gateway.requests);
     requests_revoke(stage->agent.gateway.requests, "22222222-2222-4222-8222-222222222222");
     client_send(&stage->client, VIEW("{\"cmd\":\"x\"}"));
     assert_int_equal(client_next(&stage->client, false).status, 401);
@@ -310,10 +329,23 @@ static void output_of_no_process_is_404(void **state)
     assert_int_equal(client_next(&stage->client, false).status, 404);
 }
 
+struct held {
+    struct rest_stage *stage;
+    size_t granted; /* while nobody read */
+};
+
+static bool reading_grants(void *arg)
+{
+    const struct held *held = arg;
+    client_receive(&held->stage->client);
+    return held->stage->granted > held->granted;
+}
+
 static void a_slow_reader_holds_its_process(void **state)
 {
     struct rest_stage *stage = *state;
     static char piece[STREAM_PAYLOAD_MAX];
+    struct held held = {.stage = stage};
     size_t sent = 0;
     memset(piece, 'y', sizeof piece);
     start(stage, NDJSON, "{\"cmd\":\"yes\"}");
@@ -329,10 +361,8 @@ static void a_slow_reader_holds_its_process(void **state)
         turn_for(stage->http.loop, 2);
         assert_true(sent < SENT_MAX);
     }
-    size_t held = stage->granted;
-    client_receive(&stage->client);
-    turn_for(stage->http.loop, 50);
-    assert_true(stage->granted > held);
+    held.granted = stage->granted;
+    turn_until_true(stage->http.loop, reading_grants, &held);
 }
 
 #define ARCHIVE REST_SANDBOX "/archive?path=/x/y"

@@ -258,6 +258,60 @@ static void a_session_of_a_socket_is_a_uuid(void **state)
     }
 }
 
+static void a_name_in_the_path_is_one_segment(void **state)
+{
+    static const struct {
+        const char *target;
+        int status;
+    } cases[] = {
+        {"/sandbox/a/status", 404},
+        {"/sandbox/a%2Fb/status", 400},
+        {"/sandbox/" SANDBOX_ID "%5c/status", 400},
+        {"/sandbox/" SANDBOX_ID "/processes/a%2fb/output", 400},
+        {"/agent/" SANDBOX_ID "%2f", 400},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        struct reply reply = get(&client, *state, cases[i].target);
+        if (reply.status != cases[i].status ||
+            view_has(reply.body, "\"code\":\"bad_target\"") != (cases[i].status == 400)) {
+            fail_msg("%s: %d", cases[i].target, reply.status);
+        }
+        client_close(&client);
+    }
+}
+
+static void only_websocket_handshakes_open_a_socket(void **state)
+{
+    static const char start[] = "GET /client/" SANDBOX_ID " HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY
+                                "\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    static const struct {
+        const char *name;
+        const char *lines;
+        int status;
+        const char *code;
+    } cases[] = {
+        {"none", "", 400, "invalid_handshake"},
+        {"no Connection", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", 400,
+         "invalid_handshake"},
+        {"another version",
+         "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 8\r\n", 426,
+         "upgrade_required"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[512];
+        (void)snprintf(text, sizeof text, "%s%s\r\n", start, cases[i].lines);
+        connect_client(&client, *state);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        if (reply.status != cases[i].status || !view_has(reply.body, cases[i].code)) {
+            fail_msg("%s: %d", cases[i].name, reply.status);
+        }
+        client_close(&client);
+    }
+}
+
 static void other_methods_hear_which_there_are(void **state)
 {
     static const struct {
@@ -330,6 +384,8 @@ int main(void)
         TEST(a_list_is_asked_for_with_exactly_its_parameters),
         TEST(a_parameter_that_ends_like_the_keys_is_no_key),
         TEST(a_session_of_a_socket_is_a_uuid),
+        TEST(a_name_in_the_path_is_one_segment),
+        TEST(only_websocket_handshakes_open_a_socket),
         TEST(other_methods_hear_which_there_are),
         TEST(only_json_is_json),
     };

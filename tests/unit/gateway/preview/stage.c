@@ -23,13 +23,30 @@ static void serve_ports(struct ipc_exchange *exchange, const struct ipc_request 
 {
     (void)request;
     struct stage *stage = arg;
+    char answer[512];
+    const char *generation = stage->generation == NULL ? GENERATION : stage->generation;
     stage->answers_ports++;
-    ipc_reply_ok(exchange,
-                 stage->unexposed
-                     ? VIEW("{\"userId\":\"" USER_ID "\",\"ports\":[],\"isLive\":true}")
-                     : VIEW("{\"userId\":\"" USER_ID "\",\"ports\":[\"3000 0 public " GENERATION
-                            " " TIME "\",\"4000 0 token " GENERATION " " TIME
-                            "\"],\"isLive\":true}"));
+    if (stage->nowhere) {
+        struct err err = {0};
+        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "no such sandbox");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    (void)snprintf(answer, sizeof answer,
+                   "{\"userId\":\"" USER_ID "\",\"ports\":[\"3000 0 %s %s " TIME
+                   "\",\"4000 0 token %s " TIME "\"],\"isLive\":true}",
+                   stage->visibility == NULL ? PORT_PUBLIC : stage->visibility, generation,
+                   generation);
+    if (stage->on_asked != NULL) {
+        stage->on_asked(stage);
+    }
+    if (stage->ended) {
+        ipc_reply_ok(exchange, VIEW("{\"userId\":\"" USER_ID "\",\"ports\":[],\"isLive\":false}"));
+        return;
+    }
+    ipc_reply_ok(exchange, stage->unexposed
+                               ? VIEW("{\"userId\":\"" USER_ID "\",\"ports\":[],\"isLive\":true}")
+                               : view_of(answer));
 }
 
 static const struct ipc_method methods[] = {{PORT_LIST, serve_ports}};
@@ -259,4 +276,32 @@ void program_closes(struct stage *stage, const struct dialled *dialled)
 void wait_for_flag(struct stage *stage, const bool *flag)
 {
     turn_until(stage->http.loop, flag);
+}
+
+void wait_until_received(struct client *client, const char *part)
+{
+    for (int i = 0; i < 30000 && !view_has(str_view(&client->received), part); i++) {
+        fixture_run(client->fixture, 1);
+        client_receive(client);
+    }
+    if (!view_has(str_view(&client->received), part)) {
+        fail_msg("not received: %s\nbut: %.*s", part, (int)client->received.len,
+                 client->received.data == NULL ? "" : client->received.data);
+    }
+}
+
+int stage_set_up(void **state)
+{
+    struct stage *stage = calloc(1, sizeof *stage);
+    assert_non_null(stage);
+    stage_open(stage);
+    *state = stage;
+    return 0;
+}
+
+int stage_tear_down(void **state)
+{
+    stage_close(*state);
+    free(*state);
+    return 0;
 }

@@ -32,19 +32,29 @@ struct stage {
     struct exposed_cache *exposed;
     struct preview *preview;
 
-    char token[EXPOSED_TOKEN_SIZE]; /* of the private port */
-    const char *dial_error;         /* NULL: dials are accepted */
-    bool unexposed;                 /* no port is, from now on */
-    bool withhold_credit;           /* the program does not read */
-    int64_t answers_ports;          /* how often it was asked */
+    char token[EXPOSED_TOKEN_SIZE];        /* of the private port */
+    const char *dial_error;                /* NULL: dials are accepted */
+    bool unexposed;                        /* no port is, from now on */
+    bool ended;                            /* the sandbox has, from now on */
+    bool nowhere;                          /* there is no such sandbox, from now on */
+    const char *visibility;                /* of the public port, from now on; NULL: public */
+    const char *generation;                /* of both, from now on; NULL: as before */
+    void (*on_asked)(struct stage *stage); /* before it is answered; may be NULL */
+    bool withhold_credit;                  /* the program does not read */
+    int64_t answers_ports;                 /* how often it was asked */
     struct dialled dials[DIALS_MAX];
     size_t dial_count;
 };
 
 void stage_open(struct stage *stage);
 void stage_close(struct stage *stage);
+/* The same for each test: state becomes its stage. */
+int stage_set_up(void **state);
+int stage_tear_down(void **state);
 
 void visit(struct client *client, struct stage *stage, const char *text);
+/* Waits until that part of an answer has come. */
+void wait_until_received(struct client *client, const char *part);
 /* Closes in a way that the server hears of at once: by a reset. */
 void leave(struct client *client);
 /* Waits until so many connections were made, and returns the last of them. */

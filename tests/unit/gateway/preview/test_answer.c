@@ -164,6 +164,8 @@ static void what_is_ambiguous_or_no_http_is_refused(void **state)
         {"length beyond 64 bits",
          "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"},
         {"gzip, chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
+        {"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+                          "chunked\r\n\r\n0\r\n\r\n"},
         {"identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n"},
         {"chunked in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {"blank before the colon", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n"},

@@ -1,26 +1,11 @@
 /* gateway/preview/preview.h: who gets in, and what is seen where there is nothing to see. */
 #include "gateway/preview/preview.h"
 
+#include "common/contracts/ports.h"
 #include "tests/unit/gateway/preview/stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int set_stage(void **state)
-{
-    struct stage *stage = calloc(1, sizeof *stage);
-    assert_non_null(stage);
-    stage_open(stage);
-    *state = stage;
-    return 0;
-}
-
-static int clear_stage(void **state)
-{
-    stage_close(*state);
-    free(*state);
-    return 0;
-}
 
 /* The reply is valid until the client closes. */
 static struct reply get(struct client *client, struct stage *stage, const char *target,
@@ -50,12 +35,21 @@ static void unknown_and_unexposed_ports_look_alike(void **state)
 {
     static const char json[] = "Accept: application/json\r\nX-Request-Id: r1\r\n";
     static const char same[] =
-        "{\"error\":\"There is no sandbox with an exposed port at this address. It may have ended, "
-        "or the port was closed.\",\"code\":\"preview_not_found\",\"requestId\":\"r1\"}";
+        "{\"error\":\"There is no sandbox with an exposed port at this address. The port may have "
+        "been closed.\",\"code\":\"preview_not_found\",\"requestId\":\"r1\"}";
     assert_page(*state, HOST_CLOSED, json, 404, same);
     assert_page(*state, "99999-33333333333343338333333333333333.localhost", json, 404, same);
     assert_page(*state, HOST_CLOSED, "Accept: text/html, application/json\r\n", 404,
                 "<!doctype html>");
+}
+
+static void a_sandbox_that_has_ended_says_so(void **state)
+{
+    struct stage *stage = *state;
+    stage->ended = true;
+    assert_page(stage, HOST_PUBLIC, "Accept: application/json\r\n", 502,
+                "\"code\":\"sandbox_gone\"");
+    assert_page(stage, HOST_CLOSED, "", 502, "The sandbox has ended");
 }
 
 static void an_api_address_is_no_address_of_a_preview(void **state)
@@ -141,35 +135,130 @@ static void targets_reach_the_program_as_they_were_sent(void **state)
     client_close(&client);
 }
 
+/* Two that last: an answer without an end, and a WebSocket. headers go with both. */
+struct visitors {
+    struct client client;
+    struct client socket;
+    struct dialled *dialled;
+    struct dialled *switched;
+};
+
+static void begin_visits(struct stage *stage, struct visitors *visitors, const char *host,
+                         const char *headers)
+{
+    char text[512];
+    size_t dials = stage->dial_count;
+    (void)snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, headers);
+    visit(&visitors->client, stage, text);
+    visitors->dialled = wait_for_dial(stage, dials + 1);
+    wait_for_heard(stage, visitors->dialled, "\r\n\r\n");
+    program_says(stage, visitors->dialled, "HTTP/1.1 200 OK\r\n\r\nhello");
+    (void)snprintf(text, sizeof text,
+                   "GET / HTTP/1.1\r\nHost: %s\r\n%sConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                   "Sec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                   host, headers);
+    visit(&visitors->socket, stage, text);
+    visitors->switched = wait_for_dial(stage, dials + 2);
+    wait_for_heard(stage, visitors->switched, "\r\n\r\n");
+    program_says(stage, visitors->switched, "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n");
+    fixture_run(&stage->http, 20);
+}
+
+static void expect_cut(struct stage *stage, struct visitors *visitors)
+{
+    wait_for_flag(stage, &visitors->dialled->reset);
+    wait_for_flag(stage, &visitors->switched->reset);
+    client_wait_end(&visitors->client);
+    client_wait_end(&visitors->socket);
+    client_close(&visitors->client);
+    client_close(&visitors->socket);
+}
+
+/* What the sandbox-service says has changed, and the channel has told so. */
+static void change(struct stage *stage)
+{
+    exposed_forget(stage->exposed, STAGE_SANDBOX_ID);
+    preview_check(stage->preview, STAGE_SANDBOX_ID);
+}
+
+static void expect_uncut(struct stage *stage, const struct visitors *visitors)
+{
+    int64_t asked = stage->answers_ports;
+    change(stage);
+    while (stage->answers_ports == asked) {
+        fixture_run(&stage->http, 1);
+    }
+    fixture_run(&stage->http, 50);
+    assert_false(visitors->dialled->reset || visitors->switched->reset);
+}
+
 static void what_is_under_way_to_a_closed_port_is_cut(void **state)
 {
     struct stage *stage = *state;
-    struct client client;
-    visit(&client, stage, "GET / HTTP/1.1\r\nHost: " HOST_PUBLIC "\r\n\r\n");
-    struct dialled *dialled = wait_for_dial(stage, 1);
-    wait_for_heard(stage, dialled, "\r\n\r\n");
-    program_says(stage, dialled, "HTTP/1.1 200 OK\r\n\r\nhello");
-    struct client socket;
-    visit(&socket, stage,
-          "GET / HTTP/1.1\r\nHost: " HOST_PUBLIC
-          "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-    struct dialled *switched = wait_for_dial(stage, 2);
-    wait_for_heard(stage, switched, "\r\n\r\n");
-    program_says(stage, switched, "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n");
-    fixture_run(&stage->http, 20);
-    preview_check(stage->preview, STAGE_SANDBOX_ID);
-    fixture_run(&stage->http, 50);
-    assert_false(dialled->reset || switched->reset);
+    struct visitors visitors;
+    begin_visits(stage, &visitors, HOST_PUBLIC, "");
+    expect_uncut(stage, &visitors);
     stage->unexposed = true;
     exposed_forget(stage->exposed, STAGE_SANDBOX_ID);
     preview_check_all(stage->preview);
-    wait_for_flag(stage, &dialled->reset);
-    wait_for_flag(stage, &switched->reset);
-    client_wait_end(&client);
-    client_wait_end(&socket);
+    expect_cut(stage, &visitors);
+}
+
+static void who_came_without_a_token_is_cut_when_one_is_wanted(void **state)
+{
+    struct stage *stage = *state;
+    struct visitors visitors;
+    begin_visits(stage, &visitors, HOST_PUBLIC, "");
+    stage->visibility = PORT_TOKEN;
+    change(stage);
+    expect_cut(stage, &visitors);
+}
+
+static void who_came_by_a_token_stays_while_it_is_good(void **state)
+{
+    struct stage *stage = *state;
+    struct visitors visitors;
+    char header[EXPOSED_TOKEN_SIZE + 32];
+    (void)snprintf(header, sizeof header, "X-Preview-Token: %s\r\n", stage->token);
+    begin_visits(stage, &visitors, HOST_PRIVATE, header);
+    stage->visibility = PORT_TOKEN;
+    expect_uncut(stage, &visitors);
+    stage->generation = "55555555-5555-4555-8555-555555555555";
+    change(stage);
+    expect_cut(stage, &visitors);
+}
+
+static void hide_the_port(struct stage *stage)
+{
+    stage->on_asked = NULL;
+    change(stage);
+    stage->visibility = PORT_TOKEN;
+}
+
+/* The sandbox-service has answered, but the news are here before the answer. */
+static void who_comes_while_it_changes_is_let_in_by_what_holds_now(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    stage->on_asked = hide_the_port;
+    struct reply reply = get(&client, stage, "/", HOST_PUBLIC, "");
+    assert_int_equal(reply.status, 401);
     client_close(&client);
-    client_close(&socket);
+}
+
+static void unknown_sandbox_is_asked_for_once(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    stage->nowhere = true;
+    int64_t asked = stage->answers_ports;
+    for (int i = 0; i < 3; i++) {
+        struct reply reply = get(&client, stage, "/", HOST_PUBLIC, "");
+        assert_int_equal(reply.status, 404);
+        client_close(&client);
+    }
+    assert_int_equal(stage->answers_ports, asked + 1);
 }
 
 static void what_is_under_way_ends_with_the_gateway(void **state)
@@ -242,18 +331,23 @@ static void a_sandbox_has_at_most_so_many_requests_at_once(void **state)
     client_close(&client);
 }
 
-#define STAGED(test) cmocka_unit_test_setup_teardown(test, set_stage, clear_stage)
+#define STAGED(test) cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGED(unknown_and_unexposed_ports_look_alike),
+        STAGED(a_sandbox_that_has_ended_says_so),
         STAGED(an_api_address_is_no_address_of_a_preview),
         STAGED(a_private_port_wants_its_token),
         STAGED(a_token_in_the_query_becomes_a_cookie),
         STAGED(the_path_form_leads_to_the_same_port),
         STAGED(targets_reach_the_program_as_they_were_sent),
         STAGED(what_is_under_way_to_a_closed_port_is_cut),
+        STAGED(who_came_without_a_token_is_cut_when_one_is_wanted),
+        STAGED(who_came_by_a_token_stays_while_it_is_good),
+        STAGED(who_comes_while_it_changes_is_let_in_by_what_holds_now),
+        STAGED(unknown_sandbox_is_asked_for_once),
         STAGED(what_is_under_way_ends_with_the_gateway),
         STAGED(a_port_nobody_listens_on_is_a_clear_page),
         STAGED(a_sandbox_without_its_agent_is_unavailable),

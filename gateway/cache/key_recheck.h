@@ -1,0 +1,25 @@
+/* gateway/cache/key_recheck.h: asks whether the API keys that client sockets and requests came with
+ * still serve, when news of their end may have been missed; ends what came with one that does not.
+ */
+#ifndef GATEWAY_CACHE_KEY_RECHECK_H
+#define GATEWAY_CACHE_KEY_RECHECK_H
+
+#include "common/base/err.h"
+
+struct gateway;
+struct key_recheck;
+
+enum { KEY_RECHECK_RETRY_MS = 500 }; /* until the auth-service is asked again when it failed */
+
+/* Borrows gateway: loop, auth_service, keys, client_sockets, requests. */
+struct key_recheck *key_recheck_new(const struct gateway *gateway, struct err *err) MUST_CHECK;
+/* NULL is fine. */
+void key_recheck_free(struct key_recheck *recheck);
+
+/* From the first key on; a look that is under way is left for this one. One question at a time, of
+ * AUTH_KEY_IDS_MAX keys, each repeated until it is answered. */
+void key_recheck_begin(struct key_recheck *recheck);
+/* The news are away again: there will be another look. */
+void key_recheck_stop(struct key_recheck *recheck);
+
+#endif
