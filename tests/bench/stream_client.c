@@ -1,13 +1,17 @@
 /* Measures how fast bytes go from a sandbox to a client; a blocking program, so that nothing but
- * the service is in the way. stream_client stdout HOST PORT KEY SANDBOX BYTES   through the
- * service, on one client socket stream_client first HOST PORT KEY SANDBOX ROUNDS   from a write in
- * the sandbox to its arrival stream_client floor BYTES                          the same way
- * without the service: a pipe, a unix socket and a TCP socket, four processes, masked and unmasked
- * as WebSocket frames are Prints one number: MB/s, or the median in milliseconds. */
+ * the service is in the way. Prints one number: MB/s, or the median in milliseconds.
+ *
+ *   stdout HOST PORT KEY SANDBOX BYTES: through the service, on one client socket
+ *   first HOST PORT KEY SANDBOX ROUNDS: from a write in the sandbox to its arrival
+ *   floor BYTES: the way of stdout without the service: a pipe, a unix socket and a TCP socket,
+ * four processes, masked and unmasked as WebSocket frames are store FROM TO: the way of an upload
+ * without the service: a TCP and a unix socket, three processes, from a file into a new one spawn
+ * ROUNDS: posix_spawn and wait */
 #include "common/contracts/stream.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,16 +86,26 @@ static const char *take(struct reader *reader, size_t len)
     return reader->bytes + reader->at - len;
 }
 
+static int connect_to(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
+        die("connect");
+    }
+    return fd;
+}
+
 static int connect_tcp(const char *host, const char *port)
 {
     const int on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
-        die("connect");
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) {
+        die("address");
+    }
+    int fd = connect_to(&address);
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+        die("setsockopt");
     }
     return fd;
 }
@@ -306,6 +321,40 @@ static int listen_any(struct sockaddr_in *address)
     return fd;
 }
 
+/* Those of a file by a TCP and a unix socket, a process each, into another file. */
+static double measure_store(const char *from, const char *to)
+{
+    int unix_fds[2];
+    struct sockaddr_in address;
+    struct stat status;
+    int listening = listen_any(&address);
+    int source = open(from, O_RDONLY | O_CLOEXEC);
+    if (source < 0 || fstat(source, &status) != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, unix_fds) != 0) {
+        die(from);
+    }
+    double start_s = now_s();
+    if (fork() == 0) {
+        pump(source, connect_to(&address), false);
+    }
+    if (fork() == 0) {
+        (void)close(unix_fds[1]);
+        pump(accept(listening, NULL, NULL), unix_fds[0], false);
+    }
+    (void)close(unix_fds[0]);
+    if (fork() == 0) {
+        int target = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (target < 0) {
+            die(to);
+        }
+        pump(unix_fds[1], target, false);
+    }
+    (void)close(unix_fds[1]);
+    while (wait(NULL) > 0) {
+    }
+    return (double)status.st_size / (now_s() - start_s) / 1e6;
+}
+
 static double measure_floor(uint64_t bytes)
 {
     int pipe_fds[2];
@@ -327,11 +376,7 @@ static double measure_floor(uint64_t bytes)
     }
     (void)close(unix_fds[0]);
     if (fork() == 0) {
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-            die("connect");
-        }
-        pump(unix_fds[1], fd, true);
+        pump(unix_fds[1], connect_to(&address), true);
     }
     (void)close(unix_fds[1]);
     static char sink[BUFFER_SIZE];
@@ -373,6 +418,8 @@ int main(int argc, char **argv)
         number = measure_first(argv);
     } else if (argc == 3 && strcmp(argv[1], "floor") == 0) {
         number = measure_floor(strtoull(argv[2], NULL, 10));
+    } else if (argc == 4 && strcmp(argv[1], "store") == 0) {
+        number = measure_store(argv[2], argv[3]);
     } else if (argc == 3 && strcmp(argv[1], "spawn") == 0) {
         number = measure_spawn(strtoul(argv[2], NULL, 10));
     } else {

@@ -45,7 +45,7 @@ describe('after a SIGKILL', () => {
     for (const id of survivors) {
       const seen = await beats(id);
       assert.ok(seen > 0, 'the same container');
-      await until('its processes go on', async () => await beats(id) > seen, 3000);
+      await until('its processes go on', async () => await beats(id) > seen, 30_000);
     }
   };
 
@@ -85,7 +85,7 @@ describe('after a SIGKILL', () => {
       const id = survivors[0];
       const running = tryExec(id, { cmd: 'sh', args: ['-c', 'sleep 2; echo done | tee /tmp/done'] })
         .catch((error) => ({ status: 0, error }));
-      await until('the command runs', async () => (await shell(id, 'pidof sleep')).exitCode === 0, 5000);
+      await until('the command runs', async () => (await shell(id, 'pidof sleep')).exitCode === 0, 30_000);
       await kill9(service);
       const reply = await running;
       if (service === 'gateway') {
@@ -94,7 +94,7 @@ describe('after a SIGKILL', () => {
         assert.equal(reply.json?.stdout, 'done\n', `${reply.status} ${reply.text}`);
       }
       await survivorsAreUsable();
-      await until('the command went on to its end', async () => (await shell(id, 'cat /tmp/done')).stdout === 'done\n', 5000);
+      await until('the command went on to its end', async () => (await shell(id, 'cat /tmp/done')).stdout === 'done\n', 30_000);
       await shell(id, 'rm /tmp/done');
       await destroyOthers(await nothingIsOrphaned());
     });

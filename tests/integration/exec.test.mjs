@@ -18,7 +18,7 @@ describe('exec', () => {
     assert.deepEqual(rest, {
       stdout: 'out\n', stderr: 'err\n', exitCode: 0, signal: null, reason: 'exited', truncated: false,
     });
-    assert.ok(Number.isInteger(durationMs) && durationMs >= 0 && durationMs < 5000, `${durationMs}`);
+    assert.ok(Number.isInteger(durationMs) && durationMs >= 0, `${durationMs}`);
   });
 
   it('tells an exit code as it is', async () => {
@@ -36,15 +36,16 @@ describe('exec', () => {
   }
 
   it('measures how long it took', async () => {
+    const began = performance.now();
     const { durationMs } = await exec(id, 'sleep', ['0.5']);
-    assert.ok(durationMs >= 490 && durationMs < 2500, `${durationMs}`);
+    assert.ok(durationMs >= 490 && durationMs <= performance.now() - began + 1, `${durationMs}`);
   });
 
   it('kills the whole process group when the time is over, and says so', async () => {
-    const result = await shell(id, 'echo begun; sleep 4321 & sleep 4322', { timeoutMs: 400 });
+    const result = await shell(id, 'echo begun; sleep 4321 & sleep 4322', { timeoutMs: 1500 });
     assert.deepEqual([result.stdout, result.exitCode, result.signal, result.reason],
       ['begun\n', null, 'SIGKILL', 'timeout']);
-    assert.ok(result.durationMs >= 390 && result.durationMs < 3000, `${result.durationMs}`);
+    assert.ok(result.durationMs >= 1490, `${result.durationMs}`);
     assert.equal((await exec(id, 'pgrep', ['-f', 'sleep 432'])).stdout, '');
   });
 
@@ -120,7 +121,7 @@ describe('exec', () => {
     assert.deepEqual([reply.background, reply.exitCode, reply.stdout], [true, null, '']);
     assert.equal(await shellOutput(id, `cat /proc/${reply.pid}/cmdline | tr "\\0" " "`), 'sleep 54321');
     await exec(id, 'kill', [`${reply.pid}`]);
-    await until('it is reaped', async () => (await exec(id, 'test', ['-e', `/proc/${reply.pid}`])).exitCode === 1, 5000);
+    await until('it is reaped', async () => (await exec(id, 'test', ['-e', `/proc/${reply.pid}`])).exitCode === 1, 30_000);
   });
 
   it('answers although a child keeps the output open', async () => {
@@ -136,7 +137,7 @@ describe('exec', () => {
 
   it('leaves no zombies', async () => {
     await shell(id, 'for i in 1 2 3 4 5 6 7 8; do (sleep 0.05 &) ; done');
-    await until('orphans are reaped', async () => await shellOutput(id, 'ps -eo stat | grep -c ^Z || true') === '0', 5000);
+    await until('orphans are reaped', async () => await shellOutput(id, 'ps -eo stat | grep -c ^Z || true') === '0', 30_000);
   });
 
   it('runs a hundred at once, each with its own answer', async () => {

@@ -104,7 +104,7 @@ test('a container that dies ends its sandbox', async () => {
 test('a command whose sandbox is destroyed is answered', async () => {
   const { sandboxId } = await createSandbox();
   const running = tryExec(sandboxId, { cmd: 'sleep', args: ['60'] });
-  await until('the command runs', async () => (await exec(sandboxId, 'pidof', ['sleep'])).exitCode === 0, 10_000);
+  await until('the command runs', async () => (await exec(sandboxId, 'pidof', ['sleep'])).exitCode === 0, 30_000);
   await destroySandbox(sandboxId);
   const reply = await running;
   if (reply.status === 200) {

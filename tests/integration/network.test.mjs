@@ -90,7 +90,7 @@ describe('open', { skip: offered !== 'open' && `not offered: ${why.join(' ')}` }
     addresses = Object.values(networkInterfaces()).flat().filter(({ family }) => family === 'IPv4')
       .map(({ address }) => address).filter((address) => address !== '127.0.0.1');
     for (const address of [outside, ...inside]) {
-      await until(`the host reaches ${address}`, () => hostReaches(address, PORT), 5000);
+      await until(`the host reaches ${address}`, () => hostReaches(address, PORT), 30_000);
     }
   });
   after(async () => {
@@ -126,7 +126,7 @@ describe('open', { skip: offered !== 'open' && `not offered: ${why.join(' ')}` }
   it('reaches no neighbour', async () => {
     const { IPAddress: address } = await addressOf(neighbour);
     await exec(neighbour, 'python3', ['-m', 'http.server', `${PORT}`], { background: true });
-    await until('the neighbour listens', () => hostReaches(address, PORT), 10_000);
+    await until('the neighbour listens', () => hostReaches(address, PORT), 30_000);
     assert.deepEqual(await reachable(id, [address], PORT), []);
   });
 

@@ -12,7 +12,7 @@ const tryCreate = () => call('POST', '/sandbox/create', { body: { template: 'tin
 const degraded = (part) => until(`health says that ${part} is down`, async () => {
   const { status, json } = await call('GET', '/health', { key: null });
   return status === 503 && json.status === 'degraded' && json.services[part] === false && json.services;
-}, 10_000);
+}, 30_000);
 
 describe('with one part down', () => {
   let id;
@@ -61,6 +61,21 @@ describe('with one part down', () => {
       const { sandboxId } = await createSandbox();
       await destroySandbox(sandboxId);
     });
+  });
+
+  it('redis: a key that was revoked meanwhile closes its sockets when it is back', async () => {
+    const key = await makeUser('free');
+    const set = (value) => sql(`UPDATE api_keys SET revoked_at = ${value} WHERE prefix = '${key.slice(0, 12)}'`);
+    const { sandboxId } = await createSandbox({}, key);
+    const revoked = await openClient(sandboxId, { key });
+    const other = await openClient(id);
+    await during('redis', () => set('now()')); // nobody ever tells the gateway
+    const late = new Promise((resolve) => { setTimeout(() => resolve({ code: 0 }), 20_000).unref(); });
+    assert.equal((await Promise.race([revoked.closed, late])).code, 1008);
+    assert.equal((await other.request({ type: 'exec', cmd: 'true' })).exitCode, 0);
+    await other.close();
+    await set('NULL');
+    await destroySandbox(sandboxId, key);
   });
 
   it('postgres: what needs it gets 503', async () => {

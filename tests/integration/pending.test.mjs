@@ -20,10 +20,11 @@ describe('who comes back with a session', () => {
   // Says once that it ran, and ends when the file NAME.go is there.
   const script = (name) => `echo ran >> /tmp/${name}; echo begun; while [ ! -e /tmp/${name}.go ]; do sleep 0.1; done; echo done`;
   const command = (name) => ({ id: name, type: 'exec', cmd: 'sh', args: ['-c', script(name)] });
-  const runs = (name) => until(`${name} runs`, async () => (await shell(id, `test -e /tmp/${name}`)).exitCode === 0, 5000);
+  const streamed = { ...command('stream'), stream: true, timeoutMs: 120_000 };
+  const runs = (name) => until(`${name} runs`, async () => (await shell(id, `test -e /tmp/${name}`)).exitCode === 0, 30_000);
   const letEnd = async (name) => {
     await shellOutput(id, `touch /tmp/${name}.go`);
-    await until(`${name} has ended`, async () => (await shell(id, `pgrep -f '${name}[.]go'`)).exitCode === 1, 5000);
+    await until(`${name} has ended`, async () => (await shell(id, `pgrep -f '${name}[.]go'`)).exitCode === 1, 30_000);
   };
   const timesRun = async (name) => Number(await shellOutput(id, `wc -l < /tmp/${name}`));
   const recorded = async () => (await redis('HKEYS', hash)).split('\n').filter((line) => line !== '').sort();
@@ -41,16 +42,16 @@ describe('who comes back with a session', () => {
     for (const name of ['slow', 'short']) {
       first.request(command(name)).catch(() => {}); // the gateway dies before it answers
     }
-    const { answer } = first.open({ ...command('stream'), stream: true, timeoutMs: 120_000 });
+    const { answer } = first.open(streamed);
     assert.equal((await answer).type, 'execResponse');
     await Promise.all(['slow', 'short', 'stream'].map(runs));
     const pattern = `insien:${instance}:pending:*:${session}:${id}`;
-    hash = await until('requests are recorded', () => redis('--scan', '--pattern', pattern), 2000);
+    hash = await until('requests are recorded', () => redis('--scan', '--pattern', pattern), 30_000);
   });
   after(() => destroySandbox(id));
 
   it('has left records: which sandbox and gateway, until when', async () => {
-    await until('all three are recorded', async () => (await recorded()).length === 3, 2000);
+    await until('all three are recorded', async () => (await recorded()).length === 3, 30_000);
     assert.deepEqual(await recorded(), ['short', 'slow', 'stream']);
     const record = JSON.parse(await redis('HGET', hash, 'stream'));
     assert.equal(record.sandboxId, id);
@@ -73,7 +74,7 @@ describe('who comes back with a session', () => {
     assert.deepEqual([slow.state, short.state, stream.state], ['running', 'finished', 'running']);
     assert.ok(slow.pid > 1 && stream.pid > 1);
     assert.deepEqual(never, { state: 'unknown' });
-    await until('what never arrived is forgotten', async () => !(await recorded()).includes('never'), 2000);
+    await until('what never arrived is forgotten', async () => !(await recorded()).includes('never'), 30_000);
     assert.deepEqual(client.messages, []);
     await client.close();
   });
@@ -83,7 +84,7 @@ describe('who comes back with a session', () => {
     assert.deepEqual(Object.keys(await told(client)).sort(), ['short', 'slow', 'stream']);
     assert.equal((await client.request(command('short'))).stdout, 'begun\ndone\n');
     const answer = client.request(command('slow'));
-    const { stream } = client.open({ ...command('stream'), stream: true });
+    const { stream } = client.open(streamed);
     await stream.until('begun\n');
     await letEnd('slow');
     await letEnd('stream');
@@ -97,7 +98,7 @@ describe('who comes back with a session', () => {
   });
 
   it('hears nothing once everything was answered, or in another session', async () => {
-    await until('nothing is recorded', async () => (await recorded()).length === 0, 2000);
+    await until('nothing is recorded', async () => (await recorded()).length === 0, 30_000);
     for (const query of [`?session=${session}`, `?session=${randomUUID()}`, '']) {
       const client = await openClient(id, { query });
       const answer = await client.request({ id: 'next', type: 'exec', cmd: 'echo', args: [query] });

@@ -97,7 +97,7 @@ describe('processes', () => {
 
   it('what the spool dropped is told as a gap', async () => {
     await tryExec(id, { cmd: 'sh', args: ['-c', 'seq 100000'], tag: 'gap', background: true, spoolBytes: 65536 });
-    await until('it has ended', async () => !(await list()).find((process) => process.tag === 'gap').running, 5000);
+    await until('it has ended', async () => !(await list()).find((process) => process.tag === 'gap').running, 30_000);
     const events = await all(await output('gap', '?offset=0'));
     const gap = events.find((event) => event.type === 'gap');
     assert.deepEqual([gap.kind, gap.from], ['stdout', 0]);
@@ -129,7 +129,7 @@ describe('processes', () => {
     await until('it has ended', async () => {
       const ended = (await list()).find((process) => process.pid === sleeper.pid);
       return !ended.running && ended.signal === 'SIGTERM' && ended.reason === 'signaled';
-    }, 3000);
+    }, 30_000);
     assertError(await act('nobody', 'signal', { signal: 'SIGTERM' }), 404, 'process_not_found');
     assertError(await act(sleeper.pid, 'signal', { signal: 'SIGNOTHING' }), 400, 'invalid_request');
   });
@@ -167,8 +167,8 @@ describe('processes', () => {
     await act('tty', 'resize', { cols: 133, rows: 44 });
     await type('stty size\n');
     await wait(/44 133/);
-    await type('sleep 100; echo code-$?\n');
-    await new Promise((resolve) => { setTimeout(resolve, 300); }); // a person's pace
+    await type('sh -c "echo sleep\'\'ing; exec sleep 100"; echo code-$?\n');
+    await wait(/sleeping/); // said by the foreground job itself
     await type('\x03');
     await type('echo alive-$((1+1))\n');
     await wait(/alive-2/);
@@ -208,6 +208,28 @@ describe('processes', () => {
     assert.equal(await shellOutput(id, 'cat /tmp/runs'), 'x');
   });
 
+  it('another request with the Idempotency-Key of one before is refused', async () => {
+    const headers = { 'Idempotency-Key': 'reused' };
+    const body = { cmd: 'echo', args: ['first'] };
+    assert.equal((await tryExec(id, body, { headers })).json.stdout, 'first\n');
+    assertError(await tryExec(id, { ...body, args: ['second'] }, { headers }), 409, 'idempotency_key_reused');
+    assertError(await tryExec(id, { ...body, args: ['second'] }, { headers: { ...headers, Accept: 'application/x-ndjson' } }), 409, 'idempotency_key_reused');
+    assert.equal((await tryExec(id, { args: ['first'], cmd: 'echo' }, { headers })).json.stdout, 'first\n');
+  });
+
+  it('who left a line of a shell session comes back to it', async () => {
+    const reply = await stream({ cmd: 'echo begun; sleep 0.5; echo ended', session: 'left', tag: 'line' });
+    const events = eventsOf(reply);
+    const { pid } = (await events.next()).value;
+    assert.equal((await events.next()).value.data, 'begun\n');
+    reply.destroy();
+    const byTag = await all(await output('line', '?follow=true'));
+    assert.deepEqual([text(byTag, 'stdout'), byTag.at(-1).exitCode], ['begun\nended\n', 0]);
+    const byPid = await all(await output(pid, '?stdoutOffset=6'));
+    assert.deepEqual([text(byPid, 'stdout'), byPid.at(-1).exitCode], ['ended\n', 0]);
+    assertError(await act('line', 'signal', { signal: 'KILL' }), 409, 'in_session');
+  });
+
   it('a slow reader pauses the program and nothing else', async () => {
     const script = 'import itertools, os\nfor i in itertools.count(): os.write(1, b"x" * 65535 + b"\\n"); open("/tmp/progress", "w").write(str(i))';
     const reply = await stream({ cmd: 'python3', args: ['-c', script], tag: 'endless' });
@@ -223,7 +245,7 @@ describe('processes', () => {
     assert.equal((await list()).find((process) => process.tag === 'endless').running, true);
     assert.equal(await shellOutput(id, 'echo others go on'), 'others go on');
     reply.resume();
-    await until('it goes on', async () => Number(await shellOutput(id, 'cat /tmp/progress')) > before, 5000);
+    await until('it goes on', async () => Number(await shellOutput(id, 'cat /tmp/progress')) > before, 30_000);
     reply.destroy();
     await act('endless', 'signal', { signal: 'KILL' });
     await shell(id, 'rm -f /tmp/progress');

@@ -73,5 +73,5 @@ os.killpg(0, 9)
   await until('commands run again', async () => {
     const next = await call('POST', `/sandbox/${sandboxId}/exec`, { key, body: { cmd: 'echo', args: ['alive'] } });
     return next.json?.stdout === 'alive\n';
-  }, 5000);
+  }, 30_000);
 });

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { whenHealthy } from '../support/api.mjs';
+import { sandboxFor, whenHealthy } from '../support/api.mjs';
 import { root, run, stateDir } from '../support/stack.mjs';
+import { openClient } from '../support/websocket.mjs';
 
 // What runs these tests, and what it does when it ends, can not be run by them.
 const runElsewhere = new Set(['tests/run', 'tests/run unit lint', 'tests/run --long', 'tests/bench/run', 'deploy/down --purge']);
@@ -17,6 +18,26 @@ const here = blocks.map((text) => text.split('\n').filter((line) => !runElsewher
 after(async () => {
   assert.equal((await run(path.join(root, 'deploy/up'), [], { timeoutMs: 300_000 })).code, 0);
   await whenHealthy();
+});
+
+test('the messages that are shown are answered, and every type that is named is known', async (t) => {
+  const id = await sandboxFor(t, { template: 'base' });
+  const client = await openClient(id);
+  const shown = [...readme.matchAll(/^```json\n([\s\S]*?)^```$/gm)].flatMap(([, text]) => text.trim().split('\n'))
+    .map((line) => JSON.parse(line));
+  assert.ok(shown.length > 0);
+  for (const message of shown) {
+    const answer = await ('streamId' in message ? client.open(message).answer : client.request(message));
+    assert.deepEqual([answer.id, answer.type], [message.id, `${message.type}Response`], JSON.stringify(answer));
+  }
+  const table = /^\| type \| members \|.*\n\|.*\n((?:\|.*\n)+)/m.exec(readme)[1].trim().split('\n');
+  const types = table.flatMap((row) => [...row.split('|')[1].replace(/with .*/, '').matchAll(/`(\w+)`/g)].map(([, type]) => type));
+  assert.ok(types.length > 20, types.join());
+  for (const type of new Set(types)) {
+    const answer = await client.request({ type, streamId: 99, pid: 1 });
+    assert.notEqual(answer.code, 'unknown_type', type);
+  }
+  await client.close();
 });
 
 test('the commands run one after the other in one shell', async () => {

@@ -128,6 +128,9 @@ describe('streams', () => {
       const two = await openClient(id, { query: `?session=${session}` });
       assert.equal((await two.request(ask)).stdout, first.stdout);
       assert.equal(first.stdout, '1\n');
+      const other = await two.request({ ...ask, args: ['-c', 'echo y >> /tmp/once'] });
+      assert.deepEqual([other.type, other.code], ['error', 'idempotency_key_reused']);
+      assert.equal((await two.request(ask)).stdout, first.stdout);
       await two.close();
     });
   });
@@ -145,7 +148,7 @@ describe('streams', () => {
     it('have job control', async () => {
       const { stream } = await begin('exec bash --norc -i', { pty: { cols: 80, rows: 24 } });
       await stream.write('sleep 300\n');
-      await until('it runs', async () => (await shell(id, 'pgrep -f "sleep 300"')).exitCode === 0, 3000);
+      await until('it runs', async () => (await shell(id, 'pgrep -f "sleep 300"')).exitCode === 0, 30_000);
       await stream.write('\x1a'); // Ctrl-Z
       await stream.until('Stopped', { kind: 'data' });
       await stream.write('kill %1; echo done-$((40+2))\n');
@@ -258,7 +261,7 @@ describe('streams', () => {
     await until('it listens', async () => {
       dialed = socket.open({ type: 'dial', port: 6001 });
       return (await dialed.answer).type === 'dialResponse';
-    }, 5000);
+    }, 30_000);
     await dialed.stream.write(Buffer.alloc(MIB));
     dialed.stream.fin();
     assert.equal((await dialed.stream.collect()).data.toString(), String(MIB));
@@ -291,7 +294,7 @@ describe('streams', () => {
       await new Promise((resolve) => { plain.on('open', resolve); });
       plain.send(frame(77, 0, 'x'));
       plain.send(JSON.stringify({ id: '1', type: 'exec', cmd: 'echo', args: ['stays'] }));
-      await until('both answers are there', () => messages.length === 2, 5000);
+      await until('both answers are there', () => messages.length === 2, 30_000);
       assert.deepEqual([messages[0].readUInt32BE(0), messages[0][4]], [77, 5]);
       assert.equal(JSON.parse(messages[1]).stdout, 'stays\n');
       plain.close();

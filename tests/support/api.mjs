@@ -1,17 +1,17 @@
 // The REST API as a client sees it.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import http from 'node:http';
 import path from 'node:path';
+import { agents, request as requestOf } from './connections.mjs';
 import { checkAnswer } from './openapi.mjs';
 import { apiKey, apiUrl, root, run, until } from './stack.mjs';
 
-const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 64 });
+const keepAlive = agents(64);
 
 // Resolves to {status, headers, text, json}; json is undefined when the body is not JSON.
 // key null: no key. body: an object (sent as JSON), or bytes and text as they are.
 export function call(method, url, {
-  key = apiKey, body, headers = {}, base = apiUrl, agent = keepAlive, timeoutMs = 70_000,
+  key = apiKey, body, headers = {}, base = apiUrl, agent, timeoutMs = 70_000,
 } = {}) {
   const bytes = encodeBody(body);
   const sent = {
@@ -24,8 +24,10 @@ export function call(method, url, {
       delete sent[name];
     }
   }
+  const target = new URL(url, base);
+  const options = { method, headers: sent, agent: agent ?? keepAlive[target.protocol], timeout: timeoutMs };
   return new Promise((resolve, reject) => {
-    const request = http.request(new URL(url, base), { method, headers: sent, agent, timeout: timeoutMs }, (reply) => {
+    const request = requestOf(target, options, (reply) => {
       const chunks = [];
       reply.on('data', (chunk) => chunks.push(chunk));
       reply.on('error', reject);

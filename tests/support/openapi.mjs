@@ -53,6 +53,12 @@ export function checkAnswer(method, url, reply) {
   }
 }
 
+// Fails when an event of a stream is none that the document describes.
+export function checkEvent(event) {
+  const schemas = ['StreamEvent', 'WatchEvent'].map((name) => document.components.schemas[name]);
+  checkJson('event', { anyOf: schemas }, { json: event, text: JSON.stringify(event) }, `event ${event.type}`);
+}
+
 function checkJson(name, schema, reply, where) {
   if (!validators.has(name)) {
     validators.set(name, ajv.compile(absolute(schema)));

@@ -7,7 +7,8 @@ PASSED=0 FAILED=0
 FAILURES=()
 TEST_LOG_DIR=$INSIEN_STATE_DIR/test-log
 SUPPORT=$ROOT/tests/support
-HARNESS_PACKAGES=(node-ws iproute2 chromium) # a WebSocket client that is not ours; ip and ss; a browser
+# A WebSocket client that is not ours; ip and ss; a browser; programs for a terminal.
+HARNESS_PACKAGES=(node-ws iproute2 chromium vim-tiny tmux)
 BENCH_PACKAGES=(wrk)
 THREADED_TESTS=(event ipc auth_material) # beginnings of their names
 SHOWN_LINES=80
@@ -130,7 +131,7 @@ install_from_npm() {
 
 # The files in this order: what changes the stack for all comes last.
 part_stack() {
-    local file name late=(deploy readme outages crash logs)
+    local file name late=(deploy port_range tls readme outages crash logs)
     install_from_npm || return 0
     start_stand_in
     STACK_IS_UP=yes

@@ -17,10 +17,15 @@ function readAssignments(file) {
   return Object.fromEntries([...text.matchAll(/^(\w+)='?(.*?)'?$/gm)].map(([, name, value]) => [name, value]));
 }
 
-const facts = readAssignments(path.join(stateDir, 'env'));
-export const apiUrl = facts.INSIEN_API_URL;
-export const wsUrl = facts.INSIEN_WS_URL;
-export const apiKey = facts.INSIEN_API_KEY;
+export let apiUrl;
+export let wsUrl;
+export let apiKey;
+
+// Once, and again by who changes the deployment.
+export function readFacts() {
+  ({ INSIEN_API_URL: apiUrl, INSIEN_WS_URL: wsUrl, INSIEN_API_KEY: apiKey } = readAssignments(path.join(stateDir, 'env')));
+}
+readFacts();
 
 const execFileAsync = promisify(execFile);
 
@@ -72,7 +77,7 @@ export async function pidOf(name) {
 export async function kill9(name) {
   const pid = await pidOf(name);
   process.kill(pid, 'SIGKILL');
-  await until(`${name} is started again`, async () => ![0, pid].includes(await pidOf(name)), 5000);
+  await until(`${name} is started again`, async () => ![0, pid].includes(await pidOf(name)), 30_000);
 }
 
 // Polls until the condition holds and resolves to its value.

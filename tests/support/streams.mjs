@@ -154,6 +154,11 @@ export class Stream {
     }
   }
 
+  // Lets so many bytes more come than were taken.
+  grantAhead(bytes) {
+    this.#grant(bytes);
+  }
+
   #grant(length) {
     this.#taken += length;
     if (this.#taken >= GRANT_FROM && !this.ended && !this.#gotFin) {

@@ -1,9 +1,10 @@
 // Bodies that are too large to hold, or that come in pieces: requests that stream both ways.
 import { createHash } from 'node:crypto';
-import http from 'node:http';
+import { agents, request as requestOf } from './connections.mjs';
+import { checkAnswer, checkEvent } from './openapi.mjs';
 import { apiKey, apiUrl } from './stack.mjs';
 
-const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 128 });
+const keepAlive = agents(128);
 const PIECE = 64 * 1024;
 
 // Bytes that do not repeat early, so that a piece that is lost, doubled or moved shows.
@@ -25,9 +26,10 @@ export const hashOf = (pieces) => {
   return hash.digest('hex');
 };
 
-function begin(method, url, { key = apiKey, headers = {}, base = apiUrl, agent = keepAlive } = {}) {
+function begin(method, url, { key = apiKey, headers = {}, base = apiUrl, agent } = {}) {
   const sent = { ...(key === null ? {} : { 'X-API-Key': key }), ...headers };
-  return http.request(new URL(url, base), { method, headers: sent, agent });
+  const target = new URL(url, base);
+  return requestOf(target, { method, headers: sent, agent: agent ?? keepAlive[target.protocol] });
 }
 
 const headOf = (request) => new Promise((resolve, reject) => {
@@ -35,11 +37,25 @@ const headOf = (request) => new Promise((resolve, reject) => {
   request.on('error', reject);
 });
 
+// What a program behind a preview answers is not ours to describe.
+const isPreview = (url, options) => options?.headers?.Host !== undefined || url.startsWith('/preview/');
+
+// text: undefined while the body is still to come.
+function check(method, url, options, reply, text) {
+  const { statusCode: status, headers } = reply;
+  const isJson = headers['content-type']?.startsWith('application/json');
+  if (!isPreview(url, options) && !(isJson && text === undefined)) {
+    checkAnswer(method, url, { status, headers, text: text ?? '(to come)', json: isJson && text !== '' ? JSON.parse(text) : undefined });
+  }
+}
+
 // Resolves to the answer as node has it: a stream of bytes, with statusCode and headers.
-export function open(method, url, options = {}) {
+export async function open(method, url, options = {}) {
   const request = begin(method, url, options);
   request.end(options.body);
-  return headOf(request);
+  const reply = await headOf(request);
+  check(method, url, options, reply);
+  return reply;
 }
 
 export async function bytesOf(reply) {
@@ -83,6 +99,7 @@ export async function send(method, url, pieces, options = {}) {
   request.end();
   const reply = await head;
   const text = (await bytesOf(reply)).toString();
+  check(method, url, options, reply, text);
   let json;
   try {
     json = JSON.parse(text);
@@ -105,6 +122,7 @@ export async function* eventsOf(reply) {
       text = text.slice(end + separator.length);
       const event = isSse ? sseEvent(block) : JSON.parse(block);
       if (event !== null) {
+        checkEvent(event);
         yield event;
       }
     }

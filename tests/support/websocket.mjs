@@ -1,6 +1,7 @@
 // A client's WebSocket: requests and answers by id, streams, and everything else in the order it
 // came.
 import { createRequire } from 'node:module';
+import { trusted } from './connections.mjs';
 import { apiKey, wsUrl } from './stack.mjs';
 import { StreamTable } from './streams.mjs';
 
@@ -115,6 +116,15 @@ export class ClientSocket {
     this.#socket.send(text);
   }
 
+  // Reads nothing of what comes, so that it stays on its way.
+  pause() {
+    this.#socket.pause();
+  }
+
+  resume() {
+    this.#socket.resume();
+  }
+
   close() {
     this.#socket.close();
     return this.closed;
@@ -130,7 +140,7 @@ export class ClientSocket {
 function connect(path, { key = apiKey, headers = {}, base = wsUrl } = {}) {
   const auth = key === null ? {} : { 'X-API-Key': key };
   return new WebSocket(new URL(path, base).href, {
-    headers: { ...auth, ...headers }, handshakeTimeout: 10_000, perMessageDeflate: false,
+    headers: { ...auth, ...headers }, handshakeTimeout: 10_000, perMessageDeflate: false, ...trusted(),
   });
 }
 

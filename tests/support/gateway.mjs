@@ -1,0 +1,39 @@
+// A gateway of our own beside the one of the deployment, on the same services and stores, for what
+// must not happen to everybody: other limits, and its end.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { call } from './api.mjs';
+import { apiUrl, pidOf, run, runDir, serviceSettings, until } from './stack.mjs';
+
+const BESIDE = 93; // its port, from that of the deployment
+
+// Resolves to {port, stop} once it serves; stop(signal) resolves to the exit code.
+export async function gatewayBeside(t, settings) {
+  const dir = mkdtempSync(path.join(tmpdir(), 'insien-gateway-'));
+  const port = Number(new URL(apiUrl).port) + BESIDE;
+  ['agents', 'locks'].forEach((folder) => mkdirSync(path.join(dir, folder)));
+  await run('chown', ['-R', 'insien:', dir]);
+  const { stdout: program } = await run('readlink', [`/proc/${await pidOf('gateway')}/exe`]);
+  const own = {
+    INSIEN_RUN_DIR: dir, PORT: port, WS_PORT: port + 1, HOST_PORT_RANGE: 'none',
+    AUTH_IPC: `ipc://${runDir}/auth-1.sock`, SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`,
+  };
+  const all = Object.entries({ ...serviceSettings('gateway'), ...own, ...settings }).map(([name, value]) => `${name}=${value}`);
+  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...all, program.trim()], { cwd: '/', stdio: 'ignore' });
+  const exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
+  const stop = (signal) => {
+    child.kill(signal);
+    return exited;
+  };
+  t.after(async () => {
+    await stop('SIGKILL');
+    rmSync(dir, { recursive: true });
+  });
+  await until('the second gateway serves', async () => {
+    const reply = await call('GET', '/sandbox?limit=1', { base: `http://127.0.0.1:${port}`, agent: false }).catch(() => null);
+    return reply?.status === 200;
+  }, 10_000);
+  return { port, stop };
+}
