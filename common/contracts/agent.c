@@ -12,6 +12,7 @@ FIELDS hello_fields[] = {
     JSON_STRING(struct agent_hello, type, "type", .required = true),
     JSON_INT(struct agent_hello, protocol, "protocol", .required = true, .min = 1, .max = 1000),
     JSON_STRING(struct agent_hello, version, "version", .required = true, .max_len = 64),
+    JSON_BOOL(struct agent_hello, small_windows, "smallWindows"),
 };
 SCHEMA(agent_hello_schema, hello_fields);
 

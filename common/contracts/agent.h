@@ -2,7 +2,8 @@
  *
  * A WebSocket at /agent/{sandboxId}. Text frames are JSON: requests {"id","type",...}, answers
  * {"id","type":"<x>Response",...} or {"id","type":"error","error","code"}. The agent speaks first:
- * {"type":"hello","protocol":1,"version":"..."}; the gateway answers with configure. */
+ * {"type":"hello","protocol":1,"version":"...","smallWindows":true}; the gateway answers with
+ * configure. */
 #ifndef COMMON_CONTRACTS_AGENT_H
 #define COMMON_CONTRACTS_AGENT_H
 
@@ -42,6 +43,7 @@ struct agent_hello {
     int64_t protocol;
     struct view version;
     struct view type;
+    bool small_windows; /* it knows what STREAM_ID_SMALL means */
 };
 extern const struct json_schema agent_hello_schema; /* unknown members are ignored: newer agents */
 

@@ -8,9 +8,9 @@
  *
  * Credit counts payload bytes of data, stdout and stderr together, in each direction of each stream
  * by itself: STREAM_WINDOW_INITIAL to begin with, each window frame adds. A gateway that is short
- * of memory gives a stream an id from STREAM_ID_SMALL on: then its agent begins with
- * STREAM_WINDOW_SMALL. fin ends the sender's own
- * direction; reset ends the stream both ways. */
+ * of memory gives a stream an id from STREAM_ID_SMALL on, if the agent's hello says smallWindows:
+ * then the agent begins with STREAM_WINDOW_SMALL. fin ends the sender's own direction; reset ends
+ * the stream both ways. */
 #ifndef COMMON_CONTRACTS_STREAM_H
 #define COMMON_CONTRACTS_STREAM_H
 

@@ -103,8 +103,8 @@ void known_cancel(struct known_ask *ask);
 /* Asks for what will be wanted soon; nobody hears of a failure. */
 void known_prefetch(struct known *known, const struct known_question *question);
 
-/* The channel's news: of one key; of any for which is_meant says so; of something else, so that
- * what was asked for before is not kept. */
+/* The channel's news: of one key; of what is_meant says so of; whether there are news at all. What
+ * was asked for before is not kept. */
 void known_forget(struct known *known, struct view key);
 typedef bool known_meant_fn(const struct known_entry *entry, const char *id);
 void known_forget_each(struct known *known, known_meant_fn *is_meant, const char *id);

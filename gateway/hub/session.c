@@ -5,6 +5,7 @@
 #include "common/event/loop.h"
 #include "common/json/scan.h"
 #include "common/ws/socket.h"
+#include "gateway/http/wire.h"
 #include "gateway/hub/streams.h"
 
 #include <event2/event.h>
@@ -136,6 +137,7 @@ static void send_configure(struct session *session, struct view text)
     }
     log_info("agent.hello", LOG_STR("sandbox_id", session->sandbox_id),
              LOG_INT("protocol", hello.protocol), LOG_VIEW("version", hello.version));
+    session->streams.small_windows = hello.small_windows;
     const struct view message = str_view(&session->configure);
     if (!ws_send(session->socket, WS_TEXT, &message, 1, &err)) {
         session_end(session);
@@ -257,7 +259,9 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
         free_session(session);
         return NULL;
     }
-    ws_read_directly(session->socket);
+    if (!wire_is_tls(bev)) { /* it may have come by the public listener */
+        ws_read_directly(session->socket);
+    }
     timer_arm(&session->setup_timer, SETUP_TIMEOUT_MS);
     return session;
 }

@@ -141,7 +141,7 @@ static struct hub_stream *find(const struct hub_streams *streams, uint32_t id)
 
 static uint32_t next_id(struct hub_streams *streams)
 {
-    uint32_t base = outflow_is_tight() ? STREAM_ID_SMALL : 0;
+    uint32_t base = streams->small_windows && outflow_is_tight() ? STREAM_ID_SMALL : 0;
     do {
         streams->last_id = streams->last_id == STREAM_ID_SMALL - 1 ? 1 : streams->last_id + 1;
     } while (find(streams, base + streams->last_id) != NULL);

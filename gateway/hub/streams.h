@@ -19,6 +19,7 @@ struct hub_streams {
     struct map by_id;        /* of both */
     struct timer settle;     /* tells them, from the loop */
     uint32_t last_id;
+    bool small_windows; /* the agent knows STREAM_ID_SMALL */
 };
 
 bool hub_streams_begin(struct hub_streams *streams, struct loop *loop, struct session *session,

@@ -266,18 +266,18 @@ static bool open_parts(struct client *client, struct bufferevent *bev, struct er
         bufferevent_free(bev);
         return false;
     }
-    if (!outflow_begin(&client->outflow, bev)) {
-        bufferevent_free(bev);
-        return err_set(err, ERR_INTERNAL, "client socket: out of memory");
-    }
     /* The kernel is not to give up before the socket does a client that only takes nothing. */
     wire_set_patience(bev, client_limits.stream_stall_max_ms);
     client->socket =
         ws_socket_new(gateway->loop, WS_SERVER, bev, &client_limits, &events, client, err);
-    client->relay.socket = client->socket;
-    client->bev = bev;
     if (client->socket == NULL) {
         return false;
+    }
+    client->relay.socket = client->socket;
+    client->bev = bev;
+    if (!outflow_begin(&client->outflow, bev)) {
+        ws_socket_free(client->socket);
+        return err_set(err, ERR_INTERNAL, "client socket: out of memory");
     }
     ws_set_say_end(client->socket, wire_say_end);
     if (!wire_is_tls(bev)) {

@@ -63,7 +63,6 @@ static void send_gap(const struct attachment *attachment, size_t kind, uint64_t 
     reply_end(stream_reply(attachment->stream), &writer);
 }
 
-/* What it waited for will never run. */
 static void fail(struct attachment *attachment, const char *code)
 {
     stream_reset(attachment->stream, code);

@@ -21,8 +21,8 @@ void exec_answer_give(const struct process_result *result, void *arg);
 /* The same answer again, from once_answer. */
 void exec_answer_repeat(const struct reply *reply, struct view members);
 
-/* A process_done_fn of what ends without an answer: those who repeated it (arg is the once) hear
- * "answer_not_kept". */
+/* A process_done_fn of what ends without an answer, and so wants no output_max: those who repeated
+ * it (arg is the once) hear "answer_not_kept". */
 void exec_answer_end_once(const struct process_result *result, void *arg);
 void exec_answer_refuse_repeat(const struct reply *reply);
 

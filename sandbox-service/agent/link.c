@@ -24,7 +24,7 @@ enum {
 };
 
 static const char hello[] =
-    "{\"type\":\"hello\",\"protocol\":1,\"version\":\"" INSIEN_VERSION "\"}";
+    "{\"type\":\"hello\",\"protocol\":1,\"version\":\"" INSIEN_VERSION "\",\"smallWindows\":true}";
 _Static_assert(AGENT_PROTOCOL_VERSION == 1, "hello names the protocol");
 
 /* No pings of ours and no limits of time: a gateway that dies takes its socket with it, and after a

@@ -194,7 +194,7 @@ void process_finish(struct process *process)
     timer_close(&process->deadline);
     timer_close(&process->quiet);
     spool_seal(&process->spool);
-    if (process->exit.output_open) {
+    if (any_output(process, is_open)) {
         drain(process);
     }
     give_result(process);

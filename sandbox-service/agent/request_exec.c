@@ -28,6 +28,7 @@ static struct process *start(const struct call *call, process_done_fn *done, voi
         struct process_start start = preparation_start(&preparation, settings, call->request);
         start.done = done;
         start.arg = arg;
+        start.output_max = done == exec_answer_give ? start.output_max : 0;
         process = process_begin(call->requests->processes, &start, err);
     }
     preparation_free(&preparation);

@@ -169,6 +169,7 @@ static bool begin_process(struct line *line, const struct line_parts *parts, str
     } else if (line->once != NULL) {
         start.done = exec_answer_end_once;
         start.arg = line->once;
+        start.output_max = 0;
     }
     line->process = process_fed_begin(parts->processes, &start, parts->feed, err);
     return line->process != NULL;

@@ -51,6 +51,9 @@ static bool run(const char *const *argv, struct view input, int64_t until_ms, st
     if (argv[0] == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "iptables is not installed");
     }
+    if (left_ms <= 0) {
+        return err_set(err, ERR_TIMEOUT, "no time is left for %s", argv[0]);
+    }
     if (!command_run(argv, input, left_ms, output, &status, err)) {
         return false;
     }

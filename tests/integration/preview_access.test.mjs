@@ -73,8 +73,11 @@ describe('a preview', () => {
   const upgrade = (url, headers, protocols = []) => new Promise((resolve, reject) => {
     const socket = new WebSocket(url, protocols, { headers, perMessageDeflate: false });
     socket.once('message', (data) => resolve({ seen: JSON.parse(data), socket, protocol: socket.protocol }));
-    socket.on('unexpected-response', (_, reply) => {
-      reply.resume().on('end', () => resolve({ status: reply.statusCode }));
+    socket.on('unexpected-response', (request, reply) => {
+      reply.resume().on('end', () => {
+        request.destroy(); // the connection would be kept
+        resolve({ status: reply.statusCode });
+      });
     });
     socket.on('error', reject);
   });

@@ -49,6 +49,7 @@ describe('files on their way', () => {
       assert.equal(await shellOutput(id, `cat ${folder}/file`), 'old');
       assert.equal((await get(at(`${folder}/file`))).bytes.toString(), 'old');
       await exec(id, 'sh', ['-c', `tail -f ${folder}/file > seen-by-reader`], { background: true, tag: `reader-${folder}` });
+      await until('the reader has it open', async () => await shellOutput(id, 'cat seen-by-reader') === 'old', 5000);
       request.end(Buffer.alloc(MIB, 'n'));
       assert.equal((await reply).statusCode, 200);
       assert.equal(await shellOutput(id, `tr -d n < ${folder}/file | wc -c; stat -c %s ${folder}/file`), `0\n${3 * MIB}`);

@@ -96,7 +96,7 @@ static void start_all(struct fixture *fixture)
 static void expect_all_served_in_order(struct fixture *fixture)
 {
     turn_until_count(fixture->loop, &fixture->served_count, WORKERS * STEPS);
-    for (size_t i = 0; i < WORKERS * STEPS; i++) {
+    for (size_t i = 0; i < (size_t)WORKERS * STEPS; i++) {
         assert_ptr_equal(fixture->served[i], &fixture->workers[i % WORKERS]);
     }
     for (size_t i = 0; i < WORKERS; i++) {

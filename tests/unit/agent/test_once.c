@@ -1,6 +1,8 @@
 /* What was run for a request is not run again for its repeat. */
 #include "tests/unit/agent/caller.h"
 
+#include "sandbox-service/agent/process_table.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,6 +104,17 @@ static void repeat_of_a_stream_is_attached(void **state)
     assert_true(caller_heard(caller, "\"code\":\"answer_not_kept\""));
 }
 
+static void output_without_an_answer_is_not_kept_for_one(void **state)
+{
+    struct caller *caller = *state;
+    caller_ask(caller, STREAMED("1"));
+    caller_ask(caller, "{\"id\":\"x\",\"type\":\"exec\",\"cmd\":\"echo $$; sleep 30\","
+                       "\"session\":\"s\",\"stream\":true,\"streamId\":2," ONCE("b") "}");
+    caller_wait_output(caller, 1, STREAM_STDOUT, "\n");
+    caller_wait_output(caller, 2, STREAM_STDOUT, "\n");
+    assert_int_equal(caller->processes->memory, 0);
+}
+
 static void another_request_with_the_key_is_refused(void **state)
 {
     static const char *const others[] = {
@@ -190,6 +203,7 @@ int main(void)
         TEST(what_did_not_start_is_not_remembered),
         TEST(long_answers_are_not_kept),
         TEST(repeat_of_a_stream_is_attached),
+        TEST(output_without_an_answer_is_not_kept_for_one),
         TEST(background_command_is_started_once),
         TEST(another_request_with_the_key_is_refused),
         TEST(number_of_those_remembered_is_bounded),

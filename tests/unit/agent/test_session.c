@@ -1,6 +1,7 @@
 /* Lines that share one shell. */
 #include "tests/unit/agent/caller.h"
 
+#include "sandbox-service/agent/process_table.h"
 #include "sandbox-service/agent/session_script.h"
 
 #include <setjmp.h>
@@ -139,6 +140,14 @@ static void background_jobs_keep_nobody_waiting(void **state)
     run(caller, LINE("s", "sleep 60 & echo $!", ""), "\"exitCode\":0");
     run(caller, LINE("s", "jobs %1 >/dev/null && echo there; kill %1", ""),
         "\"stdout\":\"there\\n\"");
+}
+
+static void line_holds_nothing_open_by_itself(void **state)
+{
+    struct caller *caller = *state;
+    run(caller, LINE("s", "sleep 5 & exit 3", ""), "\"exitCode\":3");
+    assert_true(caller_heard(caller, "\"outputOpen\":true"));
+    assert_int_equal(caller->processes->drain_count, 1); /* the shell's */
 }
 
 static void what_does_not_go_with_a_session_is_refused(void **state)
@@ -377,6 +386,7 @@ int main(void)
         TEST(line_may_stream),
         TEST(output_that_looks_like_a_mark_is_output),
         TEST(background_jobs_keep_nobody_waiting),
+        TEST(line_holds_nothing_open_by_itself),
         TEST(what_does_not_go_with_a_session_is_refused),
         TEST(closed_session_is_forgotten),
         TEST(nobody_else_speaks_with_the_shell),

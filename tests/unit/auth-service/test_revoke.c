@@ -221,6 +221,62 @@ static void a_list_is_as_the_api_shows_it(void **state)
     str_free(&answer.text);
 }
 
+struct ended_answer {
+    bool done;
+    struct str ids; /* a space behind each */
+};
+
+static void on_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    struct ended_answer *answer = arg;
+    answer->done = true;
+    assert_null(err);
+    for (int row = 0; row < pg_rows(result); row++) {
+        str_appendf(&answer->ids, "%s ", pg_text(result, row, 0));
+    }
+}
+
+static void change(struct accounts *accounts, const char *table, const char *what, const char *id)
+{
+    char sql[SQL_SIZE];
+    (void)snprintf(sql, sizeof sql, "UPDATE %s SET %s WHERE id = '%s'", table, what, id);
+    postgres_run(accounts->postgres, sql);
+}
+
+static void keys_that_do_not_serve_are_told(void **state)
+{
+    struct accounts *accounts = *state;
+    struct ended_answer answer = {.ids = STR_INIT(LIST_MAX)};
+    struct user user;
+    struct user suspended;
+    struct issued_key serving;
+    struct issued_key revoked;
+    struct issued_key expired;
+    struct issued_key of_suspended;
+    char asked[5 * ID_SIZE + 2];
+    struct err err = {0};
+    accounts_user(accounts, "ended", &user);
+    accounts_user(accounts, "suspended", &suspended);
+    accounts_issue(accounts, user.id, &serving);
+    accounts_issue(accounts, user.id, &revoked);
+    accounts_issue(accounts, user.id, &expired);
+    accounts_issue(accounts, suspended.id, &of_suspended);
+    change(accounts, "api_keys", "revoked_at = now()", revoked.times.id);
+    change(accounts, "api_keys", "expires_at = now()", expired.times.id);
+    change(accounts, "users", "suspended_at = now()", suspended.id);
+    (void)snprintf(asked, sizeof asked, "{%s,%s,%s,%s,%s}", serving.times.id, revoked.times.id,
+                   expired.times.id, of_suspended.times.id, unknown_id);
+    assert_true(
+        api_key_find_ended(accounts->pg, asked, ACCOUNTS_TIMEOUT_MS, on_ended, &answer, &err));
+    turn_until(accounts->loop, &answer.done);
+    assert_int_equal(answer.ids.len, 4 * ID_SIZE);
+    assert_non_null(strstr(answer.ids.data, revoked.times.id));
+    assert_non_null(strstr(answer.ids.data, expired.times.id));
+    assert_non_null(strstr(answer.ids.data, of_suspended.times.id));
+    assert_non_null(strstr(answer.ids.data, unknown_id));
+    str_free(&answer.ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +285,7 @@ int main(void)
         cmocka_unit_test(an_announcement_waits_for_redis_to_come_back),
         cmocka_unit_test(a_new_process_repeats_what_was_revoked_lately),
         cmocka_unit_test(a_list_is_as_the_api_shows_it),
+        cmocka_unit_test(keys_that_do_not_serve_are_told),
     };
     return cmocka_run_group_tests(tests, accounts_set_up, accounts_tear_down);
 }

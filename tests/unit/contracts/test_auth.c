@@ -43,6 +43,7 @@ static void messages_survive(void **state)
     union {
         struct auth_check_key check;
         struct auth_identity identity;
+        struct auth_key_ids key_ids;
         struct auth_create_key create;
         struct auth_new_key new_key;
         struct auth_list_keys list;
@@ -57,6 +58,8 @@ static void messages_survive(void **state)
         {&auth_check_key_schema, "{\"key\":\"isk_" DIGITS "\"}"},
         {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"apiKeyId\":\"" ID_B
                                 "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000}"},
+        {&auth_key_ids_schema, "{\"apiKeyIds\":[\"" ID_A "\",\"" ID_B "\"]}"},
+        {&auth_key_ids_schema, "{\"apiKeyIds\":[]}"},
         {&auth_create_key_schema, "{\"token\":\"t\",\"name\":\"n\",\"expiresInDays\":30}"},
         {&auth_create_key_schema, "{\"token\":\"t\",\"expiresInDays\":0}"},
         {&auth_new_key_schema,

@@ -81,7 +81,7 @@ static bool is_ready(void *arg)
     return hub_is_ready(stage->gateway.hub, STAGE_SANDBOX_ID);
 }
 
-static void connect_agent(struct agent_stage *stage)
+static void connect_agent(struct agent_stage *stage, const char *hello_more)
 {
     static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
     struct err err = {0};
@@ -94,7 +94,7 @@ static void connect_agent(struct agent_stage *stage)
     stage->agent = ws_socket_new(stage->gateway.loop, WS_CLIENT, stage->agent_bev,
                                  &ws_answering_limits, &events, stage, &err);
     assert_non_null(stage->agent);
-    agent_say(stage, "{\"type\":\"hello\",\"protocol\":1,\"version\":\"test\"}");
+    agent_say(stage, "{\"type\":\"hello\",\"protocol\":1,\"version\":\"test\"%s}", hello_more);
     turn_until_true(stage->gateway.loop, is_ready, stage);
 }
 
@@ -120,7 +120,19 @@ void agent_stage_open(struct agent_stage *stage)
     sandbox_cache_set_trusted(gateway->sandboxes, true);
     gateway->hub = hub_new(gateway, &err);
     assert_non_null(gateway->hub);
-    connect_agent(stage);
+    connect_agent(stage, ",\"smallWindows\":true");
+}
+
+static bool is_away(void *arg)
+{
+    return !is_ready(arg);
+}
+
+void agent_come_back_older(struct agent_stage *stage)
+{
+    agent_vanish(stage);
+    turn_until_true(stage->gateway.loop, is_away, stage);
+    connect_agent(stage, "");
 }
 
 void agent_stage_close(struct agent_stage *stage)

@@ -45,6 +45,8 @@ void agent_send(struct agent_stage *stage, uint32_t stream_id, enum stream_kind 
 void agent_send_window(struct agent_stage *stage, uint32_t stream_id, uint32_t bytes);
 /* The agent's connection breaks. */
 void agent_vanish(struct agent_stage *stage);
+/* The same; then one of before smallWindows connects. */
+void agent_come_back_older(struct agent_stage *stage);
 /* Whether the agent takes what comes. */
 void agent_set_reading(struct agent_stage *stage, bool on);
 

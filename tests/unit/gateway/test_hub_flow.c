@@ -188,6 +188,20 @@ static void a_stream_begins_small_while_memory_is_short(void **state)
     assert_int_equal(next_window(stage), STREAM_WINDOW_INITIAL - STREAM_WINDOW_SMALL + 1);
 }
 
+static void an_agent_that_knows_no_small_windows_is_given_none(void **state)
+{
+    struct stream_stage *stage = *state;
+    struct shortage shortage;
+    agent_come_back_older(&stage->agent);
+    shortage_begin(&shortage, stream_stage_loop(stage));
+    stream_open_answered(stage, STREAM_RUNS);
+    assert_in_range(stage->id, 1, STREAM_ID_SMALL - 1);
+    send_from_agent(stage, STREAM_WINDOW_INITIAL);
+    wait_for_bytes(stage, STREAM_WINDOW_INITIAL);
+    assert_false(stage->agent.agent_closed);
+    shortage_end(&shortage);
+}
+
 static void an_agent_that_takes_a_small_window_for_a_large_one_is_closed(void **state)
 {
     struct stream_stage *stage = *state;
@@ -252,6 +266,7 @@ int main(void)
         TEST(an_agent_that_does_not_read_holds_its_senders_back),
         TEST(what_the_agent_may_send_is_expected_until_the_stream_ends),
         TEST(a_stream_begins_small_while_memory_is_short),
+        TEST(an_agent_that_knows_no_small_windows_is_given_none),
         TEST(an_agent_that_takes_a_small_window_for_a_large_one_is_closed),
         TEST(a_stream_shrinks_while_memory_is_short_and_grows_back),
     };

@@ -103,8 +103,7 @@ static void on_client_closed(int code, void *arg)
 {
     (void)code;
     struct client *client = arg;
-    ws_socket_free(client->socket);
-    client->socket = NULL;
+    ws_socket_free(TAKE(client->socket));
 }
 
 static void on_answered(void *arg)
@@ -144,10 +143,8 @@ static void open_client(struct fixture *fixture, struct client *client, const ch
 static void close_client(struct client *client)
 {
     client_relay_close(&client->relay);
-    ws_socket_free(client->server);
-    ws_socket_free(client->socket);
-    client->server = NULL;
-    client->socket = NULL;
+    ws_socket_free(TAKE(client->server));
+    ws_socket_free(TAKE(client->socket));
 }
 
 static struct loop *loop_of(const struct fixture *fixture)
