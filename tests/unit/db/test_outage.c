@@ -23,6 +23,7 @@ static const struct pg_statement statements[] = {
     {"sleep", "SELECT pg_sleep($1::float8)"},
     {"sleepers", "SELECT count(*) FROM pg_stat_activity"
                  " WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'"},
+    {"ours", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'insien'"},
 };
 enum { STATEMENTS = sizeof statements / sizeof statements[0] };
 static const struct pg_statement late_statements[] = {
@@ -107,13 +108,22 @@ static void restarted_server_is_found_again(void **state)
     assert_int_equal(ask(fixture, "one"), ERR_NONE);
 }
 
+static bool counts(struct fixture *fixture, const char *statement, const char *count)
+{
+    struct answer answer;
+    begin(fixture, statement, NULL, &answer);
+    turn_until(fixture->loop, &answer.done);
+    return strcmp(answer.text, count) == 0;
+}
+
 static bool has_a_sleeper(void *arg)
 {
-    struct fixture *fixture = arg;
-    struct answer answer;
-    begin(fixture, "sleepers", NULL, &answer);
-    turn_until(fixture->loop, &answer.done);
-    return strcmp(answer.text, "1") == 0;
+    return counts(arg, "sleepers", "1");
+}
+
+static bool has_both_connections(void *arg)
+{
+    return counts(arg, "ours", "2");
 }
 
 static void query_in_flight_when_the_server_dies_is_told(void **state)
@@ -146,7 +156,7 @@ static void query_of_a_short_outage_is_answered(void **state)
     enum err_code code = ERR_UNAVAILABLE;
     open_pool(fixture, statements, STATEMENTS);
     for (int tries = 0; code == ERR_UNAVAILABLE && tries < TRIES; tries++) {
-        turn_until_true(fixture->loop, is_up, fixture);
+        turn_until_true(fixture->loop, has_both_connections, fixture);
         postgres_run(fixture->postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                                         " WHERE application_name = 'insien'");
         turn_until_true(fixture->loop, is_down, fixture);
