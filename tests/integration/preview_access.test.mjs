@@ -74,8 +74,9 @@ describe('a preview', () => {
     const socket = new WebSocket(url, protocols, { headers, perMessageDeflate: false });
     socket.once('message', (data) => resolve({ seen: JSON.parse(data), socket, protocol: socket.protocol }));
     socket.on('unexpected-response', (request, reply) => {
+      const { socket: tcp } = reply;
       reply.resume().on('end', () => {
-        request.destroy(); // the connection would be kept
+        tcp.destroy(); // it would be kept
         resolve({ status: reply.statusCode });
       });
     });

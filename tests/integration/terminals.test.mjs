@@ -124,7 +124,9 @@ describe('a terminal', () => {
   });
 
   it('runs tmux: two windows, left and attached to again', async () => {
-    const { stream, see } = await begin(`${WITH_LIBRARIES}exec tmux -u -L ours -f /dev/null new-session 'bash --norc'`);
+    // It takes keys that come within a millisecond for pasted text, and ours do.
+    await shellOutput(id, "echo 'set -g assume-paste-time 0' > tmux.conf");
+    const { stream, see } = await begin(`${WITH_LIBRARIES}exec tmux -u -L ours -f tmux.conf new-session 'bash --norc'`);
     await see('[0]');
     await stream.write('echo first-$((6*7))\r');
     await see('first-42');
