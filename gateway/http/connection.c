@@ -312,7 +312,9 @@ static void on_readable(struct bufferevent *bev, void *arg)
     (void)evbuffer_drain(bufferevent_get_input(bev), len);
     connection->progress += len;
     if (connection->progress > LINGER_BYTES_MAX) {
-        connection_close(connection);
+        /* Closing now would be a reset, which may overtake the answer: the rest stays with the
+         * client until the time is over. */
+        (void)bufferevent_disable(bev, EV_READ);
     }
 }
 

@@ -3,10 +3,12 @@
 
 #include "common/base/clock.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { MANY = 600, LONGER_THAN_LIMITS_MS = 500 };
 
@@ -84,6 +86,34 @@ static void a_request_behind_the_last_is_not_answered(void **state)
     assert_int_equal(client_next(&scene.client, false).status, 200);
     client_wait_end(&scene.client);
     assert_int_equal(scene.fixture.requests, 1);
+    scene_close(&scene);
+}
+
+/* Until the server takes no more. */
+static int send_all_it_takes(struct scene *scene)
+{
+    static const char part[SCRATCH_MAX];
+    for (size_t sent = 0; sent < BIG_BODY;) {
+        ssize_t done = send(scene->client.fd, part, sizeof part, MSG_NOSIGNAL);
+        if (done < 0) {
+            return errno;
+        }
+        sent += (size_t)done;
+        fixture_settle(&scene->fixture);
+    }
+    return 0;
+}
+
+static void a_client_that_sends_on_behind_its_refusal_can_still_read_it(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene, &http_default_limits);
+    client_send(&scene.client,
+                VIEW("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 8388608\r\n\r\n"));
+    assert_int_equal(send_all_it_takes(&scene), EAGAIN);
+    assert_int_equal(client_next(&scene.client, false).status, 200);
+    client_wait_end(&scene.client);
     scene_close(&scene);
 }
 
@@ -324,6 +354,7 @@ int main(void)
         cmocka_unit_test(many_pipelined_requests_are_all_answered),
         cmocka_unit_test(pipelined_requests_behind_a_held_one_are_not_read_without_bound),
         cmocka_unit_test(a_request_behind_the_last_is_not_answered),
+        cmocka_unit_test(a_client_that_sends_on_behind_its_refusal_can_still_read_it),
         cmocka_unit_test(head_is_answered_like_get_without_the_body),
         cmocka_unit_test(a_silent_connection_is_closed_without_an_answer),
         cmocka_unit_test(a_slow_head_is_refused),
