@@ -3,6 +3,7 @@
 #include "auth-service/api_keys/issue.h"
 #include "auth-service/database.h"
 #include "auth-service/users/store.h"
+#include "common/audit/writer.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -16,12 +17,14 @@ static const char usage[] =
     "usage: insien-auth issue-key EMAIL [--tier free|pro|enterprise] [--name NAME]";
 static const char *const tiers[] = {"free", "pro", "enterprise"};
 
-/* USER, then TIER when one was given, then ISSUE. */
+/* USER, then TIER when one was given, then ISSUE, each with its record in the audit trail. */
 struct run {
     const struct command *command; /* borrowed */
-    struct loop *loop;             /* owned, as the next two */
+    struct loop *loop;             /* owned, as the next three */
     struct pg_pool *pg;
     struct worker_pool *workers;
+    struct audit_writer *audit;
+    struct timer patience; /* with the records that are still to be stored */
     struct user user;
     struct err err; /* the first failure */
 };
@@ -80,9 +83,34 @@ bool command_parse(char **arguments, int count, struct command *out, struct err 
     return read_email(arguments[0], out->email, err);
 }
 
+static void on_drained(void *arg)
+{
+    struct run *run = arg;
+    loop_stop(run->loop);
+}
+
 static void stop(struct run *run)
 {
-    loop_stop(run->loop);
+    timer_arm(&run->patience, STEP_TIMEOUT_MS);
+    audit_writer_drain(run->audit, on_drained, run);
+}
+
+/* Of what was done. Nobody is named: it was the operator of this machine. */
+static bool record(struct run *run, enum audit_action action, const char *kind, const char *target)
+{
+    struct audit_act *act = audit_act_begin(run->audit, &run->err);
+    if (act == NULL) {
+        return false;
+    }
+    struct audit_record *entry = audit_act_record(act);
+    entry->action = action;
+    audit_text_set(entry->target_kind, sizeof entry->target_kind, view_of(kind));
+    audit_text_set(entry->target, sizeof entry->target, view_of(target));
+    if (action == AUDIT_USER_TIER_SET) {
+        audit_record_set_detail(entry, "tier", view_of(run->command->tier));
+    }
+    audit_act_end(act);
+    return true;
 }
 
 static void on_issued(const struct issued_key *issued, const struct err *err, void *arg)
@@ -90,7 +118,8 @@ static void on_issued(const struct issued_key *issued, const struct err *err, vo
     struct run *run = arg;
     if (err != NULL) {
         run->err = *err;
-    } else if (printf("%s\n", issued->key) < 0 || fflush(stdout) != 0) {
+    } else if (record(run, AUDIT_KEY_CREATED, "api_key", issued->made.id) &&
+               (printf("%s\n", issued->key) < 0 || fflush(stdout) != 0)) {
         err_set(&run->err, ERR_INTERNAL, "the key was made but could not be printed");
     }
     stop(run);
@@ -109,13 +138,27 @@ static bool issue(struct run *run)
 static void on_tier_set(const PGresult *result, const struct err *err, void *arg)
 {
     struct run *run = arg;
-    (void)result;
     if (err != NULL) {
         run->err = *err;
         stop(run);
-    } else if (!issue(run)) {
+        return;
+    }
+    bool changed = pg_rows(result) > 0;
+    if ((changed && !record(run, AUDIT_USER_TIER_SET, "user", run->user.id)) || !issue(run)) {
         stop(run);
     }
+}
+
+/* Behind USER. */
+static bool go_on(struct run *run)
+{
+    const char *tier = run->command->tier;
+    if (run->user.suspended) {
+        return err_set(&run->err, ERR_DENIED, "%s is suspended", run->command->email);
+    }
+    return tier == NULL ? issue(run)
+                        : user_set_tier(run->pg, run->user.id, tier, STEP_TIMEOUT_MS, on_tier_set,
+                                        run, &run->err);
 }
 
 static void on_user(const struct user *user, const struct err *err, void *arg)
@@ -127,13 +170,7 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
         return;
     }
     run->user = *user;
-    const char *tier = run->command->tier;
-    if (user->suspended) {
-        err_set(&run->err, ERR_DENIED, "%s is suspended", run->command->email);
-        stop(run);
-    } else if (!(tier == NULL ? issue(run)
-                              : user_set_tier(run->pg, user->id, tier, STEP_TIMEOUT_MS, on_tier_set,
-                                              run, &run->err))) {
+    if ((user->is_new && !record(run, AUDIT_USER_CREATED, "user", user->id)) || !go_on(run)) {
         stop(run);
     }
 }
@@ -149,13 +186,18 @@ static bool open_parts(struct run *run, const struct settings *settings)
         return false;
     }
     run->pg = database_open(run->loop, settings->database_url, 1, &run->err);
-    return run->pg != NULL;
+    run->audit =
+        run->pg == NULL ? NULL : audit_writer_open(run->loop, run->pg, "issue-key", &run->err);
+    return run->audit != NULL && timer_open(&run->patience, run->loop, on_drained, run, &run->err);
 }
 
 static void close_parts(struct run *run)
 {
     worker_pool_free(run->workers);
+    audit_writer_stop(run->audit);
     pg_pool_close(run->pg);
+    audit_writer_close(run->audit);
+    timer_close(&run->patience);
     loop_free(run->loop);
 }
 

@@ -1,11 +1,19 @@
 #include "auth-service/database.h"
 
 #include "auth-service/api_keys/store.h"
+#include "auth-service/audit/store.h"
+#include "auth-service/idempotency/store.h"
 #include "auth-service/users/store.h"
+#include "auth-service/webhooks/store.h"
+#include "common/audit/writer.h"
 
 enum {
     STATEMENT_TIMEOUT_MS = 10 * 1000,
-    STATEMENT_COUNT = 1 + USER_STATEMENT_COUNT + API_KEY_STATEMENT_COUNT,
+    WEBHOOK_STATEMENTS_AT = 1 + USER_STATEMENT_COUNT + API_KEY_STATEMENT_COUNT,
+    AUDIT_STATEMENTS_AT = WEBHOOK_STATEMENTS_AT + WEBHOOK_STATEMENT_COUNT,
+    SEALER_STATEMENTS_AT = AUDIT_STATEMENTS_AT + AUDIT_STATEMENT_COUNT,
+    IDEMPOTENCY_STATEMENTS_AT = SEALER_STATEMENTS_AT + AUDIT_SEAL_STATEMENT_COUNT,
+    STATEMENT_COUNT = IDEMPOTENCY_STATEMENTS_AT + IDEMPOTENCY_STATEMENT_COUNT,
 };
 
 #define PING "ping"
@@ -18,6 +26,13 @@ struct pg_pool *database_open(struct loop *loop, const char *url, size_t connect
 {
     memcpy(&statements[1], user_statements, sizeof user_statements);
     memcpy(&statements[1 + USER_STATEMENT_COUNT], api_key_statements, sizeof api_key_statements);
+    memcpy(&statements[WEBHOOK_STATEMENTS_AT], webhook_statements, sizeof webhook_statements);
+    memcpy(&statements[AUDIT_STATEMENTS_AT], audit_statements,
+           AUDIT_STATEMENT_COUNT * sizeof statements[0]);
+    memcpy(&statements[SEALER_STATEMENTS_AT], audit_seal_statements,
+           AUDIT_SEAL_STATEMENT_COUNT * sizeof statements[0]);
+    memcpy(&statements[IDEMPOTENCY_STATEMENTS_AT], idempotency_statements,
+           sizeof idempotency_statements);
     const struct pg_options options = {.url = url,
                                        .connections = connections,
                                        .statements = statements,

@@ -1,13 +1,18 @@
+#include "auth-service/api_keys/expiry.h"
+#include "auth-service/audit/sealer.h"
 #include "auth-service/command.h"
 #include "auth-service/database.h"
+#include "auth-service/idempotency/keeper.h"
 #include "auth-service/service.h"
+#include "auth-service/users/profiles.h"
+#include "common/audit/writer.h"
 #include "common/base/secret.h"
 
 #include <stdio.h>
 
 enum {
     DATABASE_CONNECTIONS = 4,
-    HTTP_CONNECTIONS = 2,
+    HTTP_CONNECTIONS = 4, /* two key sets, a profile, and one to spare */
     BCRYPT_QUEUE_MAX = 256,
     DRAIN_MS = 5000,
     URL_SIZE = CONFIG_PATH_SIZE + 32,
@@ -21,10 +26,16 @@ struct program {
     struct redis *redis;
     struct http_client *http;
     struct worker_pool *workers;
+    struct profiles *profiles;
     struct sessions *sessions;
+    struct webhooks *webhooks;
     struct prover *prover;
     struct last_used *last_used;
     struct announcer *announcer;
+    struct audit_writer *audit;
+    struct audit_sealer *sealer;
+    struct idempotency *idempotency;
+    struct expiry *expiry;
     struct service *service;
     struct timer drain_timer;
 };
@@ -35,11 +46,17 @@ static void on_drained(void *arg)
     loop_stop(program->loop);
 }
 
+static void on_service_drained(void *arg)
+{
+    struct program *program = arg;
+    audit_writer_drain(program->audit, on_drained, program);
+}
+
 static void on_stop_signal(void *arg)
 {
     struct program *program = arg;
     timer_arm(&program->drain_timer, DRAIN_MS);
-    service_drain(program->service, on_drained, program);
+    service_drain(program->service, on_service_drained, program);
 }
 
 static bool open_outside(struct program *program, struct err *err)
@@ -64,6 +81,14 @@ static bool open_outside(struct program *program, struct err *err)
     return program->http != NULL;
 }
 
+static bool open_audit(struct program *program, struct err *err)
+{
+    program->audit = audit_writer_open(program->loop, program->pg, "auth-service", err);
+    program->sealer =
+        program->audit == NULL ? NULL : audit_sealer_open(program->loop, program->pg, err);
+    return program->sealer != NULL;
+}
+
 static bool open_inside(struct program *program, struct err *err)
 {
     const struct settings *settings = &program->settings;
@@ -82,12 +107,63 @@ static bool open_inside(struct program *program, struct err *err)
     program->announcer = program->last_used == NULL ? NULL
                                                     : announcer_open(program->loop, program->redis,
                                                                      settings->instance, err);
-    if (program->announcer == NULL) {
+    program->expiry = program->announcer == NULL
+                          ? NULL
+                          : expiry_open(program->loop, program->pg, program->announcer, err);
+    return program->expiry != NULL;
+}
+
+/* Without the secret key of the Backend API nobody is asked. */
+static bool open_profiles(struct program *program, struct err *err)
+{
+    const struct clerk_settings *clerk = &program->settings.clerk;
+    const struct profiles_options options = {.loop = program->loop,
+                                             .pg = program->pg,
+                                             .http = program->http,
+                                             .announcer = program->announcer,
+                                             .api_url = clerk->api_url,
+                                             .secret_key = clerk->secret_key,
+                                             .timing = profiles_default_timing};
+    if (clerk->secret_key[0] == '\0') {
+        return true;
+    }
+    program->profiles = profiles_open(&options, err);
+    return program->profiles != NULL;
+}
+
+static bool open_identity(struct program *program, struct err *err)
+{
+    const struct settings *settings = &program->settings;
+    if (!open_profiles(program, err)) {
         return false;
     }
-    program->sessions =
-        sessions_open(program->loop, program->pg, program->http, &settings->clerk, err);
-    return program->sessions != NULL;
+    const struct sessions_options sessions = {.loop = program->loop,
+                                              .pg = program->pg,
+                                              .redis = program->redis,
+                                              .http = program->http,
+                                              .instance = settings->instance,
+                                              .clerk = &settings->clerk,
+                                              .oidc = &settings->oidc,
+                                              .profiles = program->profiles};
+    program->sessions = sessions_open(&sessions, err);
+    if (program->sessions == NULL) {
+        return false;
+    }
+    const struct webhooks_options webhooks = {.pg = program->pg,
+                                              .redis = program->redis,
+                                              .announcer = program->announcer,
+                                              .instance = settings->instance,
+                                              .issuer = sessions_clerk_issuer(program->sessions),
+                                              .secrets = settings->webhook_secrets};
+    program->webhooks = webhooks_open(&webhooks, err);
+    return program->webhooks != NULL;
+}
+
+static bool open_idempotency(struct program *program, struct err *err)
+{
+    program->idempotency = idempotency_open(program->loop, program->pg,
+                                            view_of(program->settings.idempotency_secret), err);
+    return program->idempotency != NULL;
 }
 
 static bool open_service(struct program *program, struct err *err)
@@ -98,7 +174,10 @@ static bool open_service(struct program *program, struct err *err)
         .pg = program->pg,
         .redis = program->redis,
         .workers = program->workers,
+        .audit = program->audit,
+        .idempotency = program->idempotency,
         .sessions = program->sessions,
+        .webhooks = program->webhooks,
         .checker = {program->pg, program->prover, program->last_used},
         .revoker = {program->pg, program->announcer},
     };
@@ -119,15 +198,23 @@ static void close_all(struct program *program)
     if (program->prover != NULL) {
         prover_stop(program->prover);
     }
-    sessions_close(program->sessions);
+    sessions_stop(program->sessions);
     redis_close(program->redis);
     worker_pool_free(program->workers);
+    audit_writer_stop(program->audit);
     pg_pool_close(program->pg);
+    audit_sealer_close(program->sealer);
+    idempotency_close(program->idempotency);
+    profiles_close(program->profiles);
+    expiry_close(program->expiry);
     announcer_close(program->announcer);
+    webhooks_close(program->webhooks);
+    sessions_close(program->sessions);
     last_used_close(program->last_used);
     prover_close(program->prover);
     http_client_close(program->http);
     service_free(program->service);
+    audit_writer_close(program->audit);
     timer_close(&program->drain_timer);
     loop_free(program->loop);
 }
@@ -135,8 +222,9 @@ static void close_all(struct program *program)
 static int run_service(struct program *program)
 {
     struct err err;
-    bool opened =
-        open_outside(program, &err) && open_inside(program, &err) && open_service(program, &err);
+    bool opened = open_outside(program, &err) && open_audit(program, &err) &&
+                  open_inside(program, &err) && open_identity(program, &err) &&
+                  open_idempotency(program, &err) && open_service(program, &err);
     if (opened) {
         loop_run(program->loop);
         log_info("service.stopped");

@@ -2,25 +2,56 @@
 
 #include "auth-service/call.h"
 #include "auth-service/database.h"
+#include "auth-service/idempotency/calls.h"
+#include "auth-service/key_calls.h"
 #include "auth-service/session_calls.h"
+#include "common/audit/writer.h"
+#include "common/base/encode.h"
+#include "common/contracts/idempotency.h"
 
 #include <stdlib.h>
 
 enum { HEALTH_TIMEOUT_MS = 1000 };
+
+static void free_bytes(uint8_t **bytes)
+{
+    free(*bytes);
+}
 
 struct check_call {
     struct call call;
     struct auth_check_key body;
 };
 
+/* The trail names the part of the key that may be shown, so that its owner can be told. */
+static void refuse_key(struct check_call *check, const struct err *err)
+{
+    enum { SHOWN_LEN = API_KEY_PREFIX_SIZE - 1 };
+    struct view shown = check->body.key;
+    if (err->code == ERR_UNAUTHENTICATED) {
+        struct audit_record record = {.action = AUDIT_KEY_REFUSED, .result = AUDIT_REFUSED};
+        shown.len = shown.len == API_KEY_LEN ? SHOWN_LEN : 0; /* else it is no key */
+        audit_record_set_detail(&record, "prefix", shown);
+        audit_text_set(record.request_id, sizeof record.request_id,
+                       view_of(check->call.request->trace.request_id));
+        audit_note(check->call.service->parts.audit, &record);
+    }
+    call_fail(&check->call, err);
+}
+
 static void on_checked(const struct api_key_row *row, const struct err *err, void *arg)
 {
     struct check_call *check = arg;
     if (err != NULL) {
-        call_fail(&check->call, err);
+        refuse_key(check, err);
         return;
     }
-    struct auth_identity reply = {.tier = view_of(row->tier), .expires_at_ms = row->expires_at_ms};
+    struct auth_identity reply = {.tier = view_of(row->tier),
+                                  .expires_at_ms = row->expires_at_ms,
+                                  .scopes = row->scopes,
+                                  .max_sandboxes = row->max_sandboxes,
+                                  .requests_per_minute = row->requests_per_minute,
+                                  .is_admin = row->is_admin};
     memcpy(reply.user_id, row->user_id, sizeof reply.user_id);
     memcpy(reply.api_key_id, row->id, sizeof reply.api_key_id);
     call_succeed(&check->call, &auth_identity_schema, &reply);
@@ -34,7 +65,53 @@ static void check_key(struct ipc_exchange *exchange, const struct ipc_request *r
     struct check_call *check = call_begin(service, exchange, request, &shape);
     if (check != NULL && !key_check(&service->parts.checker, check->body.key,
                                     call_timeout_ms(&check->call), on_checked, check, &err)) {
-        call_fail(&check->call, &err);
+        refuse_key(check, &err);
+    }
+}
+
+struct webhook_call {
+    struct call call;
+    struct auth_webhook body;
+};
+
+static void on_webhook_taken(const struct err *err, void *arg)
+{
+    struct webhook_call *webhook = arg;
+    if (err != NULL) {
+        call_fail(&webhook->call, err);
+    } else {
+        call_succeed(&webhook->call, &empty_schema, NULL);
+    }
+}
+
+static bool receive_webhook(struct webhook_call *webhook, struct err *err)
+{
+    const struct auth_webhook *body = &webhook->body;
+    size_t len = 0;
+    AUTO(free_bytes) uint8_t *bytes = malloc(ENCODE_BASE64_DECODED_MAX(body->body_base64.len));
+    if (bytes == NULL) {
+        return err_set(err, ERR_INTERNAL, "webhook: out of memory");
+    }
+    if (!encode_base64_decode(ENCODE_BASE64, body->body_base64, bytes, &len)) {
+        return err_set(err, ERR_INVALID, "the body of a webhook came as no base64");
+    }
+    const struct svix_message message = {.id = body->id,
+                                         .timestamp = body->timestamp,
+                                         .signature = body->signature,
+                                         .body = {(const char *)bytes, len}};
+    return webhook_receive(webhook->call.service->parts.webhooks, &message,
+                           &webhook->call.request->trace, call_timeout_ms(&webhook->call),
+                           on_webhook_taken, webhook, err);
+}
+
+static void take_webhook(struct ipc_exchange *exchange, const struct ipc_request *request,
+                         void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct webhook_call, &auth_webhook_schema);
+    struct err err;
+    struct webhook_call *webhook = call_begin(arg, exchange, request, &shape);
+    if (webhook != NULL && !receive_webhook(webhook, &err)) {
+        call_fail(&webhook->call, &err);
     }
 }
 
@@ -142,10 +219,16 @@ static void health(struct ipc_exchange *exchange, const struct ipc_request *requ
 
 static const struct ipc_method methods[] = {
     {AUTH_CHECK_KEY, check_key},
+    {AUTH_CHECK_SESSION, session_call_check},
     {AUTH_FIND_ENDED_KEYS, find_ended_keys},
-    {AUTH_CREATE_KEY, session_call_create_key},
-    {AUTH_LIST_KEYS, session_call_list_keys},
-    {AUTH_REVOKE_KEY, session_call_revoke_key},
+    {AUTH_CREATE_KEY, key_call_create},
+    {AUTH_LIST_KEYS, key_call_list},
+    {AUTH_REVOKE_KEY, key_call_revoke},
+    {AUTH_ROTATE_KEY, key_call_rotate},
+    {AUTH_WEBHOOK, take_webhook},
+    {IDEMPOTENCY_CLAIM, idempotency_call_claim},
+    {IDEMPOTENCY_FINISH, idempotency_call_finish},
+    {IDEMPOTENCY_RELEASE, idempotency_call_release},
     {AUTH_HEALTH, health},
 };
 

@@ -5,7 +5,10 @@
 #include "auth-service/api_keys/check.h"
 #include "auth-service/api_keys/revoke.h"
 #include "auth-service/users/session.h"
+#include "auth-service/webhooks/webhooks.h"
 
+struct audit_writer;
+struct idempotency;
 struct service;
 
 /* All borrowed until service_close. */
@@ -14,7 +17,10 @@ struct service_parts {
     struct pg_pool *pg;
     struct redis *redis;
     struct worker_pool *workers;
+    struct audit_writer *audit;
+    struct idempotency *idempotency;
     struct sessions *sessions;
+    struct webhooks *webhooks;
     struct key_checker checker;
     struct revoker revoker;
 };

@@ -11,6 +11,8 @@ static const struct config_item items[] = {
     {"REDIS_URL", CONFIG_SECRET, CHARS(redis_url), .fallback = "unix:///run/insien/redis.sock"},
     {"KEY_CACHE_SECRET", CONFIG_SECRET, CHARS(key_cache_secret), .required = true,
      .is_signing_key = true},
+    {"IDEMPOTENCY_SECRET", CONFIG_SECRET, CHARS(idempotency_secret), .required = true,
+     .is_signing_key = true},
     {"BCRYPT_WORKERS", CONFIG_INT, AT(bcrypt_workers), .fallback = "0", .max = 64},
     {"CLERK_PUBLISHABLE_KEY", CONFIG_TEXT, CHARS(clerk.publishable_key)},
     {"CLERK_SECRET_KEY", CONFIG_SECRET, CHARS(clerk.secret_key)},
@@ -23,6 +25,10 @@ static const struct config_item items[] = {
     {"CLERK_CLOCK_SKEW_S", CONFIG_INT, AT(clerk.clock_skew_s), .fallback = "5", .max = 300},
     {"CLERK_API_URL", CONFIG_TEXT, CHARS(clerk.api_url), .fallback = "https://api.clerk.com"},
     {"CLERK_AUDIENCE", CONFIG_TEXT, CHARS(clerk.audience)},
+    {"AUTH_ISSUER", CONFIG_TEXT, CHARS(oidc.issuer)},
+    {"AUTH_JWKS_URL", CONFIG_TEXT, CHARS(oidc.jwks_url)},
+    {"AUTH_AUDIENCE", CONFIG_TEXT, CHARS(oidc.audience)},
+    {"CLERK_WEBHOOK_SIGNING_SECRET", CONFIG_SECRET, CHARS(webhook_secrets)},
 };
 
 bool settings_read(struct settings *settings, struct err *err)

@@ -3,6 +3,7 @@
 #define AUTH_SERVICE_SETTINGS_H
 
 #include "auth-service/jwt/clerk.h"
+#include "auth-service/jwt/oidc.h"
 #include "common/base/config.h"
 #include "common/base/log.h"
 
@@ -13,8 +14,11 @@ struct settings {
     char database_url[CONFIG_TEXT_SIZE];
     char redis_url[CONFIG_TEXT_SIZE];
     char key_cache_secret[CONFIG_TEXT_SIZE];
+    char idempotency_secret[CONFIG_TEXT_SIZE];
     int64_t bcrypt_workers; /* 0: one a core */
     struct clerk_settings clerk;
+    struct oidc_settings oidc;
+    char webhook_secrets[CONFIG_TEXT_SIZE];
     enum log_level log_level;
 };
 

@@ -1,6 +1,7 @@
 #include "gateway/config.h"
 
-#include "gateway/http/syntax.h"
+#include "gateway/http/address.h"
+#include "gateway/http/cors.h"
 
 #include <stdio.h>
 
@@ -32,6 +33,8 @@ static const struct config_item items[] = {
     {"SANDBOX_IPC", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, sandbox_ipc)},
     {"ALLOWED_ORIGINS", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, allowed_origins)},
     {"RATE_LIMIT_EXEMPT", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, rate_limit_exempt)},
+    {"RATE_LIMITS", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, rate_limits)},
+    {"TRUSTED_PROXIES", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, trusted_proxies)},
     {"HOST_PORT_RANGE", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, host_port_range),
      .fallback = "30000-30999"},
     {"HOST_PORT_ADDRESS", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, host_port_address),
@@ -135,25 +138,33 @@ static bool check_tls(const struct gateway_config *config, struct err *err)
            err_set(err, ERR_INVALID, "TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
 }
 
+static bool check_origins(const struct gateway_config *config, struct err *err)
+{
+    return cors_list_check(view_of(config->allowed_origins), err) ||
+           err_wrap(err, "ALLOWED_ORIGINS");
+}
+
+static bool check_networks(const char *name, const char *text, struct err *err)
+{
+    struct address_list list = {0};
+    bool ok = address_list_parse(&list, text, err) || err_wrap(err, "%s", name);
+    address_list_free(&list);
+    return ok;
+}
+
+static bool check_limits(struct gateway_config *config, struct err *err)
+{
+    return (limit_policy_parse(&config->limit_policy, config->rate_limits, err) ||
+            err_wrap(err, "RATE_LIMITS")) &&
+           check_networks("RATE_LIMIT_EXEMPT", config->rate_limit_exempt, err) &&
+           check_networks("TRUSTED_PROXIES", config->trusted_proxies, err);
+}
+
 bool gateway_config_read(struct gateway_config *config, struct err *err)
 {
     return config_read(items, sizeof items / sizeof items[0], config, err) &&
-           check_tls(config, err) && read_range(config, err) && check_preview(config, err) &&
+           check_origins(config, err) && check_tls(config, err) && read_range(config, err) &&
+           check_preview(config, err) && check_limits(config, err) &&
            fill_ipc(config, "auth", config->auth_ipc, sizeof config->auth_ipc, err) &&
            fill_ipc(config, "sandbox", config->sandbox_ipc, sizeof config->sandbox_ipc, err);
-}
-
-bool gateway_origin_is_allowed(const struct gateway_config *config, struct view origin)
-{
-    struct view list = view_of(config->allowed_origins);
-    struct view item;
-    if (list.len == 0) {
-        return true;
-    }
-    while (syntax_next_item(&list, &item)) {
-        if (view_equal(item, origin)) {
-            return true;
-        }
-    }
-    return false;
 }

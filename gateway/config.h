@@ -4,6 +4,7 @@
 
 #include "common/base/config.h"
 #include "common/base/view.h"
+#include "gateway/limits/policy.h"
 
 struct gateway_config {
     char run_dir[CONFIG_PATH_SIZE];
@@ -20,6 +21,9 @@ struct gateway_config {
     char sandbox_ipc[CONFIG_TEXT_SIZE]; /* the same */
     char allowed_origins[CONFIG_TEXT_SIZE];
     char rate_limit_exempt[CONFIG_TEXT_SIZE];
+    char rate_limits[CONFIG_TEXT_SIZE];
+    struct limit_policy limit_policy; /* of rate_limits */
+    char trusted_proxies[CONFIG_TEXT_SIZE];
     char host_port_range[CONFIG_PATH_SIZE]; /* "30000-30999" or "none" */
     char host_port_address[CONFIG_PATH_SIZE];
     int64_t host_port_first; /* of host_port_range; 0: none */
@@ -37,9 +41,5 @@ struct gateway_config {
 
 /* Reads the environment; every mistake is in the log. */
 bool gateway_config_read(struct gateway_config *config, struct err *err) MUST_CHECK;
-
-/* Whether a browser's Origin (not empty) may open sockets: any when no list is set, else an exact
- * member; blanks around the members do not count. */
-bool gateway_origin_is_allowed(const struct gateway_config *config, struct view origin) MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@ struct http_server;
 struct hub;
 struct ipc_client;
 struct key_cache;
+struct limits;
 struct loop;
 struct pending;
 struct preview;
@@ -35,6 +36,7 @@ struct gateway {
     struct health *health;
     struct pending *pending;
     struct client_sockets *client_sockets;
+    struct limits *limits; /* NULL: there are none */
     struct requests *requests;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */
 };

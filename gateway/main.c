@@ -3,6 +3,7 @@
 #include "common/base/secret.h"
 #include "common/event/loop.h"
 #include "common/ipc/client.h"
+#include "common/redis/redis.h"
 #include "gateway/cache/invalidation.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/cache/sandbox_cache.h"
@@ -12,6 +13,7 @@
 #include "gateway/http/server.h"
 #include "gateway/http/tls.h"
 #include "gateway/hub/hub.h"
+#include "gateway/limits/limits.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/health.h"
 #include "gateway/native/pending.h"
@@ -32,6 +34,7 @@ enum {
 struct process {
     struct gateway_config config;
     struct http_limits limits;
+    struct redis *limits_redis;
     struct gateway gateway;
     struct invalidation *invalidation;
     struct http_tls *tls; /* NULL: plain */
@@ -60,6 +63,16 @@ static bool open_log(const struct gateway_config *config, struct err *err)
     return true;
 }
 
+static bool open_limits(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    process.limits_redis = redis_open(gateway->loop, config->redis_url, err);
+    gateway->limits = process.limits_redis == NULL
+                          ? NULL
+                          : limits_new(process.limits_redis, config->instance, gateway->id, err);
+    return gateway->limits != NULL;
+}
+
 static bool open_inside(struct gateway *gateway, struct err *err)
 {
     const struct gateway_config *config = gateway->config;
@@ -73,7 +86,7 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->exposed =
                 exposed_cache_new(gateway->sandbox_service, config->preview_secret, err)) != NULL &&
            (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
-           (gateway->pending = pending_open(gateway, err)) != NULL &&
+           (gateway->pending = pending_open(gateway, err)) != NULL && open_limits(gateway, err) &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
            (process.invalidation = invalidation_open(gateway, err)) != NULL;
 }
@@ -108,13 +121,15 @@ static bool open_preview(struct gateway *gateway, struct err *err)
         .domain = config->preview_domain,
         .is_tls =
             config->tls_certificate[0] != '\0' || strcmp(config->preview_scheme, "https") == 0,
+        .limits = gateway->limits,
+        .limit_policy = &config->limit_policy,
     };
     gateway->preview = preview_new(&options, err);
     http_server_pass_raw_targets(gateway->http, is_preview, NULL);
     return gateway->preview != NULL;
 }
 
-static bool open_outside(struct gateway *gateway, struct err *err)
+static bool open_http(struct gateway *gateway, struct err *err)
 {
     const struct gateway_config *config = gateway->config;
     struct http_limits *limits = &process.limits;
@@ -122,9 +137,20 @@ static bool open_outside(struct gateway *gateway, struct err *err)
     limits->connections_max = (size_t)config->connections_max;
     limits->connections_per_address_max = (size_t)config->connections_per_address_max;
     limits->exempt_cidrs = config->rate_limit_exempt;
+    limits->proxy_cidrs = config->trusted_proxies;
     outflow_set_budget((size_t)config->client_backlog_mb * 1024 * 1024);
-    return (gateway->health = health_open(gateway, err)) != NULL &&
-           (gateway->http = http_server_new(gateway->loop, limits, on_request, err)) != NULL &&
+    gateway->http = http_server_new(gateway->loop, limits, on_request, err);
+    if (gateway->http == NULL) {
+        return false;
+    }
+    http_server_allow_origins(gateway->http, config->allowed_origins);
+    return true;
+}
+
+static bool open_outside(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    return (gateway->health = health_open(gateway, err)) != NULL && open_http(gateway, err) &&
            (gateway->hub = hub_new(gateway, err)) != NULL && open_host_ports(gateway, err) &&
            open_preview(gateway, err) &&
            (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
@@ -197,6 +223,10 @@ static void take_down(struct gateway *gateway)
     http_server_free(gateway->http);
     http_tls_free(process.tls);
     requests_free(gateway->requests);
+    limits_free(gateway->limits);
+    if (process.limits_redis != NULL) {
+        redis_close(process.limits_redis);
+    }
     if (gateway->hub != NULL) {
         hub_observe(gateway->hub, NULL, NULL);
     }

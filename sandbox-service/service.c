@@ -92,8 +92,8 @@ static struct json_doc *read_body(struct ipc_exchange *exchange, const struct ip
     struct err err = {0};
     struct json_doc *doc = json_read(message->body, schema, out, NULL, &err);
     if (doc == NULL) {
-        log_warn("ipc.unreadable", LOG_STR("method", message->method),
-                 LOG_STR("request_id", message->request_id), LOG_ERR(&err));
+        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
+                 LOG_ERR(&err));
         ipc_reply_error(exchange, &err);
     }
     return doc;
@@ -119,11 +119,11 @@ static void handle_create(struct ipc_exchange *exchange, const struct ipc_reques
     if (request == NULL) {
         return;
     }
-    log_info("sandbox.create", LOG_STR("request_id", message->request_id),
-             LOG_STR("sandbox_id", body.sandbox_id), LOG_STR("user_id", body.user_id),
-             LOG_VIEW("template", body.template_name));
+    log_info("sandbox.create", LOG_TRACE(&message->trace), LOG_STR("sandbox_id", body.sandbox_id),
+             LOG_STR("user_id", body.user_id), LOG_VIEW("template", body.template_name));
     request->work.create.done = on_created;
     request->work.create.arg = request;
+    request->work.create.trace = message->trace;
     if (!sandbox_create(request->service->sandboxes, &body, ipc_exchange_remaining_ms(exchange),
                         &request->work.create, &err)) {
         finish_failed(request, &err);
@@ -209,8 +209,9 @@ static void handle_destroy(struct ipc_exchange *exchange, const struct ipc_reque
     struct json_doc *doc = read_body(exchange, message, &sandbox_destroy_schema, &body);
     struct request *request = doc == NULL ? NULL : begin(arg, exchange);
     if (request != NULL) {
-        log_info("sandbox.destroy", LOG_STR("request_id", message->request_id),
+        log_info("sandbox.destroy", LOG_TRACE(&message->trace),
                  LOG_STR("sandbox_id", body.sandbox_id));
+        request->work.destroy.trace = message->trace;
         sandbox_destroy(request->service->sandboxes, &request->work.destroy, &body, on_destroyed,
                         request);
     }
@@ -234,8 +235,12 @@ static void handle_agent_connect(struct ipc_exchange *exchange, const struct ipc
     AUTO(json_doc_release)
     struct json_doc *doc = read_body(exchange, message, &sandbox_agent_connect_schema, &body);
     struct request *request = doc == NULL ? NULL : begin(arg, exchange);
-    if (request != NULL && !sandbox_connect(request->service->sandboxes, &request->work.connect,
-                                            &body, on_connected, request, &err)) {
+    if (request == NULL) {
+        return;
+    }
+    request->work.connect.trace = message->trace;
+    if (!sandbox_connect(request->service->sandboxes, &request->work.connect, &body, on_connected,
+                         request, &err)) {
         finish_failed(request, &err);
     }
 }

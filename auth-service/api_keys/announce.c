@@ -124,7 +124,7 @@ void announcer_close(struct announcer *announcer)
     free(announcer);
 }
 
-bool announce(struct announcer *announcer, enum invalidation_kind kind, const char id[ID_SIZE],
+bool announce(struct announcer *announcer, enum invalidation_kind kind, const char *id,
               announced_fn *done, void *arg, struct err *err)
 {
     if (announcer->count == ANNOUNCEMENTS_MAX) {

@@ -23,7 +23,7 @@ void announcer_close(struct announcer *announcer);
 typedef void announced_fn(bool published, void *arg);
 
 /* done (may be NULL) comes exactly once, later. False, without done, when nothing more can wait. */
-bool announce(struct announcer *announcer, enum invalidation_kind kind, const char id[ID_SIZE],
+bool announce(struct announcer *announcer, enum invalidation_kind kind, const char *id,
               announced_fn *done, void *arg, struct err *err) MUST_CHECK;
 
 #endif

@@ -10,8 +10,11 @@ struct issue {
     struct worker_job job;
     struct pg_pool *pg; /* borrowed */
     char user_id[ID_SIZE];
-    int64_t expires_in_days;
-    int64_t deadline_ms; /* monotonic */
+    char actor_key_id[ID_SIZE];
+    char replaces_id[ID_SIZE];
+    char name[API_KEY_NAME_MAX + 1];
+    struct key_order order; /* of it only the numbers */
+    int64_t deadline_ms;    /* monotonic */
     char bcrypt[API_KEY_BCRYPT_SIZE];
     struct issued_key issued;
     struct err err;
@@ -43,6 +46,28 @@ static void run_on_worker(struct worker_job *job)
     }
 }
 
+static bool store(struct issue *issue, const struct api_key_secret *secret, int64_t timeout_ms)
+{
+    const struct key_order *order = &issue->order;
+    if (issue->replaces_id[0] != '\0') {
+        const struct api_key_rotation rotation = {.user_id = issue->user_id,
+                                                  .actor_key_id = issue->actor_key_id,
+                                                  .id = issue->replaces_id,
+                                                  .secret = *secret,
+                                                  .overlap_s = order->overlap_s};
+        return api_key_rotate(issue->pg, &rotation, timeout_ms, on_inserted, issue, &issue->err);
+    }
+    const struct api_key_insert row = {.user_id = issue->user_id,
+                                       .actor_key_id = issue->actor_key_id,
+                                       .name = issue->name,
+                                       .secret = *secret,
+                                       .expires_in_days = order->expires_in_days,
+                                       .scopes = order->scopes,
+                                       .max_sandboxes = order->max_sandboxes,
+                                       .requests_per_minute = order->requests_per_minute};
+    return api_key_insert(issue->pg, &row, timeout_ms, on_inserted, issue, &issue->err);
+}
+
 static bool insert(struct issue *issue)
 {
     char digest[API_KEY_HASH_HEX_SIZE];
@@ -53,13 +78,9 @@ static bool insert(struct issue *issue)
     if (!api_key_digest(issue->issued.key, digest, &issue->err)) {
         return false;
     }
-    struct api_key_insert row = {.user_id = issue->user_id,
-                                 .name = issue->issued.name,
-                                 .prefix = issue->issued.prefix,
-                                 .digest_hex = digest,
-                                 .bcrypt = issue->bcrypt,
-                                 .expires_in_days = issue->expires_in_days};
-    return api_key_insert(issue->pg, &row, left_ms, on_inserted, issue, &issue->err);
+    const struct api_key_secret secret = {
+        .prefix = issue->issued.prefix, .digest_hex = digest, .bcrypt = issue->bcrypt};
+    return store(issue, &secret, left_ms);
 }
 
 static void on_hashed(struct worker_job *job)
@@ -76,7 +97,7 @@ static void on_inserted(const PGresult *result, const struct err *err, void *arg
     if (err != NULL) {
         issue->err = *err;
     } else {
-        (void)!api_key_insert_read(result, &issue->issued.times, &issue->err);
+        (void)!api_key_made_read(result, &issue->issued.made, &issue->err);
     }
     finish(issue);
 }
@@ -94,6 +115,12 @@ static bool check_order(const struct key_order *order, struct err *err)
     return true;
 }
 
+/* NULL is as good as "". */
+static bool copy_id(const char *id, char out[ID_SIZE])
+{
+    return view_copy(view_of(id == NULL ? "" : id), out, ID_SIZE);
+}
+
 static bool begin(struct issue *issue, const struct key_order *order, struct err *err)
 {
     struct issued_key *issued = &issue->issued;
@@ -101,8 +128,14 @@ static bool begin(struct issue *issue, const struct key_order *order, struct err
         return false;
     }
     memcpy(issued->prefix, issued->key, sizeof issued->prefix - 1);
-    (void)!view_copy(order->name, issued->name, sizeof issued->name); /* its length is checked */
-    memcpy(issue->user_id, order->user_id, sizeof issue->user_id);
+    issue->order = *order;
+    bool fits = view_copy(order->name, issue->name, sizeof issue->name) &&
+                copy_id(order->user_id, issue->user_id) &&
+                copy_id(order->actor_key_id, issue->actor_key_id) &&
+                copy_id(order->replaces_id, issue->replaces_id);
+    if (!fits) {
+        return err_set(err, ERR_INTERNAL, "making an API key: an id is none");
+    }
     issue->job.run = run_on_worker;
     issue->job.done = on_hashed;
     return worker_submit(order->workers, &issue->job, err);
@@ -118,7 +151,6 @@ bool key_issue(const struct key_order *order, key_issued_fn *done, void *arg, st
         return err_set(err, ERR_INTERNAL, "making an API key: out of memory");
     }
     issue->pg = order->pg;
-    issue->expires_in_days = order->expires_in_days;
     issue->deadline_ms = clock_monotonic_ms() + order->timeout_ms;
     issue->done = done;
     issue->arg = arg;

@@ -1,4 +1,5 @@
-/* auth-service/api_keys/issue.h: makes a key for a user. */
+/* auth-service/api_keys/issue.h: makes a key for a user, or one that takes the place of
+ * another. */
 #ifndef AUTH_SERVICE_API_KEYS_ISSUE_H
 #define AUTH_SERVICE_API_KEYS_ISSUE_H
 
@@ -9,9 +10,15 @@
 struct key_order {
     struct pg_pool *pg;          /* borrowed until done */
     struct worker_pool *workers; /* borrowed until done */
-    const char *user_id;         /* ID_SIZE bytes */
-    struct view name;            /* empty: none */
-    int64_t expires_in_days;     /* 0: never */
+    const char *user_id;
+    const char *actor_key_id; /* NULL or "": a session, or the operator */
+    const char *replaces_id;  /* NULL or "": none; else the rights are that key's */
+    struct view name;         /* empty: none */
+    int64_t expires_in_days;  /* 0: as the actor, so the next three */
+    int64_t scopes;
+    int64_t max_sandboxes;
+    int64_t requests_per_minute;
+    int64_t overlap_s; /* how long the key that is replaced goes on */
     int64_t timeout_ms;
 };
 
@@ -19,8 +26,7 @@ struct key_order {
 struct issued_key {
     char key[API_KEY_SIZE]; /* nobody can read it again */
     char prefix[API_KEY_PREFIX_SIZE];
-    char name[API_KEY_NAME_MAX + 1];
-    struct api_key_times times;
+    struct api_key_made made;
 };
 
 /* issued is NULL when err is not; valid during the call. */

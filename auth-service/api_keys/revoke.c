@@ -6,10 +6,12 @@
 
 enum { REVOKED_LATELY_TIMEOUT_MS = 30 * 1000 };
 
-/* UPDATE, then ANNOUNCE. */
+/* UPDATE, then ANNOUNCE all of them at a time. */
 struct revocation {
     struct announcer *announcer; /* borrowed */
-    char id[ID_SIZE];
+    char id[ID_SIZE];            /* the key that was named */
+    int unannounced;             /* and one while they are being begun */
+    bool is_delayed;
     key_revoked_fn *done;
     void *arg;
 };
@@ -20,33 +22,55 @@ static void finish(struct revocation *revocation, const struct err *err)
     free(revocation);
 }
 
-static void on_announced(bool published, void *arg)
+static void count_announced(struct revocation *revocation)
 {
-    struct revocation *revocation = arg;
-    if (!published) {
+    if (--revocation->unannounced > 0) {
+        return;
+    }
+    if (revocation->is_delayed) {
         log_warn("invalidation.delayed", LOG_STR("api_key_id", revocation->id));
     }
     finish(revocation, NULL);
 }
 
-static void on_updated(const PGresult *result, const struct err *err, void *arg)
+static void on_announced(bool published, void *arg)
 {
     struct revocation *revocation = arg;
-    struct err failure;
-    if (err != NULL) {
-        finish(revocation, err);
-    } else if (!api_key_revoke_read(result, &failure)) {
-        finish(revocation, &failure);
-    } else if (!announce(revocation->announcer, INVALIDATE_KEY, revocation->id, on_announced,
-                         revocation, &failure)) {
-        log_error("invalidation.not_published", LOG_STR("api_key_id", revocation->id),
-                  LOG_ERR(&failure));
-        finish(revocation, NULL);
+    revocation->is_delayed = revocation->is_delayed || !published;
+    count_announced(revocation);
+}
+
+static void announce_key(struct revocation *revocation, const char *text)
+{
+    char id[ID_SIZE];
+    struct err err;
+    if (!id_parse(view_of(text), id)) {
+        return;
+    }
+    if (announce(revocation->announcer, INVALIDATE_KEY, id, on_announced, revocation, &err)) {
+        revocation->unannounced++;
+    } else {
+        log_error("invalidation.not_published", LOG_STR("api_key_id", id), LOG_ERR(&err));
     }
 }
 
-bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE], const char user_id[ID_SIZE],
-                int64_t timeout_ms, key_revoked_fn *done, void *arg, struct err *err)
+static void on_updated(const PGresult *result, const struct err *err, void *arg)
+{
+    struct revocation *revocation = arg;
+    if (err != NULL) {
+        finish(revocation, err);
+        return;
+    }
+    revocation->unannounced = 1;
+    for (int row = 0; row < pg_rows(result); row++) {
+        announce_key(revocation, pg_text(result, row, 0));
+    }
+    count_announced(revocation);
+}
+
+bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE],
+                const struct api_key_actor *actor, int64_t timeout_ms, key_revoked_fn *done,
+                void *arg, struct err *err)
 {
     struct revocation *revocation = calloc(1, sizeof *revocation);
     if (revocation == NULL) {
@@ -56,7 +80,7 @@ bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE], const cha
     memcpy(revocation->id, id, sizeof revocation->id);
     revocation->done = done;
     revocation->arg = arg;
-    if (!api_key_revoke(revoker->pg, id, user_id, timeout_ms, on_updated, revocation, err)) {
+    if (!api_key_revoke(revoker->pg, id, actor, timeout_ms, on_updated, revocation, err)) {
         free(revocation);
         return false;
     }
@@ -73,8 +97,9 @@ static void on_revoked_lately(const PGresult *result, const struct err *err, voi
     }
     for (int row = 0; row < pg_rows(result); row++) {
         char id[ID_SIZE];
+        enum invalidation_kind kind = pg_bool(result, row, 1) ? INVALIDATE_USER : INVALIDATE_KEY;
         if (id_parse(view_of(pg_text(result, row, 0)), id) &&
-            !announce(announcer, INVALIDATE_KEY, id, NULL, NULL, &failure)) {
+            !announce(announcer, kind, id, NULL, NULL, &failure)) {
             log_warn("invalidation.not_repeated", LOG_ERR(&failure));
             return;
         }

@@ -1,5 +1,6 @@
 #include "auth-service/api_keys/store.h"
 
+#include "common/contracts/auth.h"
 #include "common/json/write.h"
 
 #include <inttypes.h>
@@ -7,40 +8,57 @@
 
 #define FIND "api_key_find"
 #define INSERT "api_key_insert"
+#define ROTATE "api_key_rotate"
 #define LIST "api_key_list"
 #define REVOKE "api_key_revoke"
 #define MARK_USED "api_key_mark_used"
 #define FIND_REVOKED "api_key_find_revoked"
 #define FIND_ENDED "api_key_find_ended"
+#define FIND_EXPIRED "api_key_find_expired"
 
 #define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define SERVES "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+#define MADE                                                                                       \
+    "id, parent_id, name, " ISO("created_at") ", " ISO("expires_at") ", scopes, max_sandboxes, "   \
+                                                                     "requests_per_minute"
 
 const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {FIND, "SELECT k.id, k.user_id, u.tier, k.bcrypt,"
            " coalesce(floor(extract(epoch FROM k.expires_at) * 1000)::bigint, 0),"
-           " k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute'"
+           " k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute',"
+           " CASE WHEN u.role = 'admin' THEN k.scopes ELSE k.scopes & ~32 END,"
+           " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin'"
            " FROM api_keys k JOIN users u ON u.id = k.user_id"
            " WHERE k.digest = decode($1, 'hex') AND " SERVES " AND u.suspended_at IS NULL"},
-    {INSERT,
-     "INSERT INTO api_keys (user_id, name, prefix, digest, bcrypt, expires_at)"
-     " SELECT $1::uuid, nullif($2::text, ''), $3::text, decode($4, 'hex'), $5::text,"
-     " now() + make_interval(days => $6::int)"
-     " WHERE (SELECT count(*) FROM api_keys WHERE user_id = $1::uuid AND " SERVES ") < $7::int"
-     " RETURNING id, " ISO("created_at") ", " ISO("expires_at")},
+    {INSERT, "SELECT " MADE " FROM api_key_issue($1::uuid, nullif($2::text, '')::uuid, $3::text,"
+             " $4::text, decode($5, 'hex'), $6::text, nullif($7::int, 0), nullif($8::int, 0),"
+             " nullif($9::int, 0), nullif($10::int, 0), $11::int)"},
+    {ROTATE, "SELECT " MADE " FROM api_key_rotate($1::uuid, $2::uuid, nullif($3::text, '')::uuid,"
+             " $4::int, $5::text, decode($6, 'hex'), $7::text, $8::int)"},
     {LIST,
-     "SELECT id, prefix, name, " ISO("last_used_at") ", " ISO("expires_at") ", " ISO(
-         "revoked_at") ", " ISO("created_at") ", " SERVES " FROM api_keys WHERE user_id = $1 ORDER "
-                                              "BY api_keys.created_at DESC, id DESC"
-                                              " LIMIT $2::int"},
-    {REVOKE, "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())"
-             " WHERE id = $1 AND user_id = $2 RETURNING id"},
+     "SELECT id, prefix, name, parent_id, " ISO("last_used_at") ", " ISO("expires_at") ", " ISO(
+         "revoked_at") ", " ISO("created_at") ", scopes, "
+                                              "coalesce(max_sandboxes, 0), "
+                                              "coalesce(requests_per_minute, 0), " SERVES
+                                              " FROM api_keys WHERE user_id = $1::uuid"
+                                              " AND ($2::text = '' OR id IN (SELECT "
+                                              "api_key_descendants(nullif($2, '')::uuid)))"
+                                              " ORDER BY api_keys.created_at DESC, id DESC LIMIT "
+                                              "$3::int"},
+    {REVOKE, "SELECT api_key_revoke($1::uuid, $2::uuid, nullif($3::text, '')::uuid)"},
     {MARK_USED, "UPDATE api_keys SET last_used_at = now() WHERE id = ANY ($1::uuid[])"
                 " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"},
-    {FIND_REVOKED, "SELECT id FROM api_keys WHERE revoked_at > now() - interval '1 minute'"},
+    {FIND_REVOKED, "SELECT id, false FROM api_keys WHERE revoked_at > now() - interval '1 minute'"
+                   " UNION ALL"
+                   " SELECT id, true FROM users WHERE suspended_at > now() - interval '1 minute'"},
     {FIND_ENDED, "SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS"
                  " (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id"
                  " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"},
+    {FIND_EXPIRED,
+     "SELECT k.id, floor(extract(epoch FROM now()) * 1000)::bigint"
+     " FROM (SELECT greatest(to_timestamp($1::bigint / 1000.0),"
+     " now() - make_interval(secs => $2::int)) AS since) asked LEFT JOIN api_keys k"
+     " ON k.revoked_at IS NULL AND k.expires_at >= asked.since AND k.expires_at <= now()"},
 };
 
 enum { NUMBER_SIZE = 24 };
@@ -65,12 +83,16 @@ bool api_key_find_by_hash(struct pg_pool *pg, const char *digest_hex, int64_t ti
 
 bool api_key_find_read(const PGresult *result, struct api_key_row *out)
 {
-    enum { ID, USER_ID, TIER, BCRYPT, EXPIRES_AT, STALE };
+    enum { ID, USER_ID, TIER, BCRYPT, EXPIRES_AT, STALE, SCOPES, MAX_SANDBOXES, REQUESTS, ADMIN };
     if (pg_rows(result) != 1) {
         return false;
     }
     out->expires_at_ms = pg_int(result, 0, EXPIRES_AT);
     out->use_is_stale = pg_bool(result, 0, STALE);
+    out->scopes = (unsigned)pg_int(result, 0, SCOPES);
+    out->max_sandboxes = pg_int(result, 0, MAX_SANDBOXES);
+    out->requests_per_minute = pg_int(result, 0, REQUESTS);
+    out->is_admin = pg_bool(result, 0, ADMIN);
     return copy_text(result, ID, out->id, sizeof out->id) &&
            copy_text(result, USER_ID, out->user_id, sizeof out->user_id) &&
            copy_text(result, TIER, out->tier, sizeof out->tier) &&
@@ -84,71 +106,119 @@ bool api_key_find_ended(struct pg_pool *pg, const char *ids, int64_t timeout_ms,
     return ask(pg, FIND_ENDED, &parameters, timeout_ms, done, arg, err);
 }
 
+static void write_number(int64_t number, char out[NUMBER_SIZE])
+{
+    (void)snprintf(out, NUMBER_SIZE, "%" PRId64, number);
+}
+
 bool api_key_insert(struct pg_pool *pg, const struct api_key_insert *insert, int64_t timeout_ms,
                     pg_result_fn *done, void *arg, struct err *err)
 {
+    char scopes[NUMBER_SIZE];
+    char sandboxes[NUMBER_SIZE];
+    char requests[NUMBER_SIZE];
     char days[NUMBER_SIZE];
     char limit[NUMBER_SIZE];
-    (void)snprintf(days, sizeof days, "%" PRId64, insert->expires_in_days);
-    (void)snprintf(limit, sizeof limit, "%d", API_KEYS_MAX);
-    struct pg_parameters parameters = {{insert->user_id, insert->name, insert->prefix,
-                                        insert->digest_hex, insert->bcrypt,
-                                        insert->expires_in_days == 0 ? NULL : days, limit},
-                                       7};
+    write_number(insert->scopes, scopes);
+    write_number(insert->max_sandboxes, sandboxes);
+    write_number(insert->requests_per_minute, requests);
+    write_number(insert->expires_in_days, days);
+    write_number(API_KEYS_MAX, limit);
+    const struct api_key_secret *secret = &insert->secret;
+    const struct pg_parameters parameters = {{insert->user_id, insert->actor_key_id, insert->name,
+                                              secret->prefix, secret->digest_hex, secret->bcrypt,
+                                              scopes, sandboxes, requests, days, limit},
+                                             11};
     return ask(pg, INSERT, &parameters, timeout_ms, done, arg, err);
 }
 
-bool api_key_insert_read(const PGresult *result, struct api_key_times *out, struct err *err)
+bool api_key_rotate(struct pg_pool *pg, const struct api_key_rotation *rotation, int64_t timeout_ms,
+                    pg_result_fn *done, void *arg, struct err *err)
 {
-    if (pg_rows(result) == 0) {
-        return err_set_reason(
-            err, ERR_LIMIT, "api_key_limit",
-            "You have %d API keys in use, the most there can be; revoke one first", API_KEYS_MAX);
-    }
-    return (copy_text(result, 0, out->id, sizeof out->id) &&
-            copy_text(result, 1, out->created_at, sizeof out->created_at) &&
-            copy_text(result, 2, out->expires_at, sizeof out->expires_at)) ||
-           err_set(err, ERR_INTERNAL, "the new key's row could not be read");
+    char overlap[NUMBER_SIZE];
+    char limit[NUMBER_SIZE];
+    write_number(rotation->overlap_s, overlap);
+    write_number(API_KEYS_MAX, limit);
+    const struct api_key_secret *secret = &rotation->secret;
+    const struct pg_parameters parameters = {{rotation->id, rotation->user_id,
+                                              rotation->actor_key_id, overlap, secret->prefix,
+                                              secret->digest_hex, secret->bcrypt, limit},
+                                             8};
+    return ask(pg, ROTATE, &parameters, timeout_ms, done, arg, err);
 }
 
-bool api_key_list(struct pg_pool *pg, const char user_id[ID_SIZE], int64_t timeout_ms,
+bool api_key_made_read(const PGresult *result, struct api_key_made *out, struct err *err)
+{
+    enum { ID, PARENT_ID, NAME, CREATED_AT, EXPIRES_AT, SCOPES, MAX_SANDBOXES, REQUESTS };
+    bool read = pg_rows(result) == 1 && copy_text(result, ID, out->id, sizeof out->id) &&
+                copy_text(result, PARENT_ID, out->parent_id, sizeof out->parent_id) &&
+                copy_text(result, NAME, out->name, sizeof out->name) &&
+                copy_text(result, CREATED_AT, out->created_at, sizeof out->created_at) &&
+                copy_text(result, EXPIRES_AT, out->expires_at, sizeof out->expires_at);
+    if (!read) {
+        return err_set(err, ERR_INTERNAL, "the new key's row could not be read");
+    }
+    out->scopes = (unsigned)pg_int(result, 0, SCOPES);
+    out->max_sandboxes = pg_int(result, 0, MAX_SANDBOXES);
+    out->requests_per_minute = pg_int(result, 0, REQUESTS);
+    return true;
+}
+
+bool api_key_list(struct pg_pool *pg, const struct api_key_actor *actor, int64_t timeout_ms,
                   pg_result_fn *done, void *arg, struct err *err)
 {
     char limit[NUMBER_SIZE];
-    (void)snprintf(limit, sizeof limit, "%d", API_KEYS_MAX);
-    struct pg_parameters parameters = {{user_id, limit}, 2};
+    write_number(API_KEYS_MAX, limit);
+    struct pg_parameters parameters = {{actor->user_id, actor->actor_key_id, limit}, 3};
     return ask(pg, LIST, &parameters, timeout_ms, done, arg, err);
+}
+
+static void write_limit(struct json_writer *writer, const char *name, int64_t limit)
+{
+    if (limit == 0) {
+        json_null(writer, name);
+    } else {
+        json_int(writer, name, limit);
+    }
 }
 
 void api_key_list_read(const PGresult *result, struct str *out)
 {
-    static const char *const columns[] = {"id",        "prefix",    "name",     "lastUsedAt",
-                                          "expiresAt", "revokedAt", "createdAt"};
-    enum { COLUMNS = sizeof columns / sizeof columns[0] };
+    static const char *const columns[] = {"id",         "prefix",    "name",      "parentId",
+                                          "lastUsedAt", "expiresAt", "revokedAt", "createdAt"};
+    enum { SCOPES = sizeof columns / sizeof columns[0], MAX_SANDBOXES, REQUESTS, IS_ACTIVE };
     struct json_writer writer = json_writer_on(out);
     json_begin_array(&writer, NULL);
     for (int row = 0; row < pg_rows(result); row++) {
         json_begin_object(&writer, NULL);
-        for (int column = 0; column < COLUMNS; column++) {
+        for (int column = 0; column < SCOPES; column++) {
             json_string_or_null(&writer, columns[column], pg_text(result, row, column));
         }
-        json_bool(&writer, "isActive", pg_bool(result, row, COLUMNS));
+        auth_scopes_write(&writer, "scopes", (unsigned)pg_int(result, row, SCOPES));
+        write_limit(&writer, "maxSandboxes", pg_int(result, row, MAX_SANDBOXES));
+        write_limit(&writer, "requestsPerMinute", pg_int(result, row, REQUESTS));
+        json_bool(&writer, "isActive", pg_bool(result, row, IS_ACTIVE));
         json_end_object(&writer);
     }
     json_end_array(&writer);
 }
 
-bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const char user_id[ID_SIZE],
+bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const struct api_key_actor *actor,
                     int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
 {
-    struct pg_parameters parameters = {{id, user_id}, 2};
+    struct pg_parameters parameters = {{id, actor->user_id, actor->actor_key_id}, 3};
     return ask(pg, REVOKE, &parameters, timeout_ms, done, arg, err);
 }
 
-bool api_key_revoke_read(const PGresult *result, struct err *err)
+bool api_key_find_expired(struct pg_pool *pg, int64_t since_ms, int64_t timeout_ms,
+                          pg_result_fn *done, void *arg, struct err *err)
 {
-    return pg_rows(result) == 1 ||
-           err_set_reason(err, ERR_NOT_FOUND, "api_key_not_found", "API key not found");
+    char since[NUMBER_SIZE];
+    char most[NUMBER_SIZE];
+    write_number(since_ms, since);
+    write_number(API_KEY_OVERLAP_S_MAX, most);
+    struct pg_parameters parameters = {{since, most}, 2};
+    return ask(pg, FIND_EXPIRED, &parameters, timeout_ms, done, arg, err);
 }
 
 bool api_key_mark_used(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,

@@ -138,7 +138,7 @@ static bool check_times(const struct payload *payload, double now_s, double skew
 static bool check_claims(const struct payload *payload, const struct token_policy *policy,
                          double now_s, struct err *err)
 {
-    if (view_starts_with(payload->subject, VIEW("mch_"))) {
+    if (!policy->is_oidc && view_starts_with(payload->subject, VIEW("mch_"))) {
         return token_refuse(err, "token-type-mismatch");
     }
     if (!is_authorized_party(policy, payload)) {
@@ -150,7 +150,7 @@ static bool check_claims(const struct payload *payload, const struct token_polic
     if (!check_times(payload, now_s, (double)policy->clock_skew_s, err)) {
         return false;
     }
-    if (view_equal(payload->status, VIEW("pending"))) {
+    if (!policy->is_oidc && view_equal(payload->status, VIEW("pending"))) {
         return token_refuse(err, "session-pending");
     }
     return true;

@@ -19,6 +19,8 @@ struct token_policy {
     size_t authorized_party_count;                     /* 0: azp is not looked at */
     bool allow_missing_azp;
     bool ignore_category; /* of the header, which its makers do not document */
+    bool is_oidc; /* not Clerk's: access tokens (RFC 9068) serve too, and what is Clerk's own way
+                     (categories, machines, sessions with a step left) means nothing */
     int64_t clock_skew_s;
 };
 

@@ -74,30 +74,10 @@ bool clerk_host_from_publishable_key(struct view key, char host[CLERK_HOST_SIZE]
                    "dashboard; it starts with pk_test_ or pk_live_");
 }
 
-bool clerk_url_is_allowed(const char *url)
-{
-    static const struct view loopback[] = {VIEW("http://127.0.0.1"), VIEW("http://localhost"),
-                                           VIEW("http://[::1]")};
-    struct view view = view_of(url);
-    if (view_starts_with(view, VIEW("https://"))) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++) {
-        if (view_starts_with(view, loopback[i])) {
-            /* The host must end there: 127.0.0.1.example.com is no loopback address, and neither is
-             * what follows a user name. */
-            const char *rest = url + loopback[i].len;
-            size_t port_len = rest[0] == ':' ? 1 + strspn(rest + 1, "0123456789") : 0;
-            return rest[port_len] == '/' || rest[port_len] == '\0';
-        }
-    }
-    return false;
-}
-
 static bool resolve_source(const struct clerk_settings *settings, const char *host,
-                           struct clerk *out, struct err *err)
+                           struct token_issuer *out, struct err *err)
 {
-    char backend[CLERK_URL_SIZE];
+    char backend[ISSUER_URL_SIZE];
     size_t api_len = strlen(settings->api_url);
     api_len -= api_len > 0 && settings->api_url[api_len - 1] == '/' ? 1 : 0;
     (void)snprintf(backend, sizeof backend, "%.*s/v1/jwks", (int)api_len, settings->api_url);
@@ -114,7 +94,7 @@ static bool resolve_source(const struct clerk_settings *settings, const char *ho
                        host);
     }
     out->jwks_needs_secret = settings->secret_key[0] != '\0' && strcmp(out->jwks_url, backend) == 0;
-    return clerk_url_is_allowed(out->jwks_url) ||
+    return issuer_url_is_allowed(out->jwks_url) ||
            err_set(err, ERR_INVALID,
                    "%s must be an https:// address (http:// is for loopback only)",
                    settings->jwks_url[0] != '\0' ? "CLERK_JWKS_URL" : "CLERK_API_URL");
@@ -134,7 +114,7 @@ static bool issuer_from_jwks_url(const char *url, char issuer[CONFIG_TEXT_SIZE])
 }
 
 static bool resolve_issuer(const struct clerk_settings *settings, const char *host,
-                           struct clerk *out, struct err *err)
+                           struct token_issuer *out, struct err *err)
 {
     if (settings->issuer[0] != '\0') {
         memcpy(out->issuer, settings->issuer, sizeof out->issuer);
@@ -168,13 +148,13 @@ static bool resolve_parties(const char *list, struct token_policy *policy, struc
     return true;
 }
 
-bool clerk_resolve(const struct clerk_settings *settings, struct clerk *out, struct err *err)
+bool clerk_resolve(const struct clerk_settings *settings, struct token_issuer *out, struct err *err)
 {
     char host[CLERK_HOST_SIZE] = "";
-    *out = (struct clerk){.policy = {.audience = settings->audience,
-                                     .allow_missing_azp = settings->allow_missing_azp,
-                                     .ignore_category = settings->ignore_category,
-                                     .clock_skew_s = settings->clock_skew_s}};
+    *out = (struct token_issuer){.policy = {.audience = settings->audience,
+                                            .allow_missing_azp = settings->allow_missing_azp,
+                                            .ignore_category = settings->ignore_category,
+                                            .clock_skew_s = settings->clock_skew_s}};
     out->configured = settings->jwt_key[0] != '\0' || settings->jwks_url[0] != '\0' ||
                       settings->secret_key[0] != '\0' || settings->publishable_key[0] != '\0';
     out->policy.issuer = out->issuer;

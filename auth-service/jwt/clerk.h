@@ -2,13 +2,9 @@
 #ifndef AUTH_SERVICE_JWT_CLERK_H
 #define AUTH_SERVICE_JWT_CLERK_H
 
-#include "auth-service/jwt/claims.h"
-#include "common/base/config.h"
+#include "auth-service/jwt/issuer.h"
 
-enum {
-    CLERK_HOST_SIZE = 254,
-    CLERK_URL_SIZE = CONFIG_TEXT_SIZE + 32,
-};
+enum { CLERK_HOST_SIZE = 254 };
 
 /* The CLERK_... variables as they were set; "" for those that were not. */
 struct clerk_settings {
@@ -25,26 +21,13 @@ struct clerk_settings {
     char audience[CONFIG_TEXT_SIZE];
 };
 
-/* Where the keys come from: the PEM in the settings, else jwks_url, else nowhere. */
-struct clerk {
-    bool configured;
-    bool has_pem;
-    char jwks_url[CLERK_URL_SIZE];
-    bool jwks_needs_secret; /* the request carries the secret key */
-    char issuer[CONFIG_TEXT_SIZE];
-    struct token_policy policy; /* points into this struct and into the settings */
-};
-
 /* Borrows settings as long as out is used. Without any key source out is "not configured" and that
  * is no error; half a configuration is ERR_INVALID with a sentence that says what to set. */
-bool clerk_resolve(const struct clerk_settings *settings, struct clerk *out,
+bool clerk_resolve(const struct clerk_settings *settings, struct token_issuer *out,
                    struct err *err) MUST_CHECK;
 
 /* The Frontend API host that a publishable key holds. */
 bool clerk_host_from_publishable_key(struct view key, char host[CLERK_HOST_SIZE],
                                      struct err *err) MUST_CHECK;
-
-/* Whether keys may be fetched from there: https, or http from a loopback address. */
-bool clerk_url_is_allowed(const char *url);
 
 #endif

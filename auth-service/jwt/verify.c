@@ -71,16 +71,24 @@ static bool split(struct view token, struct token_parts *parts, struct err *err)
     return true;
 }
 
+/* Media types have no case; "JWT" is no media type. */
+static bool has_right_type(const struct header *header, const struct token_policy *policy)
+{
+    return !header->has_type || view_equal(header->type, VIEW("JWT")) ||
+           (policy->is_oidc && (view_equal_nocase(header->type, VIEW("at+jwt")) ||
+                                view_equal_nocase(header->type, VIEW("application/at+jwt"))));
+}
+
 static bool check_header(const struct header *header, const struct token_policy *policy,
                          struct err *err)
 {
     if (!view_equal(header->algorithm, VIEW("RS256"))) {
         return token_refuse(err, "token-invalid-algorithm");
     }
-    if ((header->has_type && !view_equal(header->type, VIEW("JWT"))) || header->has_critical) {
+    if (!has_right_type(header, policy) || header->has_critical) {
         return token_refuse(err, "token-invalid");
     }
-    if (header->has_category && !policy->ignore_category &&
+    if (header->has_category && !policy->is_oidc && !policy->ignore_category &&
         !view_equal(header->category, category_session)) {
         return token_refuse(err, view_equal(header->category, category_machine)
                                      ? "token-invalid"
@@ -180,4 +188,27 @@ bool token_verify(struct view token, const struct token_policy *policy, const st
     return token_read_kid(token, policy, kid, err) && split(token, &parts, err) &&
            check_signature(&parts, keys, kid, err) && decode(parts.payload, bytes, &payload, err) &&
            token_claims_read(payload, policy, now_s, claims, err);
+}
+
+struct named_issuer {
+    struct view issuer;
+};
+static const struct json_field named_issuer_fields[] = {
+    JSON_STRING(struct named_issuer, issuer, "iss", .required = true),
+};
+
+bool token_names_issuer(struct view token, const char *issuer)
+{
+    uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
+    struct token_parts parts;
+    struct view payload;
+    struct named_issuer named;
+    struct err ignored;
+    if (!split(token, &parts, &ignored) || !decode(parts.payload, bytes, &payload, &ignored)) {
+        return false;
+    }
+    AUTO(json_doc_release)
+    struct json_doc *doc =
+        json_read(payload, &JSON_SCHEMA(named_issuer_fields), &named, NULL, &ignored);
+    return doc != NULL && view_equal(named.issuer, view_of(issuer));
 }

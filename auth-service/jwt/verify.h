@@ -15,6 +15,10 @@ enum { TOKEN_MAX = 8192 }; /* bytes; longer ones are refused unread */
 bool token_read_kid(struct view token, const struct token_policy *policy, char kid[KEY_ID_SIZE],
                     struct err *err) MUST_CHECK;
 
+/* Whether the token says that it is of this issuer. That is not proven yet: it serves to choose who
+ * is to verify it, whose policy then asks for the same issuer. */
+bool token_names_issuer(struct view token, const char *issuer) MUST_CHECK;
+
 /* All checks, against these keys and this time (seconds since 1970). Touches nothing else. */
 bool token_verify(struct view token, const struct token_policy *policy, const struct key_set *keys,
                   double now_s, struct token_claims *claims, struct err *err) MUST_CHECK;

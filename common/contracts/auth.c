@@ -1,5 +1,8 @@
 #include "common/contracts/auth.h"
 
+#include "common/base/encode.h"
+#include "common/json/write.h"
+
 bool api_key_normalise(struct view text, char out[API_KEY_SIZE])
 {
     enum { PREFIX_LEN = 4 };
@@ -19,6 +22,55 @@ bool api_key_normalise(struct view text, char out[API_KEY_SIZE])
     return true;
 }
 
+static const struct {
+    unsigned scope;
+    struct view name;
+} known_scopes[] = {
+    {AUTH_SANDBOX_READ, VIEW("sandbox:read")},
+    {AUTH_SANDBOX_WRITE, VIEW("sandbox:write")},
+    {AUTH_EXEC, VIEW("exec")},
+    {AUTH_FILES, VIEW("files")},
+    {AUTH_KEYS, VIEW("keys")},
+    {AUTH_ADMIN, VIEW("admin")},
+};
+enum { SCOPE_COUNT = sizeof known_scopes / sizeof known_scopes[0] };
+
+const char *auth_scope_name(unsigned scope)
+{
+    size_t i = 0;
+    while (i < SCOPE_COUNT - 1 && known_scopes[i].scope != scope) {
+        i++;
+    }
+    return known_scopes[i].name.ptr;
+}
+
+unsigned auth_scope_find(struct view name)
+{
+    for (size_t i = 0; i < SCOPE_COUNT; i++) {
+        if (view_equal(name, known_scopes[i].name)) {
+            return known_scopes[i].scope;
+        }
+    }
+    return 0;
+}
+
+bool auth_scope_check(struct view name, const char **problem)
+{
+    *problem = "must be one of: sandbox:read, sandbox:write, exec, files, keys, admin";
+    return auth_scope_find(name) != 0;
+}
+
+void auth_scopes_write(struct json_writer *writer, const char *name, unsigned scopes)
+{
+    json_begin_array(writer, name);
+    for (size_t i = 0; i < SCOPE_COUNT; i++) {
+        if ((scopes & known_scopes[i].scope) != 0) {
+            json_string(writer, NULL, known_scopes[i].name);
+        }
+    }
+    json_end_array(writer);
+}
+
 #define FIELDS static const struct json_field
 #define SCHEMA(name, table)                                                                        \
     const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
@@ -30,11 +82,24 @@ SCHEMA(auth_check_key_schema, check_key_fields);
 
 FIELDS identity_fields[] = {
     JSON_ID(struct auth_identity, user_id, "userId", .required = true),
-    JSON_ID(struct auth_identity, api_key_id, "apiKeyId", .required = true),
+    JSON_ID(struct auth_identity, api_key_id, "apiKeyId"),
+    JSON_STRING(struct auth_identity, session_id, "sessionId", .max_len = AUTH_SESSION_ID_MAX),
+    JSON_STRING(struct auth_identity, impersonator, "impersonator", .max_len = AUTH_SESSION_ID_MAX),
     JSON_STRING(struct auth_identity, tier, "tier", .required = true, .max_len = TIER_SIZE - 1),
     JSON_INT(struct auth_identity, expires_at_ms, "expiresAtMs"),
+    JSON_INT(struct auth_identity, scopes, "scopes", .required = true, .min = 0,
+             .max = AUTH_SCOPES_ALL),
+    JSON_INT(struct auth_identity, max_sandboxes, "maxSandboxes"),
+    JSON_INT(struct auth_identity, requests_per_minute, "requestsPerMinute"),
+    JSON_BOOL(struct auth_identity, is_admin, "isAdmin"),
 };
 SCHEMA(auth_identity_schema, identity_fields);
+
+FIELDS check_session_fields[] = {
+    JSON_STRING(struct auth_check_session, token, "token", .required = true,
+                .max_len = AUTH_TOKEN_MAX),
+};
+SCHEMA(auth_check_session_schema, check_session_fields);
 
 FIELDS key_ids_fields[] = {
     JSON_STRINGS(struct auth_key_ids, api_key_ids, "apiKeyIds", .required = true,
@@ -43,10 +108,15 @@ FIELDS key_ids_fields[] = {
 SCHEMA(auth_key_ids_schema, key_ids_fields);
 
 FIELDS create_key_fields[] = {
-    JSON_STRING(struct auth_create_key, token, "token", .required = true,
-                .max_len = AUTH_TOKEN_MAX),
+    JSON_ID(struct auth_create_key, user_id, "userId", .required = true),
+    JSON_ID(struct auth_create_key, actor_key_id, "actorKeyId"),
     JSON_STRING(struct auth_create_key, name, "name", .max_len = API_KEY_NAME_MAX),
     JSON_INT(struct auth_create_key, expires_in_days, "expiresInDays"),
+    JSON_INT(struct auth_create_key, scopes, "scopes", .min = 0, .max = AUTH_SCOPES_ALL),
+    JSON_INT(struct auth_create_key, max_sandboxes, "maxSandboxes", .min = 0,
+             .max = API_KEY_LIMIT_MAX),
+    JSON_INT(struct auth_create_key, requests_per_minute, "requestsPerMinute", .min = 0,
+             .max = API_KEY_LIMIT_MAX),
 };
 SCHEMA(auth_create_key_schema, create_key_fields);
 
@@ -57,11 +127,16 @@ FIELDS new_key_fields[] = {
     JSON_STRING(struct auth_new_key, name, "name"),
     JSON_STRING(struct auth_new_key, created_at, "createdAt", .required = true),
     JSON_STRING(struct auth_new_key, expires_at, "expiresAt"),
+    JSON_ID(struct auth_new_key, parent_id, "parentId"),
+    JSON_INT(struct auth_new_key, scopes, "scopes", .required = true),
+    JSON_INT(struct auth_new_key, max_sandboxes, "maxSandboxes"),
+    JSON_INT(struct auth_new_key, requests_per_minute, "requestsPerMinute"),
 };
 SCHEMA(auth_new_key_schema, new_key_fields);
 
 FIELDS list_keys_fields[] = {
-    JSON_STRING(struct auth_list_keys, token, "token", .required = true, .max_len = AUTH_TOKEN_MAX),
+    JSON_ID(struct auth_list_keys, user_id, "userId", .required = true),
+    JSON_ID(struct auth_list_keys, actor_key_id, "actorKeyId"),
 };
 SCHEMA(auth_list_keys_schema, list_keys_fields);
 
@@ -71,11 +146,28 @@ FIELDS key_list_fields[] = {
 SCHEMA(auth_key_list_schema, key_list_fields);
 
 FIELDS revoke_key_fields[] = {
-    JSON_STRING(struct auth_revoke_key, token, "token", .required = true,
-                .max_len = AUTH_TOKEN_MAX),
+    JSON_ID(struct auth_revoke_key, user_id, "userId", .required = true),
+    JSON_ID(struct auth_revoke_key, actor_key_id, "actorKeyId"),
     JSON_ID(struct auth_revoke_key, id, "id", .required = true),
 };
 SCHEMA(auth_revoke_key_schema, revoke_key_fields);
+
+FIELDS rotate_key_fields[] = {
+    JSON_ID(struct auth_rotate_key, user_id, "userId", .required = true),
+    JSON_ID(struct auth_rotate_key, actor_key_id, "actorKeyId"),
+    JSON_ID(struct auth_rotate_key, id, "id", .required = true),
+    JSON_INT(struct auth_rotate_key, overlap_s, "overlapS", .min = 0, .max = API_KEY_OVERLAP_S_MAX),
+};
+SCHEMA(auth_rotate_key_schema, rotate_key_fields);
+
+FIELDS webhook_fields[] = {
+    JSON_STRING(struct auth_webhook, id, "id", .max_len = WEBHOOK_HEADER_MAX),
+    JSON_STRING(struct auth_webhook, timestamp, "timestamp", .max_len = WEBHOOK_HEADER_MAX),
+    JSON_STRING(struct auth_webhook, signature, "signature", .max_len = WEBHOOK_HEADER_MAX),
+    JSON_STRING(struct auth_webhook, body_base64, "body",
+                .max_len = ENCODE_BASE64_SIZE(WEBHOOK_BODY_MAX) - 1),
+};
+SCHEMA(auth_webhook_schema, webhook_fields);
 
 FIELDS health_fields[] = {
     JSON_BOOL(struct auth_health, postgres, "postgres", .required = true),

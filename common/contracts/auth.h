@@ -11,10 +11,36 @@ enum {
     API_KEY_SIZE = API_KEY_LEN + 1,
     API_KEY_PREFIX_SIZE = 13, /* the first 12 characters: what may be shown and logged */
     API_KEY_NAME_MAX = 255,
+    API_KEY_LIMIT_MAX = 1000 * 1000, /* of either limit of a key */
     TIER_SIZE = 16,
     AUTH_TOKEN_MAX = 8192,
     AUTH_KEY_IDS_MAX = 256, /* in one question */
+    AUTH_SESSION_ID_MAX = 255,
+    API_KEY_OVERLAP_S_MAX = 24 * 3600, /* of a key that is rotated */
 };
+
+/* What a caller may do. In the API each has a name; between our processes and in the database they
+ * are bits of one number. */
+enum auth_scope {
+    AUTH_SANDBOX_READ = 1U << 0U,
+    AUTH_SANDBOX_WRITE = 1U << 1U,
+    AUTH_EXEC = 1U << 2U,
+    AUTH_FILES = 1U << 3U,
+    AUTH_KEYS = 1U << 4U,
+    AUTH_ADMIN = 1U << 5U, /* counts only while the user has the role */
+    AUTH_SCOPES_ALL = (1U << 6U) - 1,
+    AUTH_SCOPES_DEFAULT = AUTH_SCOPES_ALL & ~AUTH_ADMIN,
+};
+/* "sandbox:read", ...; of one scope. */
+const char *auth_scope_name(unsigned scope);
+/* The bit of a name; 0: there is no such scope. */
+unsigned auth_scope_find(struct view name);
+/* For .check of a field. */
+bool auth_scope_check(struct view name, const char **problem);
+
+struct json_writer;
+/* An array of the names. */
+void auth_scopes_write(struct json_writer *writer, const char *name, unsigned scopes);
 
 /* Turns "isk_..." or "e2b_..." into the canonical key; false when the shape is wrong. */
 bool api_key_normalise(struct view text, char out[API_KEY_SIZE]) MUST_CHECK;
@@ -29,11 +55,26 @@ extern const struct json_schema auth_check_key_schema;
 
 struct auth_identity {
     char user_id[ID_SIZE];
-    char api_key_id[ID_SIZE];
+    char api_key_id[ID_SIZE]; /* empty: a session */
+    struct view session_id;   /* of the issuer; empty: a key, or not said */
+    struct view impersonator; /* who acts in the user's name; empty: nobody */
     struct view tier;
-    int64_t expires_at_ms; /* wall clock; 0: never */
+    int64_t expires_at_ms;       /* of the key, or of the token; wall clock; 0: never */
+    int64_t scopes;              /* of enum auth_scope; admin only of users with the role */
+    int64_t max_sandboxes;       /* of the key; 0: as many as the tier has */
+    int64_t requests_per_minute; /* of the key; 0: as many as the tier has */
+    bool is_admin;               /* the user has the role */
 };
 extern const struct json_schema auth_identity_schema;
+
+/* auth.check_session -> auth_identity, of a person's session token. ERR_UNAUTHENTICATED
+ * "invalid_session" or "token_expired"; ERR_UNAVAILABLE "clerk_not_configured" or
+ * "clerk_unavailable". */
+#define AUTH_CHECK_SESSION "auth.check_session"
+struct auth_check_session {
+    struct view token;
+};
+extern const struct json_schema auth_check_session_schema;
 
 /* auth.find_ended_keys -> the same message: those of the keys that do not serve (any more), for
  * whoever knows keys by their ids and may have missed news. */
@@ -43,13 +84,21 @@ struct auth_key_ids {
 };
 extern const struct json_schema auth_key_ids_schema;
 
-/* The three of /api/keys: token is the Clerk session token. ERR_UNAUTHENTICATED "invalid_session"
- * or "token_expired"; ERR_UNAVAILABLE "clerk_not_configured" or "clerk_unavailable". */
+/* Those of /api/keys say who acts: a user's session may do all, a key (actor_key_id) makes keys
+ * with no more than it has itself, and sees and ends only those that came of it.
+ * ERR_UNAUTHENTICATED "invalid_api_key" when either does not serve any more. */
+
+/* ERR_DENIED "key_rights_exceeded"; ERR_LIMIT "api_key_limit". What is 0 is as the actor has it; of
+ * a session: the default scopes, no limit, no end. */
 #define AUTH_CREATE_KEY "auth.create_key"
 struct auth_create_key {
-    struct view token;
-    struct view name;        /* empty: none */
-    int64_t expires_in_days; /* 0: never */
+    char user_id[ID_SIZE];
+    char actor_key_id[ID_SIZE]; /* empty: a session */
+    struct view name;           /* empty: none */
+    int64_t expires_in_days;
+    int64_t scopes;
+    int64_t max_sandboxes;
+    int64_t requests_per_minute;
 };
 extern const struct json_schema auth_create_key_schema;
 
@@ -61,12 +110,17 @@ struct auth_new_key {
     struct view name;
     struct view created_at;
     struct view expires_at;
+    char parent_id[ID_SIZE]; /* empty: made by a session */
+    int64_t scopes;
+    int64_t max_sandboxes;       /* 0: no limit but the tier's */
+    int64_t requests_per_minute; /* 0: no limit but the tier's */
 };
 extern const struct json_schema auth_new_key_schema;
 
 #define AUTH_LIST_KEYS "auth.list_keys"
 struct auth_list_keys {
-    struct view token;
+    char user_id[ID_SIZE];
+    char actor_key_id[ID_SIZE]; /* empty: a session */
 };
 extern const struct json_schema auth_list_keys_schema;
 struct auth_key_list {
@@ -74,13 +128,43 @@ struct auth_key_list {
 };
 extern const struct json_schema auth_key_list_schema;
 
-/* ERR_NOT_FOUND "api_key_not_found" for unknown ids and ids of others. */
+/* With all that came of it. ERR_NOT_FOUND "api_key_not_found" for unknown ids, and those of others
+ * than the actor may end. */
 #define AUTH_REVOKE_KEY "auth.revoke_key"
 struct auth_revoke_key {
-    struct view token;
+    char user_id[ID_SIZE];
+    char actor_key_id[ID_SIZE]; /* empty: a session */
     char id[ID_SIZE];
 };
 extern const struct json_schema auth_revoke_key_schema;
+
+/* -> auth_new_key, which takes the place of id; that ends overlap_s later. ERR_NOT_FOUND as above;
+ * ERR_CONFLICT "api_key_ended"; ERR_LIMIT "api_key_limit". */
+#define AUTH_ROTATE_KEY "auth.rotate_key"
+struct auth_rotate_key {
+    char user_id[ID_SIZE];
+    char actor_key_id[ID_SIZE]; /* empty: a session */
+    char id[ID_SIZE];
+    int64_t overlap_s; /* at most API_KEY_OVERLAP_S_MAX */
+};
+extern const struct json_schema auth_rotate_key_schema;
+
+/* A webhook of Clerk as it came in. The answer has no members, and says that the sender need not
+ * send it again. ERR_INVALID "webhook_refused" or "webhook_unreadable"; ERR_UNAVAILABLE
+ * "webhooks_not_configured", ... */
+#define AUTH_WEBHOOK "auth.webhook"
+enum {
+    WEBHOOK_BODY_MAX = 1024 * 1024,
+    WEBHOOK_HEADER_MAX = 8 * 1024,
+};
+/* The three headers and the body; empty when absent. */
+struct auth_webhook {
+    struct view id;
+    struct view timestamp;
+    struct view signature;
+    struct view body_base64;
+};
+extern const struct json_schema auth_webhook_schema;
 
 #define AUTH_HEALTH "auth.health"
 struct auth_health {

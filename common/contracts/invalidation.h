@@ -6,22 +6,29 @@
 
 enum {
     INVALIDATION_CHANNEL_SIZE = 96,
-    INVALIDATION_MESSAGE_SIZE = 64,
+    SESSION_ID_MAX = 128, /* bytes of a session's id */
+    SESSION_ID_SIZE = SESSION_ID_MAX + 1,
+    INVALIDATION_ID_SIZE = SESSION_ID_SIZE, /* of any kind */
+    INVALIDATION_MESSAGE_SIZE = INVALIDATION_ID_SIZE + 8,
 };
 
 enum invalidation_kind {
     INVALIDATE_KEY,     /* an API key was revoked */
     INVALIDATE_USER,    /* all keys of a user */
     INVALIDATE_SANDBOX, /* a sandbox's row changed */
+    INVALIDATE_SESSION, /* a session of a signed-in person ended; its id is no UUID */
 };
 
 /* "insien:<instance>:invalidate". */
 bool invalidation_channel(const char *instance, char out[INVALIDATION_CHANNEL_SIZE],
                           struct err *err) MUST_CHECK;
-/* "key <uuid>", "user <uuid>", "sandbox <uuid>". */
-void invalidation_write(enum invalidation_kind kind, const char id[ID_SIZE],
+/* Whether an issuer's name of a session can be told: 1 to SESSION_ID_MAX of [A-Za-z0-9_]. */
+bool session_id_is_sound(struct view id) MUST_CHECK;
+
+/* "key <uuid>", "user <uuid>", "sandbox <uuid>", "session <id>". The id must be sound. */
+void invalidation_write(enum invalidation_kind kind, const char *id,
                         char out[INVALIDATION_MESSAGE_SIZE]);
 bool invalidation_read(struct view message, enum invalidation_kind *kind,
-                       char id[ID_SIZE]) MUST_CHECK;
+                       char id[INVALIDATION_ID_SIZE]) MUST_CHECK;
 
 #endif

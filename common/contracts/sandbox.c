@@ -65,7 +65,7 @@ bool env_size_check(const struct json_pairs *env, struct err *err)
 FIELDS create_fields[] = {
     JSON_ID(struct sandbox_create, sandbox_id, "sandboxId", .required = true),
     JSON_ID(struct sandbox_create, user_id, "userId", .required = true),
-    JSON_ID(struct sandbox_create, api_key_id, "apiKeyId", .required = true),
+    JSON_ID(struct sandbox_create, api_key_id, "apiKeyId"),
     JSON_STRING(struct sandbox_create, template_name, "template", .required = true,
                 .max_len = TEMPLATE_NAME_MAX),
     JSON_INT(struct sandbox_create, timeout_ms, "timeoutMs", .min = 0,

@@ -32,13 +32,13 @@ bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
 
 /* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
  * sandbox_id is the caller's choice and makes the call idempotent. ERR_NOT_FOUND
- * "template_not_found", ERR_LIMIT "quota_exceeded", ERR_UNAVAILABLE "docker_unavailable" or
- * "network_unavailable", ERR_TIMEOUT. */
+ * "template_not_found", ERR_LIMIT "quota_exceeded" or "key_quota_exceeded", ERR_UNAVAILABLE
+ * "docker_unavailable" or "network_unavailable", ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
 struct sandbox_create {
     char sandbox_id[ID_SIZE];
     char user_id[ID_SIZE];
-    char api_key_id[ID_SIZE];
+    char api_key_id[ID_SIZE]; /* empty: a session asks */
     struct view template_name;
     int64_t timeout_ms;    /* life of the sandbox; 0: the tier's */
     struct json_pairs env; /* for every process started through the API */

@@ -141,5 +141,8 @@ struct http_reply call_reply(const struct http_call *call)
 {
     long status = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    return (struct http_reply){.status = (int)status, .body = str_view(&call->body)};
+    curl_off_t retry_after_s = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    return (struct http_reply){
+        .status = (int)status, .body = str_view(&call->body), .retry_after_s = retry_after_s};
 }

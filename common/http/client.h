@@ -21,6 +21,7 @@ void http_client_close(struct http_client *client);
 struct http_reply {
     int status;
     struct view body;
+    int64_t retry_after_s; /* what a Retry-After header asks for; 0: none */
 };
 /* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT, or
  * ERR_LIMIT "response_too_large". Any status is a reply. */

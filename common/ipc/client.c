@@ -408,10 +408,9 @@ static struct ipc_call *call_new(struct ipc_client *client, const struct ipc_cal
     call->repeatable = options->repeatable;
     memcpy(call->body, body.ptr, body.len);
     call->request.body = (struct view){call->body, body.len};
-    if (!view_copy(view_of(options->method), call->request.method, IPC_METHOD_SIZE) ||
-        !view_copy(view_of(options->request_id), call->request.request_id, IPC_REQUEST_ID_SIZE)) {
-        err_set(err, ERR_INTERNAL, "%s: the method's name or the request id is too long",
-                client->name);
+    call->request.trace = options->trace == NULL ? trace_none : *options->trace;
+    if (!view_copy(view_of(options->method), call->request.method, IPC_METHOD_SIZE)) {
+        err_set(err, ERR_INTERNAL, "%s: the method's name is too long", client->name);
     } else if (timer_open(&call->timer, client->loop, on_call_timer, call, err)) {
         return call;
     }

@@ -21,8 +21,8 @@ void ipc_client_close(struct ipc_client *client);
 typedef void ipc_reply_fn(const struct view *body, const struct err *err, void *arg);
 
 struct ipc_call_options {
-    const char *method;     /* "auth.check_key" */
-    const char *request_id; /* borrowed during the call; may be "" */
+    const char *method;        /* "auth.check_key" */
+    const struct trace *trace; /* copied; NULL: of nobody's request */
     int64_t timeout_ms;
     bool repeatable; /* asks again, within the deadline, when the peer died with the call in hand */
 };

@@ -9,13 +9,23 @@ enum { WIRE_MESSAGE_MAX = 4 * ERR_MESSAGE_SIZE }; /* repaired UTF-8 takes more t
 struct wire_request {
     struct view method;
     struct view request_id;
+    struct view traceparent;
     int64_t timeout_ms;
     struct view body;
 };
+
+static bool check_traceparent(struct view value, const char **problem)
+{
+    char ignored[TRACE_PARENT_SIZE];
+    *problem = "must be a traceparent";
+    return trace_read_parent(value, ignored);
+}
+
 static const struct json_field request_fields[] = {
     JSON_STRING(struct wire_request, method, "method", .required = true, .not_empty = true,
                 .max_len = IPC_METHOD_SIZE - 1),
-    JSON_STRING(struct wire_request, request_id, "requestId", .max_len = IPC_REQUEST_ID_SIZE - 1),
+    JSON_STRING(struct wire_request, request_id, "requestId", .max_len = TRACE_REQUEST_ID_SIZE - 1),
+    JSON_STRING(struct wire_request, traceparent, "traceparent", .check = check_traceparent),
     JSON_INT(struct wire_request, timeout_ms, "timeoutMs", .required = true),
     JSON_OBJECT(struct wire_request, body, "body", .required = true),
 };
@@ -49,7 +59,10 @@ bool ipc_request_write(const struct ipc_request *request, struct str *out, struc
     struct json_writer writer = json_writer_on(out);
     json_begin_object(&writer, NULL);
     json_string(&writer, "method", view_of(request->method));
-    json_string(&writer, "requestId", view_of(request->request_id));
+    json_string(&writer, "requestId", view_of(request->trace.request_id));
+    if (request->trace.parent[0] != '\0') {
+        json_string(&writer, "traceparent", view_of(request->trace.parent));
+    }
     json_int(&writer, "timeoutMs", request->timeout_ms);
     json_raw(&writer, "body", request->body);
     json_end_object(&writer);
@@ -82,8 +95,10 @@ struct json_doc *ipc_request_read(struct view message, struct ipc_request *out, 
         return NULL;
     }
     *out = (struct ipc_request){.timeout_ms = wire.timeout_ms, .body = wire.body};
-    bool fits = view_copy(wire.method, out->method, sizeof out->method) &&
-                view_copy(wire.request_id, out->request_id, sizeof out->request_id);
+    bool fits =
+        view_copy(wire.method, out->method, sizeof out->method) &&
+        view_copy(wire.request_id, out->trace.request_id, sizeof out->trace.request_id) &&
+        (wire.traceparent.len == 0 || trace_read_parent(wire.traceparent, out->trace.parent));
     assert(fits); /* the schema bounds both and lets no NUL in */
     return doc;
 }

@@ -1,12 +1,13 @@
 /* common/ipc/envelope.h: what wraps every message between two of our processes.
  *
- * A request is {"method","requestId","timeoutMs","body"}, a reply {"body"} or {"error"}: JSON, read
- * through schemas that refuse unknown members. */
+ * A request is {"method","requestId","traceparent","timeoutMs","body"}, a reply {"body"} or
+ * {"error"}: JSON, read through schemas that refuse unknown members. */
 #ifndef COMMON_IPC_ENVELOPE_H
 #define COMMON_IPC_ENVELOPE_H
 
 #include "common/base/id.h"
 #include "common/base/str.h"
+#include "common/base/trace.h"
 #include "common/json/read.h"
 
 #include <stdint.h>
@@ -14,14 +15,13 @@
 enum {
     IPC_MESSAGE_MAX = 4 * 1024 * 1024, /* bytes, both ways; checked by sender and receiver */
     IPC_METHOD_SIZE = 48,
-    IPC_REQUEST_ID_SIZE = 65,
 };
 
 struct ipc_request {
     char method[IPC_METHOD_SIZE];
-    char request_id[IPC_REQUEST_ID_SIZE]; /* of the outside request: for the log */
-    int64_t timeout_ms;                   /* what is left of the deadline when it was sent */
-    struct view body;                     /* a JSON object, points into the document */
+    struct trace trace; /* of the outside request: for the log */
+    int64_t timeout_ms; /* what is left of the deadline when it was sent */
+    struct view body;   /* a JSON object, points into the document */
 };
 
 struct ipc_reply {

@@ -102,7 +102,7 @@ static void send_reply(struct ipc_exchange *exchange, const struct ipc_reply *re
     str_free(&text);
     if (!ok) { /* the caller's deadline tells it */
         log_error("ipc.reply_lost", LOG_STR("method", exchange->request.method),
-                  LOG_STR("request_id", exchange->request.request_id), LOG_ERR(&err));
+                  LOG_TRACE(&exchange->request.trace), LOG_ERR(&err));
     }
 }
 

@@ -29,6 +29,7 @@ prepare_secrets() {
     local name
     keep_or_make_secret KEY_CACHE_SECRET "$SERVICE_USER"
     keep_or_make_secret FILE_URL_SECRET "$SERVICE_USER"
+    keep_or_make_secret IDEMPOTENCY_SECRET "$SERVICE_USER"
     keep_or_make_secret PREVIEW_SECRET "$SERVICE_USER"
     keep_or_make_secret AGENT_JWT_SECRET root
     [ -s "$SECRET_DIR/database_password" ] || random_hex | keep_secret database_password root
@@ -36,7 +37,7 @@ prepare_secrets() {
         DATABASE_URL="postgresql://insien:$(cat "$SECRET_DIR/database_password")@/insien?host=$POSTGRES_SOCKET_DIR"
     fi
     [ -z "$PRIVATE_REDIS" ] || REDIS_URL="unix://$REDIS_SOCKET"
-    for name in DATABASE_URL REDIS_URL CLERK_SECRET_KEY CLERK_JWT_KEY; do
+    for name in DATABASE_URL REDIS_URL CLERK_SECRET_KEY CLERK_JWT_KEY CLERK_WEBHOOK_SIGNING_SECRET; do
         if [ -n "${!name:-}" ]; then
             printf '%s' "${!name}" | keep_secret "$name" "$SERVICE_USER"
         else

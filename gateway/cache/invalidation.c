@@ -22,12 +22,19 @@ struct invalidation {
     struct key_recheck *key_recheck;
 };
 
+/* Those of a key, a user or a session: what they opened before ends. */
+static void refuse_callers(const struct gateway *gateway, const char *id)
+{
+    client_sockets_revoke(gateway->client_sockets, id);
+    requests_revoke(gateway->requests, id);
+}
+
 static void on_message(struct view message, void *arg)
 {
     const struct invalidation *invalidation = arg;
     const struct gateway *gateway = invalidation->gateway;
     enum invalidation_kind kind;
-    char id[ID_SIZE];
+    char id[INVALIDATION_ID_SIZE];
     if (!invalidation_read(message, &kind, id)) {
         log_warn("invalidation.unreadable", LOG_VIEW("message", message));
         return;
@@ -35,13 +42,11 @@ static void on_message(struct view message, void *arg)
     switch (kind) {
     case INVALIDATE_KEY:
         key_cache_forget_key(gateway->keys, id);
-        client_sockets_revoke(gateway->client_sockets, id);
-        requests_revoke(gateway->requests, id);
+        refuse_callers(gateway, id);
         break;
     case INVALIDATE_USER:
         key_cache_forget_user(gateway->keys, id);
-        client_sockets_revoke(gateway->client_sockets, id);
-        requests_revoke(gateway->requests, id);
+        refuse_callers(gateway, id);
         break;
     case INVALIDATE_SANDBOX:
         sandbox_cache_forget(gateway->sandboxes, id);
@@ -49,6 +54,10 @@ static void on_message(struct view message, void *arg)
         host_ports_check(gateway->host_ports, id);
         preview_check(gateway->preview, id);
         client_sockets_recheck(gateway->client_sockets, id);
+        break;
+    case INVALIDATE_SESSION:
+        key_cache_forget_session(gateway->keys, id);
+        refuse_callers(gateway, id);
         break;
     }
 }
@@ -65,6 +74,7 @@ static void on_state(bool subscribed, void *arg)
         host_ports_check_all(invalidation->gateway->host_ports);
         preview_check_all(invalidation->gateway->preview);
         client_sockets_recheck_all(invalidation->gateway->client_sockets);
+        client_sockets_recheck_sessions(invalidation->gateway->client_sockets);
     } else {
         key_recheck_stop(invalidation->key_recheck);
     }

@@ -15,10 +15,12 @@ enum { HMAC_SIZE = 32 };
 struct entry {
     struct known_entry known; /* by hmac */
     struct caller caller;
+    int64_t expires_ms; /* of the key or the token; wall clock; 0: never */
 };
 
 struct key_cache {
-    struct known known;
+    struct known keys;
+    struct known sessions;
     unsigned char secret[HMAC_SIZE];
 };
 
@@ -28,17 +30,29 @@ struct key_check {
     void *arg;
 };
 
-static bool read_identity(struct view body, struct caller *out, struct err *err)
+static bool copy_identity(const struct auth_identity *identity, struct caller *out)
+{
+    memcpy(out->user_id, identity->user_id, ID_SIZE);
+    memcpy(out->api_key_id, identity->api_key_id, ID_SIZE);
+    out->scopes = (unsigned)identity->scopes;
+    out->max_sandboxes = identity->max_sandboxes;
+    out->requests_per_minute = identity->requests_per_minute;
+    out->is_admin = identity->is_admin;
+    return view_copy(identity->tier, out->tier, sizeof out->tier) &&
+           view_copy(identity->session_id, out->session_id, sizeof out->session_id) &&
+           view_copy(identity->impersonator, out->impersonator, sizeof out->impersonator);
+}
+
+static bool read_identity(struct view body, struct entry *out, struct err *err)
 {
     struct auth_identity identity;
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(body, &auth_identity_schema, &identity, NULL, err);
-    if (doc == NULL || !view_copy(identity.tier, out->tier, sizeof out->tier)) {
+    if (doc == NULL || !copy_identity(&identity, &out->caller)) {
         return err_set(err, ERR_INTERNAL, "auth-service answered nonsense");
     }
-    memcpy(out->user_id, identity.user_id, ID_SIZE);
-    memcpy(out->api_key_id, identity.api_key_id, ID_SIZE);
-    out->key_expires_ms = identity.expires_at_ms;
+    out->expires_ms = identity.expires_at_ms;
+    out->caller.key_expires_ms = identity.api_key_id[0] == '\0' ? 0 : identity.expires_at_ms;
     return true;
 }
 
@@ -50,16 +64,21 @@ static struct known_entry *read_entry(struct view key, const struct view *body, 
         err_set(err, ERR_INTERNAL, "key cache: out of memory");
         return NULL;
     }
-    if (!read_identity(*body, &entry->caller, err)) {
+    if (!read_identity(*body, entry, err)) {
         free(entry);
         return NULL;
     }
     return &entry->known;
 }
 
-static const struct known_kind kind = {
+static const struct known_kind kind_of_keys = {
     .method = AUTH_CHECK_KEY,
     .found = {KEY_CACHE_TTL_MS, KEY_CACHE_ENTRIES_MAX},
+    .read = read_entry,
+};
+static const struct known_kind kind_of_sessions = {
+    .method = AUTH_CHECK_SESSION,
+    .found = {KEY_CACHE_TTL_MS, KEY_CACHE_SESSIONS_MAX},
     .read = read_entry,
 };
 
@@ -76,7 +95,8 @@ struct key_cache *key_cache_new(struct ipc_client *auth_service, struct err *err
         return NULL;
     }
     if (!secret_random(cache->secret, sizeof cache->secret, err) ||
-        !known_open(&cache->known, &kind, auth_service, err)) {
+        !known_open(&cache->keys, &kind_of_keys, auth_service, err) ||
+        !known_open(&cache->sessions, &kind_of_sessions, auth_service, err)) {
         key_cache_free(cache);
         return NULL;
     }
@@ -86,40 +106,69 @@ struct key_cache *key_cache_new(struct ipc_client *auth_service, struct err *err
 void key_cache_free(struct key_cache *cache)
 {
     if (cache != NULL) {
-        known_close(&cache->known);
+        known_close(&cache->keys);
+        known_close(&cache->sessions);
         secret_wipe(cache->secret, sizeof cache->secret);
         free(cache);
     }
 }
 
+static bool is_key(const struct credential *credential)
+{
+    return credential->key[0] != '\0';
+}
+
+static struct known *known_of(struct key_cache *cache, const struct credential *credential)
+{
+    return is_key(credential) ? &cache->keys : &cache->sessions;
+}
+
+static struct view text_of(const struct credential *credential)
+{
+    return is_key(credential) ? view_of(credential->key) : credential->token;
+}
+
 /* Returns it as a view of out. */
-static struct view compute_hmac(const struct key_cache *cache, const char *key,
+static struct view compute_hmac(const struct key_cache *cache, struct view text,
                                 unsigned char out[HMAC_SIZE])
 {
     unsigned int length = HMAC_SIZE;
     const unsigned char *made = HMAC(EVP_sha256(), cache->secret, sizeof cache->secret,
-                                     (const unsigned char *)key, API_KEY_LEN, out, &length);
+                                     (const unsigned char *)text.ptr, text.len, out, &length);
     assert(made != NULL && length == HMAC_SIZE);
     return (struct view){(const char *)out, HMAC_SIZE};
 }
 
-bool caller_has_expired(const struct caller *caller, int64_t now_ms)
+static bool has_expired(int64_t expires_ms, int64_t now_ms)
 {
-    return caller->key_expires_ms != 0 && caller->key_expires_ms <= now_ms;
+    return expires_ms != 0 && expires_ms <= now_ms;
 }
 
-bool key_cache_find(struct key_cache *cache, const char key[API_KEY_SIZE], struct caller *out)
+bool caller_has_expired(const struct caller *caller, int64_t now_ms)
+{
+    return has_expired(caller->key_expires_ms, now_ms);
+}
+
+bool caller_is_of(const struct caller *caller, const char *id)
+{
+    return strcmp(caller->user_id, id) == 0 || strcmp(caller->api_key_id, id) == 0 ||
+           strcmp(caller->session_id, id) == 0;
+}
+
+bool key_cache_find(struct key_cache *cache, const struct credential *credential,
+                    struct caller *out)
 {
     unsigned char hmac[HMAC_SIZE];
-    struct known_entry *entry = known_find(&cache->known, compute_hmac(cache, key, hmac));
-    if (entry == NULL) {
+    struct known *known = known_of(cache, credential);
+    struct known_entry *found = known_find(known, compute_hmac(cache, text_of(credential), hmac));
+    if (found == NULL) {
         return false;
     }
-    if (caller_has_expired(caller_of(entry), clock_wall_ms())) {
-        known_drop(&cache->known, entry);
+    if (has_expired(((const struct entry *)found)->expires_ms, clock_wall_ms())) {
+        known_drop(known, found);
         return false;
     }
-    *out = *caller_of(entry);
+    *out = *caller_of(found);
     return true;
 }
 
@@ -130,8 +179,8 @@ static void on_answer(const struct known_entry *entry, const struct err *err, st
     check.done(caller_of(entry), err, check.arg);
 }
 
-struct key_check *key_check_begin(struct key_cache *cache, const char key[API_KEY_SIZE],
-                                  const char *request_id, key_check_fn *done, void *arg,
+struct key_check *key_check_begin(struct key_cache *cache, const struct credential *credential,
+                                  const struct trace *trace, key_check_fn *done, void *arg,
                                   struct err *err)
 {
     struct key_check *check = calloc(1, sizeof *check);
@@ -142,12 +191,15 @@ struct key_check *key_check_begin(struct key_cache *cache, const char key[API_KE
     check->done = done;
     check->arg = arg;
     unsigned char hmac[HMAC_SIZE];
-    char body[API_KEY_SIZE + 32];
-    int length = snprintf(body, sizeof body, "{\"key\":\"%s\"}", key);
+    char body[KNOWN_BODY_MAX];
+    struct view text = text_of(credential);
+    int length = snprintf(body, sizeof body, "{\"%s\":\"%.*s\"}",
+                          is_key(credential) ? "key" : "token", (int)text.len, text.ptr);
+    assert(length > 0 && (size_t)length < sizeof body);
     const struct known_question question = {
-        compute_hmac(cache, key, hmac), {body, (size_t)length}, request_id};
-    bool begun = known_ask(&cache->known, &check->ask, &question, on_answer, err);
-    secret_wipe(body, sizeof body);
+        compute_hmac(cache, text, hmac), {body, (size_t)length}, trace};
+    bool begun = known_ask(known_of(cache, credential), &check->ask, &question, on_answer, err);
+    secret_wipe(body, (size_t)length);
     if (!begun) {
         free(check);
         return NULL;
@@ -163,7 +215,7 @@ void key_check_cancel(struct key_check *check)
 
 uint64_t key_cache_generation(const struct key_cache *cache)
 {
-    return cache->known.epoch;
+    return cache->keys.epoch + cache->sessions.epoch;
 }
 
 static bool is_of_key(const struct known_entry *entry, const char *id)
@@ -176,17 +228,29 @@ static bool is_of_user(const struct known_entry *entry, const char *id)
     return strcmp(((const struct entry *)entry)->caller.user_id, id) == 0;
 }
 
+static bool is_of_session(const struct known_entry *entry, const char *id)
+{
+    return strcmp(((const struct entry *)entry)->caller.session_id, id) == 0;
+}
+
 void key_cache_forget_key(struct key_cache *cache, const char api_key_id[ID_SIZE])
 {
-    known_forget_each(&cache->known, is_of_key, api_key_id);
+    known_forget_each(&cache->keys, is_of_key, api_key_id);
 }
 
 void key_cache_forget_user(struct key_cache *cache, const char user_id[ID_SIZE])
 {
-    known_forget_each(&cache->known, is_of_user, user_id);
+    known_forget_each(&cache->keys, is_of_user, user_id);
+    known_forget_each(&cache->sessions, is_of_user, user_id);
+}
+
+void key_cache_forget_session(struct key_cache *cache, const char *session_id)
+{
+    known_forget_each(&cache->sessions, is_of_session, session_id);
 }
 
 void key_cache_set_trusted(struct key_cache *cache, bool trusted)
 {
-    known_set_trusted(&cache->known, trusted);
+    known_set_trusted(&cache->keys, trusted);
+    known_set_trusted(&cache->sessions, trusted);
 }

@@ -113,10 +113,8 @@ static bool send_question(struct key_recheck *recheck, const struct auth_key_ids
                           struct err *err)
 {
     AUTO(str_free) struct str body = STR_INIT(QUESTION_MAX);
-    const struct ipc_call_options options = {.method = AUTH_FIND_ENDED_KEYS,
-                                             .request_id = "",
-                                             .timeout_ms = ASK_TIMEOUT_MS,
-                                             .repeatable = true};
+    const struct ipc_call_options options = {
+        .method = AUTH_FIND_ENDED_KEYS, .timeout_ms = ASK_TIMEOUT_MS, .repeatable = true};
     struct json_writer writer = json_writer_on(&body);
     json_begin_object(&writer, NULL);
     json_struct(&writer, &auth_key_ids_schema, question);

@@ -21,7 +21,7 @@ struct known_flight {
     size_t key_len;
     size_t body_len;
     char key[KNOWN_KEY_MAX];
-    char body[KNOWN_BODY_MAX];
+    char body[]; /* at most KNOWN_BODY_MAX */
 };
 
 static void open_shelf(struct known_shelf *shelf, const struct known_limits *limits)
@@ -70,7 +70,7 @@ static void free_flight(struct known_flight *flight)
     if (flight->call != NULL) {
         ipc_call_cancel(flight->call);
     }
-    secret_wipe(flight->body, sizeof flight->body);
+    secret_wipe(flight->body, flight->body_len);
     free(flight);
 }
 
@@ -172,26 +172,26 @@ static void land(struct known_flight *flight, const struct view *body, const str
     free_flight(flight);
 }
 
-static bool take_off(struct known_flight *flight, const char *request_id, struct err *err);
+static bool take_off(struct known_flight *flight, const struct trace *trace, struct err *err);
 
 static void on_reply(const struct view *body, const struct err *err, void *arg)
 {
     struct known_flight *flight = arg;
     struct err ignored;
     flight->call = NULL;
-    if (flight->is_stale && flight->again < KNOWN_AGAIN_MAX && take_off(flight, "", &ignored)) {
+    if (flight->is_stale && flight->again < KNOWN_AGAIN_MAX && take_off(flight, NULL, &ignored)) {
         flight->again++;
         return;
     }
     land(flight, body, err);
 }
 
-static bool take_off(struct known_flight *flight, const char *request_id, struct err *err)
+static bool take_off(struct known_flight *flight, const struct trace *trace, struct err *err)
 {
     struct known *known = flight->known;
     int64_t timeout_ms = flight->until_ms - clock_monotonic_ms();
     const struct ipc_call_options options = {.method = known->kind->method,
-                                             .request_id = request_id,
+                                             .trace = trace,
                                              .timeout_ms = timeout_ms > 0 ? timeout_ms : 1,
                                              .repeatable = true};
     flight->call =
@@ -208,12 +208,12 @@ static bool take_off(struct known_flight *flight, const char *request_id, struct
 static struct known_flight *begin_flight(struct known *known, const struct known_question *question,
                                          struct err *err)
 {
-    struct known_flight *flight = calloc(1, sizeof *flight);
+    assert(question->key.len <= KNOWN_KEY_MAX && question->body.len <= KNOWN_BODY_MAX);
+    struct known_flight *flight = calloc(1, sizeof *flight + question->body.len);
     if (flight == NULL) {
         err_set(err, ERR_INTERNAL, "%s: out of memory", known->kind->method);
         return NULL;
     }
-    assert(question->key.len <= sizeof flight->key && question->body.len <= sizeof flight->body);
     flight->known = known;
     flight->until_ms = clock_monotonic_ms() + KNOWN_TIMEOUT_MS;
     flight->key_len = question->key.len;
@@ -221,7 +221,7 @@ static struct known_flight *begin_flight(struct known *known, const struct known
     memcpy(flight->key, question->key.ptr, question->key.len);
     memcpy(flight->body, question->body.ptr, question->body.len);
     list_init(&flight->asks);
-    if (!take_off(flight, question->request_id, err)) {
+    if (!take_off(flight, question->trace, err)) {
         free_flight(flight);
         return NULL;
     }

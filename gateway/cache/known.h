@@ -20,7 +20,7 @@ struct known_shelf;
 
 enum {
     KNOWN_KEY_MAX = ID_SIZE - 1,
-    KNOWN_BODY_MAX = 128,
+    KNOWN_BODY_MAX = 8 * 1024 + 128,
     KNOWN_TIMEOUT_MS = 10 * 1000,
     KNOWN_AGAIN_MAX = 3, /* times an answer is asked for again because of news */
 };
@@ -92,7 +92,7 @@ struct known_ask {
 struct known_question {
     struct view key;  /* at most KNOWN_KEY_MAX */
     struct view body; /* the message to the service, at most KNOWN_BODY_MAX; wiped behind it */
-    const char *request_id;
+    const struct trace *trace; /* copied; NULL: of nobody's request */
 };
 
 /* Asks the service, or waits with others for the answer to the same; question is copied. done comes

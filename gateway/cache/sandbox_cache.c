@@ -115,18 +115,18 @@ static void on_answer(const struct known_entry *entry, const struct err *err, st
 
 /* Points into id and body. */
 static struct known_question question_about(const char id[ID_SIZE], char body[QUESTION_SIZE],
-                                            const char *request_id)
+                                            const struct trace *trace)
 {
     int length = snprintf(body, QUESTION_SIZE, "{\"sandboxId\":\"%s\"}", id);
-    return (struct known_question){view_of(id), {body, (size_t)length}, request_id};
+    return (struct known_question){view_of(id), {body, (size_t)length}, trace};
 }
 
 struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const char id[ID_SIZE],
-                                          const char *request_id, sandbox_fetch_fn *done, void *arg,
-                                          struct err *err)
+                                          const struct trace *trace, sandbox_fetch_fn *done,
+                                          void *arg, struct err *err)
 {
     char body[QUESTION_SIZE];
-    const struct known_question question = question_about(id, body, request_id);
+    const struct known_question question = question_about(id, body, trace);
     struct sandbox_fetch *fetch = calloc(1, sizeof *fetch);
     if (fetch == NULL) {
         err_set(err, ERR_INTERNAL, "sandbox fetch: out of memory");
@@ -150,7 +150,7 @@ void sandbox_fetch_cancel(struct sandbox_fetch *fetch)
 void sandbox_cache_prefetch(struct sandbox_cache *cache, const char id[ID_SIZE])
 {
     char body[QUESTION_SIZE];
-    const struct known_question question = question_about(id, body, "");
+    const struct known_question question = question_about(id, body, NULL);
     known_prefetch(&cache->known, &question);
 }
 

@@ -11,6 +11,7 @@
 struct ipc_client;
 struct sandbox_cache;
 struct sandbox_fetch;
+struct trace;
 
 enum {
     SANDBOX_CACHE_TTL_MS = 5 * 1000,
@@ -50,8 +51,8 @@ const struct sandbox_meta *sandbox_cache_find(struct sandbox_cache *cache, const
 typedef void sandbox_fetch_fn(const struct sandbox_meta *meta, const struct err *err, void *arg);
 /* done comes once, later, on the loop. NULL when it can't begin. */
 struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const char id[ID_SIZE],
-                                          const char *request_id, sandbox_fetch_fn *done, void *arg,
-                                          struct err *err) MUST_CHECK;
+                                          const struct trace *trace, sandbox_fetch_fn *done,
+                                          void *arg, struct err *err) MUST_CHECK;
 void sandbox_fetch_cancel(struct sandbox_fetch *fetch);
 
 /* Asks now for what the next request will want; nobody hears of a failure. */

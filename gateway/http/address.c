@@ -53,7 +53,7 @@ void address_format(const struct address *address, char out[ADDRESS_TEXT_SIZE])
     }
 }
 
-static bool parse_address(struct view text, struct address *out, unsigned *bits_max)
+static bool read_address(struct view text, struct address *out, unsigned *bits_max)
 {
     char buffer[ADDRESS_TEXT_SIZE];
     struct in_addr ipv4;
@@ -67,6 +67,12 @@ static bool parse_address(struct view text, struct address *out, unsigned *bits_
     }
     *bits_max = 128;
     return inet_pton(AF_INET6, buffer, out->bytes) == 1;
+}
+
+bool address_parse(struct view text, struct address *out)
+{
+    unsigned bits_max;
+    return read_address(text, out, &bits_max);
 }
 
 static bool parse_bits(struct view text, unsigned bits_max, unsigned *out)
@@ -87,7 +93,7 @@ static bool parse_network(struct view text, struct address_network *out)
     const char *slash = text.len == 0 ? NULL : memchr(text.ptr, '/', text.len);
     size_t address_len = slash == NULL ? text.len : (size_t)(slash - text.ptr);
     unsigned bits_max;
-    if (!parse_address((struct view){text.ptr, address_len}, &out->address, &bits_max)) {
+    if (!read_address((struct view){text.ptr, address_len}, &out->address, &bits_max)) {
         return false;
     }
     out->bits = bits_max;
@@ -147,13 +153,13 @@ void address_list_free(struct address_list *list)
     *list = (struct address_list){0};
 }
 
-static struct address key_of(const struct address *address)
+struct address address_shared(const struct address *address)
 {
-    struct address key = *address;
+    struct address shared = *address;
     if (!is_ipv4(address)) {
-        memset(key.bytes + SHARED_PREFIX_BYTES, 0, sizeof key.bytes - SHARED_PREFIX_BYTES);
+        memset(shared.bytes + SHARED_PREFIX_BYTES, 0, sizeof shared.bytes - SHARED_PREFIX_BYTES);
     }
-    return key;
+    return shared;
 }
 
 static struct address_entry *find(const struct map *table, const struct address *key)
@@ -165,7 +171,7 @@ static struct address_entry *find(const struct map *table, const struct address 
 
 struct address_entry *address_entry_take(struct map *table, const struct address *address)
 {
-    struct address key = key_of(address);
+    struct address key = address_shared(address);
     struct address_entry *entry = find(table, &key);
     if (entry == NULL) {
         entry = calloc(1, sizeof *entry);
@@ -191,7 +197,7 @@ void address_entry_release(struct map *table, struct address_entry *entry)
 
 size_t address_entry_count(const struct map *table, const struct address *address)
 {
-    struct address key = key_of(address);
+    struct address key = address_shared(address);
     const struct address_entry *entry = find(table, &key);
     return entry == NULL ? 0 : entry->count;
 }

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/map.h"
+#include "common/base/view.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -19,6 +20,10 @@ struct address {
 
 /* False for other families. */
 bool address_of(const struct sockaddr *sockaddr, struct address *out) MUST_CHECK;
+/* An address alone, as text. */
+bool address_parse(struct view text, struct address *out) MUST_CHECK;
+/* Stands for all addresses that one host commands: the IPv4 address, or the IPv6 /64. */
+struct address address_shared(const struct address *address);
 /* IPv4 in its own notation. */
 void address_format(const struct address *address, char out[ADDRESS_TEXT_SIZE]);
 

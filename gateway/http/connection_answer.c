@@ -175,9 +175,11 @@ void connection_refuse(struct http_connection *connection, enum refusal refusal)
     }
     const char *shown_id = exchange == NULL ? id : http_exchange_request_id(exchange);
     response_refusal(&core->writer, refusal, shown_id, &response);
-    const struct response_form form = {.connection = RESPONSE_CLOSE,
-                                       .length = response.body.len,
-                                       .is_secure = wire_is_tls(connection->bev)};
+    const struct response_form form = {
+        .connection = RESPONSE_CLOSE,
+        .length = response.body.len,
+        .is_secure = wire_is_tls(connection->bev),
+        .origin = exchange == NULL ? (struct view){0} : http_exchange_header(exchange, "Origin")};
     struct view head = response_head(&core->writer, &response, shown_id, &form);
     bool bodiless = exchange != NULL && exchange_is_head(exchange);
     connection_answer(connection, head, bodiless ? (struct view){0} : response.body, false, true);

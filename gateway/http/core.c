@@ -49,8 +49,11 @@ bool core_init(struct http_core *core, struct loop *loop, const struct http_limi
     uint8_t random[ID_PREFIX_BYTES];
     *core = (struct http_core){.loop = loop, .limits = *limits};
     core->limits.exempt_cidrs = NULL;
+    core->limits.proxy_cidrs = NULL;
     response_writer_init(&core->writer);
-    if (!secret_random(random, sizeof random, err)) {
+    if (!address_list_parse(&core->exempt, limits->exempt_cidrs, err) ||
+        !address_list_parse(&core->proxies, limits->proxy_cidrs, err) ||
+        !secret_random(random, sizeof random, err)) {
         return false;
     }
     encode_hex(random, sizeof random, core->id_prefix);
@@ -59,6 +62,8 @@ bool core_init(struct http_core *core, struct loop *loop, const struct http_limi
 
 void core_release(struct http_core *core)
 {
+    address_list_free(&core->exempt);
+    address_list_free(&core->proxies);
     response_writer_free(&core->writer);
 }
 

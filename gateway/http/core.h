@@ -2,6 +2,7 @@
 #ifndef GATEWAY_HTTP_CORE_H
 #define GATEWAY_HTTP_CORE_H
 
+#include "gateway/http/address.h"
 #include "gateway/http/response.h"
 #include "gateway/http/server.h"
 
@@ -30,7 +31,9 @@ struct http_connection;
 
 struct http_core {
     struct loop *loop;         /* borrowed */
-    struct http_limits limits; /* exempt_cidrs is not kept */
+    struct http_limits limits; /* the texts of networks are not kept */
+    struct address_list exempt;
+    struct address_list proxies;
     http_request_fn *on_request;
     http_raw_target_fn *is_raw; /* NULL: no target is */
     void *is_raw_arg;

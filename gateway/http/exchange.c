@@ -1,6 +1,9 @@
 #include "gateway/http/exchange.h"
 
+#include "common/base/log.h"
+#include "gateway/http/cors.h"
 #include "gateway/http/exchange_parts.h"
+#include "gateway/http/forwarded.h"
 #include "gateway/http/parser.h"
 #include "gateway/http/syntax.h"
 #include "gateway/http/target.h"
@@ -15,28 +18,41 @@ void exchange_free(struct http_exchange *exchange)
     if (exchange != NULL) {
         body_free(&exchange->body);
         parser_free(exchange->parser);
+        str_free(&exchange->added);
         free(exchange);
     }
 }
 
-static bool is_request_id(struct view text)
+/* The only header of that name; empty when there is none, or several. */
+static struct view only_header(const struct http_exchange *exchange, const char *name)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-') {
-            return false;
+    const struct http_head *head = &exchange->head;
+    struct view found = {0};
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (view_equal_nocase(head->headers[i].name, view_of(name))) {
+            if (found.ptr != NULL) {
+                return (struct view){0};
+            }
+            found = head->headers[i].value;
         }
     }
-    return text.len > 0 && text.len < HTTP_REQUEST_ID_SIZE;
+    return found;
 }
 
-static void choose_id(struct http_exchange *exchange)
+static bool choose_trace(struct http_exchange *exchange)
 {
-    struct view theirs = http_exchange_header(exchange, "X-Request-Id");
-    if (!is_request_id(theirs) || !view_copy(theirs, exchange->id, sizeof exchange->id)) {
-        core_new_id(exchange->connection->core, exchange->id);
+    struct trace *trace = &exchange->trace;
+    struct view id = http_exchange_header(exchange, "X-Request-Id");
+    struct err err = {0};
+    if (!trace_is_request_id(id) || !view_copy(id, trace->request_id, sizeof trace->request_id)) {
+        core_new_id(exchange->connection->core, trace->request_id);
     }
+    exchange->brings_trace = trace_read_parent(only_header(exchange, "traceparent"), trace->parent);
+    if (exchange->brings_trace || trace_make_parent(trace->parent, &err)) {
+        return true;
+    }
+    log_error("http.no_trace", LOG_TRACE(trace), LOG_ERR(&err));
+    return false;
 }
 
 /* HTTP/1.0 knows no Expect (RFC 9110, 10.1.1). */
@@ -90,8 +106,23 @@ static enum refusal read_head(struct http_exchange *exchange, const struct head_
     exchange->is_1_0 = check->is_1_0;
     fill_head(exchange, &parsed, check);
     read_expect(exchange);
-    choose_id(exchange);
-    return REFUSAL_NONE;
+    return choose_trace(exchange) ? REFUSAL_NONE : REFUSAL_INTERNAL;
+}
+
+static void read_client(struct http_exchange *exchange)
+{
+    const struct address_list *proxies = &exchange->connection->core->proxies;
+    const struct http_head *head = &exchange->head;
+    struct address peer;
+    exchange->has_client = address_parse(view_of(exchange->peer), &peer);
+    if (exchange->has_client && proxies->count > 0) {
+        struct forwarded forwarded;
+        forwarded_read(proxies, &peer, head->headers, head->header_count, &forwarded);
+        exchange->client = forwarded.client;
+        address_format(&exchange->client, exchange->peer);
+    } else if (exchange->has_client) {
+        exchange->client = peer;
+    }
 }
 
 struct http_exchange *exchange_new(struct http_connection *connection, struct view head,
@@ -108,12 +139,14 @@ struct http_exchange *exchange_new(struct http_connection *connection, struct vi
     }
     exchange->connection = connection;
     exchange->parser = parser;
+    exchange->added = STR_INIT(HTTP_ADDED_MAX);
     memcpy(exchange->peer, connection->peer, sizeof exchange->peer);
     *refusal = read_head(exchange, check);
     if (*refusal != REFUSAL_NONE) {
         exchange_free(exchange);
         return NULL;
     }
+    read_client(exchange);
     return exchange;
 }
 
@@ -131,8 +164,8 @@ void exchange_dispatch(struct http_exchange *exchange, void *arg)
         return;
     }
     struct http_response response;
-    response_refusal(&exchange->connection->core->writer, exchange->refusal, exchange->id,
-                     &response);
+    response_refusal(&exchange->connection->core->writer, exchange->refusal,
+                     exchange->trace.request_id, &response);
     http_respond(exchange, &response);
 }
 
@@ -154,12 +187,46 @@ struct view http_exchange_header(const struct http_exchange *exchange, const cha
 
 const char *http_exchange_request_id(const struct http_exchange *exchange)
 {
-    return exchange->id;
+    return exchange->trace.request_id;
+}
+
+const struct trace *http_exchange_trace(const struct http_exchange *exchange)
+{
+    return &exchange->trace;
+}
+
+bool http_exchange_brings_trace(const struct http_exchange *exchange)
+{
+    return exchange->brings_trace;
 }
 
 const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
+}
+
+const struct address *http_exchange_client(const struct http_exchange *exchange)
+{
+    return exchange->has_client ? &exchange->client : NULL;
+}
+
+bool http_exchange_is_exempt(const struct http_exchange *exchange)
+{
+    return !exchange->has_client ||
+           (exchange->connection != NULL &&
+            address_list_has(&exchange->connection->core->exempt, &exchange->client));
+}
+
+void http_exchange_add_headers(struct http_exchange *exchange, const struct http_header *headers,
+                               size_t count)
+{
+    response_append_headers(&exchange->added, headers, count);
+}
+
+/* Empty when it did not fit. */
+static struct view added_lines(const struct http_exchange *exchange)
+{
+    return exchange->added.failed ? (struct view){0} : str_view(&exchange->added);
 }
 
 bool exchange_is_head(const struct http_exchange *exchange)
@@ -196,8 +263,11 @@ struct view exchange_head(struct http_exchange *exchange, const struct http_resp
         .framing = framing,
         .length = length,
         .is_secure = wire_is_tls(exchange->connection->bev),
+        .origin = http_exchange_header(exchange, "Origin"),
+        .added = added_lines(exchange),
     };
-    return response_head(&exchange->connection->core->writer, response, exchange->id, &form);
+    return response_head(&exchange->connection->core->writer, response, exchange->trace.request_id,
+                         &form);
 }
 
 void http_respond(struct http_exchange *exchange, const struct http_response *response)
@@ -214,6 +284,16 @@ void http_respond(struct http_exchange *exchange, const struct http_response *re
                           keep_alive, !read);
     }
     exchange_free(exchange);
+}
+
+bool http_answer_preflight(struct http_exchange *exchange)
+{
+    const char *origins = exchange->connection->core->writer.origins;
+    if (origins == NULL || !cors_is_preflight(exchange)) {
+        return false;
+    }
+    cors_answer_preflight(exchange, view_of(origins));
+    return true;
 }
 
 static const struct {
@@ -251,7 +331,7 @@ void http_respond_err(struct http_exchange *exchange, const struct err *err)
     }
     struct http_response response;
     response_error(&exchange->connection->core->writer, status, err->reason, public_sentence(err),
-                   exchange->id, &response);
+                   exchange->trace.request_id, &response);
     http_respond(exchange, &response);
 }
 
@@ -267,8 +347,8 @@ struct bufferevent *http_upgrade(struct http_exchange *exchange, const struct ht
     if (connection == NULL) {
         return NULL;
     }
-    struct view head =
-        response_switch(&connection->core->writer, exchange->id, headers, header_count);
+    struct view head = response_switch(&connection->core->writer, exchange->trace.request_id,
+                                       headers, header_count, added_lines(exchange));
     connection->exchange = NULL;
     if (head.len == 0 || !connection_send(connection, &head, 1)) {
         connection_close(connection);

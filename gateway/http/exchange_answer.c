@@ -60,7 +60,7 @@ static void send_counted(struct http_exchange *exchange, struct view bytes)
 {
     struct exchange_answer *answer = &exchange->answer;
     if (bytes.len > answer->left) {
-        log_error("http.answer_too_long", LOG_STR("request_id", exchange->id));
+        log_error("http.answer_too_long", LOG_TRACE(&exchange->trace));
         connection_break(exchange->connection);
         return;
     }

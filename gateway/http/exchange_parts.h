@@ -3,6 +3,7 @@
 #ifndef GATEWAY_HTTP_EXCHANGE_PARTS_H
 #define GATEWAY_HTTP_EXCHANGE_PARTS_H
 
+#include "gateway/http/address.h"
 #include "gateway/http/body.h"
 #include "gateway/http/exchange.h"
 
@@ -33,8 +34,12 @@ struct http_exchange {
     struct exchange_answer answer;
     http_gone_fn *on_gone;
     void *on_gone_arg;
-    char id[HTTP_REQUEST_ID_SIZE];
+    struct trace trace;
+    bool brings_trace; /* the traceparent is the client's */
     char peer[ADDRESS_TEXT_SIZE];
+    bool has_client; /* not of unix sockets */
+    struct address client;
+    struct str added; /* owned; lines of http_exchange_add_headers */
 };
 
 /* Accepts NULL. */

@@ -138,7 +138,8 @@ static enum refusal admit(const struct http_server *server, const struct address
         return REFUSAL_OVERLOADED;
     }
     if (address_entry_count(&server->addresses, address) >= limits->connections_per_address_max &&
-        !address_list_has(&server->exempt, address)) {
+        !address_list_has(&server->core.exempt, address) &&
+        !address_list_has(&server->core.proxies, address)) {
         return REFUSAL_ADDRESS_BUSY;
     }
     return REFUSAL_NONE;

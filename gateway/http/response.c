@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/json/write.h"
+#include "gateway/http/cors.h"
 #include "gateway/http/syntax.h"
 
 #include <stdio.h>
@@ -143,6 +144,13 @@ static void append_header(struct str *out, struct view name, struct view value)
     str_append_view(out, VIEW("\r\n"));
 }
 
+void response_append_headers(struct str *out, const struct http_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        append_header(out, headers[i].name, headers[i].value);
+    }
+}
+
 static void append_status(struct str *out, int status)
 {
     str_append_view(out, VIEW("HTTP/1.1 "));
@@ -237,21 +245,25 @@ struct view response_head(struct response_writer *writer, const struct http_resp
     if (!response->bare) {
         append_date(writer);
         append_header(head, VIEW("X-Request-Id"), view_of(request_id));
+        str_append_view(head, form->added);
         append_security(head, form->is_secure);
+        if (writer->origins != NULL) {
+            cors_append(view_of(writer->origins), form->origin, head);
+        }
     }
     return end_head(head);
 }
 
 struct view response_switch(struct response_writer *writer, const char *request_id,
-                            const struct http_header *headers, size_t header_count)
+                            const struct http_header *headers, size_t header_count,
+                            struct view added)
 {
     struct str *head = &writer->head;
     str_clear(head);
     str_append_view(head, VIEW("HTTP/1.1 101 Switching Protocols\r\n"));
     append_header(head, VIEW("X-Request-Id"), view_of(request_id));
-    for (size_t i = 0; i < header_count; i++) {
-        append_header(head, headers[i].name, headers[i].value);
-    }
+    response_append_headers(head, headers, header_count);
+    str_append_view(head, added);
     return end_head(head);
 }
 

@@ -14,7 +14,8 @@ enum { RESPONSE_DATE_SIZE = 30 };
 struct response_writer {
     struct str head;
     struct str body;
-    time_t date_s; /* of the text below */
+    const char *origins; /* borrowed; who may read the answers (cors.h); NULL: says nothing of it */
+    time_t date_s;       /* of the text below */
     char date[RESPONSE_DATE_SIZE];
 };
 
@@ -33,7 +34,9 @@ struct response_form {
     enum response_connection connection;
     enum response_framing framing;
     uint64_t length;
-    bool is_secure; /* goes over TLS */
+    bool is_secure;     /* goes over TLS */
+    struct view origin; /* of the page that asks; empty when none is named */
+    struct view added;  /* more header lines, each with its end; not of bare answers */
 };
 
 void response_writer_init(struct response_writer *writer);
@@ -42,9 +45,12 @@ void response_writer_free(struct response_writer *writer);
 /* The head of an answer, valid until the next call. The empty view when out of memory. */
 struct view response_head(struct response_writer *writer, const struct http_response *response,
                           const char *request_id, const struct response_form *form);
-/* 101 with those headers. */
+/* 101 with those headers, and lines as in the form. */
 struct view response_switch(struct response_writer *writer, const char *request_id,
-                            const struct http_header *headers, size_t header_count);
+                            const struct http_header *headers, size_t header_count,
+                            struct view added);
+/* Header lines; what is no header is left out. */
+void response_append_headers(struct str *out, const struct http_header *headers, size_t count);
 
 /* Fills response, and the writer's body, with {"error","code","requestId"}. */
 void response_error(struct response_writer *writer, int status, const char *code,

@@ -10,6 +10,7 @@ const struct http_limits http_default_limits = {
     .connections_max = 20000,
     .connections_per_address_max = 1024,
     .exempt_cidrs = "",
+    .proxy_cidrs = "",
     .head_timeout_ms = 10000,
     .idle_timeout_ms = 75000,
     .body_gap_ms = 10000,
@@ -71,8 +72,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     list_init(&server->listeners);
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (!core_init(&server->core, loop, limits, err) || !map_init(&server->addresses, err) ||
-        !timer_open(&server->pause, loop, on_pause_over, server, err) ||
-        !address_list_parse(&server->exempt, limits->exempt_cidrs, err)) {
+        !timer_open(&server->pause, loop, on_pause_over, server, err)) {
         goto fail;
     }
     server->core.on_request = on_request;
@@ -92,6 +92,11 @@ void http_server_pass_raw_targets(struct http_server *server, http_raw_target_fn
 {
     server->core.is_raw = is_raw;
     server->core.is_raw_arg = arg;
+}
+
+void http_server_allow_origins(struct http_server *server, const char *origins)
+{
+    server->core.writer.origins = origins;
 }
 
 static void close_connections(struct http_listener *listener)
@@ -121,7 +126,6 @@ void http_server_free(struct http_server *server)
         event_free(server->drained);
     }
     close_fd(&server->spare_fd);
-    address_list_free(&server->exempt);
     map_free(&server->addresses);
     core_release(&server->core);
     free(server);

@@ -8,6 +8,7 @@
 #define GATEWAY_HTTP_SERVER_H
 
 #include "common/base/str.h"
+#include "common/base/trace.h"
 #include "common/event/loop.h"
 #include "gateway/http/header.h"
 
@@ -20,7 +21,7 @@ enum {
     HTTP_LINE_MAX = 8 * 1024,
     HTTP_HEAD_MAX = 16 * 1024, /* all header lines, with the trailers */
     HTTP_HEADERS_MAX = 100,
-    HTTP_REQUEST_ID_SIZE = 65,
+    HTTP_REQUEST_ID_SIZE = TRACE_REQUEST_ID_SIZE,
     HTTP_UNIX_CONNECTIONS_MAX = 16,
     HTTP_PIECE_MAX = 64 * 1024, /* of a streamed body, in one on_piece */
     /* Of a streamed answer, waiting for the client; a quarter when memory is short. */
@@ -33,6 +34,8 @@ struct http_limits {
     size_t connections_per_address_max; /* 429 and close beyond; an IPv6 /64 is one address */
     const char *exempt_cidrs; /* comma-separated; lifts the limit per address; borrowed, parsed
                                  once */
+    const char *proxy_cidrs;  /* the same of proxies in front of us, whose X-Forwarded-For is
+                                 believed; they have no limit per address either */
     int64_t head_timeout_ms;  /* whole head, from its first byte; also of a silent connection */
     int64_t idle_timeout_ms;  /* keep-alive */
     int64_t body_gap_ms;      /* between two pieces of a body */
@@ -58,6 +61,9 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
                                     http_request_fn *on_request, struct err *err) MUST_CHECK;
 void http_server_pass_raw_targets(struct http_server *server, http_raw_target_fn *is_raw,
                                   void *arg);
+/* From now on answers, but bare ones, tell browsers which pages may read them (cors.h); borrows
+ * origins until the server is freed. */
+void http_server_allow_origins(struct http_server *server, const char *origins);
 /* Closes every listener and connection at once; exchanges get on_gone. */
 void http_server_free(struct http_server *server);
 
@@ -110,8 +116,24 @@ const struct http_head *http_exchange_head(const struct http_exchange *exchange)
 struct view http_exchange_header(const struct http_exchange *exchange, const char *name);
 /* The request's id: X-Request-Id when it is well-formed ([A-Za-z0-9._-]{1,64}), else a new one. */
 const char *http_exchange_request_id(const struct http_exchange *exchange);
-/* The peer's address as text; "unix" for unix sockets. */
+/* That id, and the trace of the one traceparent header when it is well-formed, else a new one. */
+const struct trace *http_exchange_trace(const struct http_exchange *exchange);
+/* Whether the trace is the client's. */
+bool http_exchange_brings_trace(const struct http_exchange *exchange) MUST_CHECK;
+/* The address of the client below as text; "unix" for unix sockets. */
 const char *http_exchange_peer(const struct http_exchange *exchange);
+/* Who the request comes from: the peer, or whom trusted proxies name (forwarded.h); NULL for unix
+ * sockets. Valid as long as the exchange. */
+struct address;
+const struct address *http_exchange_client(const struct http_exchange *exchange);
+/* Whether the client is one of exempt_cidrs; unix sockets are. */
+bool http_exchange_is_exempt(const struct http_exchange *exchange) MUST_CHECK;
+
+/* Headers that its answer will have, whoever gives it, unless that is bare. Copies them; beyond
+ * HTTP_ADDED_MAX bytes none of them is sent. */
+enum { HTTP_ADDED_MAX = 512 };
+void http_exchange_add_headers(struct http_exchange *exchange, const struct http_header *headers,
+                               size_t count);
 
 /* One segment or parameter, with its escapes resolved once: false for a bad escape, %00, an encoded
  * '/' or '\', "." and "..", or invalid UTF-8. */
@@ -192,6 +214,9 @@ size_t http_stream_backlog(const struct http_exchange *exchange);
 void http_respond_end(struct http_exchange *exchange);
 /* Breaks the connection, so that the client sees that the answer is cut, and frees the exchange. */
 void http_respond_abort(struct http_exchange *exchange);
+
+/* True when a browser asks by it if a page may send another request: it is answered then (204). */
+bool http_answer_preflight(struct http_exchange *exchange) MUST_CHECK;
 
 /* {"error","code","requestId"} of an err with its status; the last three codes say a fixed public
  * sentence instead of their message. The reasons "upgrade_required" and "unsupported_media_type"

@@ -11,18 +11,17 @@
 #include <event2/listener.h>
 
 struct http_server {
-    struct http_core core;      /* first: connections know only this */
-    struct list listeners;      /* also closed ones with connections left */
-    struct map addresses;       /* of struct address_entry */
-    struct address_list exempt; /* from the limit per address */
-    size_t open;                /* TCP connections, not upgraded */
-    size_t counted;             /* TCP connections, with upgraded ones whose place was taken */
-    size_t refused;             /* connections that are only told so */
-    bool is_full;               /* no TCP is accepted */
-    int spare_fd;               /* closed for a moment when descriptors run out; or -1 */
-    int64_t complained_ms;      /* when the log last heard of this; 0: never */
-    struct timer pause;         /* armed: nothing is accepted */
-    struct event *drained;      /* owned */
+    struct http_core core; /* first: connections know only this */
+    struct list listeners; /* also closed ones with connections left */
+    struct map addresses;  /* of struct address_entry */
+    size_t open;           /* TCP connections, not upgraded */
+    size_t counted;        /* TCP connections, with upgraded ones whose place was taken */
+    size_t refused;        /* connections that are only told so */
+    bool is_full;          /* no TCP is accepted */
+    int spare_fd;          /* closed for a moment when descriptors run out; or -1 */
+    int64_t complained_ms; /* when the log last heard of this; 0: never */
+    struct timer pause;    /* armed: nothing is accepted */
+    struct event *drained; /* owned */
     void (*on_drained)(void *arg);
     void *on_drained_arg;
 };

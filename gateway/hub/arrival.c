@@ -48,7 +48,8 @@ static void refuse_now(void *arg)
  * answer, which, as a sandbox's socket has few places, bounds what the knocking costs others. */
 static void refuse(struct arrival *arrival, const struct err *err)
 {
-    log_info("agent.refused", LOG_STR("sandbox_id", arrival->sandbox_id), LOG_ERR(err));
+    log_info("agent.refused", LOG_TRACE(http_exchange_trace(arrival->exchange)),
+             LOG_STR("sandbox_id", arrival->sandbox_id), LOG_ERR(err));
     arrival->refusal = *err;
     timer_arm(&arrival->refusal_timer, err->code >= ERR_UNAVAILABLE ? 0 : REFUSAL_DELAY_MS);
 }
@@ -148,7 +149,7 @@ static bool ask(struct arrival *arrival, struct err *err)
     json_end_object(&writer);
     const struct ipc_call_options options = {
         .method = SANDBOX_AGENT_CONNECT,
-        .request_id = http_exchange_request_id(arrival->exchange),
+        .trace = http_exchange_trace(arrival->exchange),
         .timeout_ms = CONNECT_TIMEOUT_MS,
         .repeatable = true,
     };

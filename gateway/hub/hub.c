@@ -120,7 +120,7 @@ static void ask_why(void *arg)
     struct err err = {0};
     parting->asked++;
     sandbox_cache_forget(sandboxes, parting->sandbox_id);
-    parting->fetch = sandbox_fetch_begin(sandboxes, parting->sandbox_id, "", on_parting_explained,
+    parting->fetch = sandbox_fetch_begin(sandboxes, parting->sandbox_id, NULL, on_parting_explained,
                                          parting, &err);
     if (parting->fetch == NULL) {
         finish_parting(parting, NULL);
@@ -345,8 +345,8 @@ static void on_report_reply(const struct view *body, const struct err *err, void
 static void on_report_due(void *arg)
 {
     struct hub *hub = arg;
-    const struct ipc_call_options options = {
-        .method = SANDBOX_REPORT, .request_id = "", .timeout_ms = REPORT_TIMEOUT_MS};
+    const struct ipc_call_options options = {.method = SANDBOX_REPORT,
+                                             .timeout_ms = REPORT_TIMEOUT_MS};
     struct list *next = hub->sessions.next;
     do {
         struct err err = {0};

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/contracts/agent.h"
+#include "common/contracts/auth.h"
 #include "common/contracts/stream.h"
 #include "common/json/scan.h"
 #include "common/json/write.h"
@@ -41,31 +42,32 @@ enum opens { OPENS_NOTHING, OPENS_STREAM, OPENS_IF_ASKED };
  * and its own connection is watched. */
 static const struct message_type {
     struct view type;
+    unsigned scope; /* that the caller must have */
     int64_t timeout_ms;
     enum opens opens;
     enum client_stream_kind kind;
 } message_types[] = {
-    {VIEW("exec"), 0, OPENS_IF_ASKED, CLIENT_STREAM_PROCESS},
-    {VIEW("attach"), 0, OPENS_STREAM, CLIENT_STREAM_PROCESS},
-    {VIEW("upload"), 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("download"), 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("dial"), 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("watch"), 0, OPENS_STREAM, CLIENT_STREAM_WATCH},
-    {VIEW("write"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("read"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("input"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("closeStdin"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("resize"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("signal"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("ps"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("lookup"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("closeSession"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("list"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("stat"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("mkdir"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("rename"), QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("copy"), TREE_MS, OPENS_NOTHING, 0},
-    {VIEW("remove"), TREE_MS, OPENS_NOTHING, 0},
+    {VIEW("exec"), AUTH_EXEC, 0, OPENS_IF_ASKED, CLIENT_STREAM_PROCESS},
+    {VIEW("attach"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_PROCESS},
+    {VIEW("upload"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
+    {VIEW("download"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
+    {VIEW("dial"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
+    {VIEW("watch"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_WATCH},
+    {VIEW("write"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("read"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("input"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("closeStdin"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("resize"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("signal"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("ps"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("lookup"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("closeSession"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("list"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("stat"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("mkdir"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("rename"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
+    {VIEW("copy"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0},
+    {VIEW("remove"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0},
 };
 
 const struct ws_limits client_limits = {
@@ -129,7 +131,8 @@ void client_relay_enter_scope(struct client_relay *relay, struct pending *pendin
     const struct pending_place place = place_of(relay);
     relay->look = pending_look_begin(pending, &place, on_told, relay, &err);
     if (relay->look == NULL) {
-        log_debug("client.not_told", LOG_STR("sandbox_id", relay->sandbox_id), LOG_ERR(&err));
+        log_debug("client.not_told", LOG_TRACE(&relay->trace),
+                  LOG_STR("sandbox_id", relay->sandbox_id), LOG_ERR(&err));
     }
 }
 
@@ -162,7 +165,8 @@ void client_relay_send(struct client_relay *relay, enum ws_opcode opcode, const 
 {
     struct err ignored = {0};
     if (!ws_send(relay->socket, opcode, parts, part_count, &ignored)) {
-        log_debug("client.unsent", LOG_STR("sandbox_id", relay->sandbox_id));
+        log_debug("client.unsent", LOG_TRACE(&relay->trace),
+                  LOG_STR("sandbox_id", relay->sandbox_id));
     }
 }
 
@@ -178,7 +182,8 @@ void client_relay_send_error(struct client_relay *relay, struct view id, const s
     json_end_object(&writer);
     const struct view message = str_view(&out);
     if (out.failed) {
-        log_debug("client.unsent", LOG_STR("sandbox_id", relay->sandbox_id));
+        log_debug("client.unsent", LOG_TRACE(&relay->trace),
+                  LOG_STR("sandbox_id", relay->sandbox_id));
         return;
     }
     client_relay_send(relay, WS_TEXT, &message, 1);
@@ -363,6 +368,10 @@ static bool forward(struct client_relay *relay, struct view text,
 {
     const struct message_type *type = find_type(envelope->type, err);
     if (type == NULL) {
+        return false;
+    }
+    if ((relay->scopes & type->scope) == 0) {
+        errors_missing_scope(type->scope, err);
         return false;
     }
     if (envelope->has_once && view_equal(type->type, VIEW("exec"))) {

@@ -4,6 +4,7 @@
 #define GATEWAY_NATIVE_CLIENT_RELAY_H
 
 #include "common/base/map.h"
+#include "common/base/trace.h"
 #include "common/ws/socket.h"
 #include "gateway/hub/hub.h"
 
@@ -27,7 +28,9 @@ extern const struct ws_limits client_limits;
 struct client_relay {
     struct hub *hub;          /* borrowed */
     struct ws_socket *socket; /* borrowed */
+    unsigned scopes;          /* of the caller: set before it is opened */
     char sandbox_id[ID_SIZE];
+    struct trace trace; /* of the request that became the socket, for the log; the owner's to set */
     char scope[CLIENT_SCOPE_SIZE]; /* "<user id>/<session>": repeats of an exec are answered, not
                                       run again, across sockets of that scope; "": they are not */
     struct pending *pending;   /* borrowed; where a scope's requests are recorded; NULL: nowhere */

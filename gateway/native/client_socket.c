@@ -6,6 +6,7 @@
 #include "common/event/loop.h"
 #include "common/ws/socket.h"
 #include "gateway/config.h"
+#include "gateway/http/cors.h"
 #include "gateway/http/outflow.h"
 #include "gateway/http/websocket.h"
 #include "gateway/http/wire.h"
@@ -104,8 +105,8 @@ static void finish(struct client *client)
 static void on_closed(int code, void *arg)
 {
     struct client *client = arg;
-    log_debug("client.closed", LOG_STR("sandbox_id", client->group->sandbox_id),
-              LOG_INT("code", code));
+    log_debug("client.closed", LOG_TRACE(&client->relay.trace),
+              LOG_STR("sandbox_id", client->group->sandbox_id), LOG_INT("code", code));
     finish(client);
 }
 
@@ -205,7 +206,8 @@ static bool check(struct request *request, char session[ID_SIZE], struct err *er
         !read_session(request->exchange, session, err)) {
         return false;
     }
-    if (origin.len > 0 && !gateway_origin_is_allowed(request->gateway->config, origin)) {
+    if (origin.len > 0 &&
+        !cors_allows(view_of(request->gateway->config->allowed_origins), origin)) {
         return err_set_reason(err, ERR_DENIED, "origin_not_allowed",
                               "This origin is not on the list of ALLOWED_ORIGINS.");
     }
@@ -242,7 +244,7 @@ static void recheck(struct group *group)
         sandbox_fetch_cancel(group->recheck); /* It may have looked before the change. */
     }
     group->recheck =
-        sandbox_fetch_begin(sandboxes, group->sandbox_id, "", on_rechecked, group, &err);
+        sandbox_fetch_begin(sandboxes, group->sandbox_id, NULL, on_rechecked, group, &err);
     if (group->recheck == NULL) {
         log_warn("client.recheck_failed", LOG_STR("sandbox_id", group->sandbox_id), LOG_ERR(&err));
     }
@@ -288,8 +290,8 @@ static bool open_parts(struct client *client, struct bufferevent *bev, struct er
 
 /* Takes bev and place. session: "" for none. */
 static void adopt(struct client_sockets *sockets, const char *sandbox_id,
-                  const struct caller *caller, const char *session, struct bufferevent *bev,
-                  struct http_place *place)
+                  const struct caller *caller, const struct trace *trace, const char *session,
+                  struct bufferevent *bev, struct http_place *place)
 {
     struct err err = {0};
     struct client *client = calloc(1, sizeof *client);
@@ -303,8 +305,10 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id,
     client->group = group;
     client->place = place;
     client->caller = *caller;
+    client->relay.trace = *trace;
+    client->relay.scopes = caller->scopes;
     if (!open_parts(client, bev, &err)) {
-        log_error("client.adopt_failed", LOG_ERR(&err));
+        log_error("client.adopt_failed", LOG_TRACE(trace), LOG_ERR(&err));
         free_half_built(client);
         return;
     }
@@ -326,6 +330,7 @@ void client_socket_handle(struct request *request)
     struct err err = {0};
     struct client_sockets *sockets = request->gateway->client_sockets;
     const struct caller caller = request->caller;
+    const struct trace trace = request->trace;
     char sandbox_id[ID_SIZE];
     char session[ID_SIZE];
     memcpy(sandbox_id, request->id, ID_SIZE);
@@ -341,7 +346,7 @@ void client_socket_handle(struct request *request)
         errors_respond(exchange, &err, NULL);
         return;
     }
-    adopt(sockets, sandbox_id, &caller, session, bev, place);
+    adopt(sockets, sandbox_id, &caller, &trace, session, bev, place);
 }
 
 void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE])
@@ -363,6 +368,11 @@ void client_sockets_recheck_all(struct client_sockets *sockets)
     map_each(&sockets->groups, recheck_node, NULL);
 }
 
+static bool is_of_session(const struct client *client)
+{
+    return client->caller.api_key_id[0] == '\0';
+}
+
 struct key_listing {
     void (*on_key)(const char api_key_id[ID_SIZE], void *arg);
     void *arg;
@@ -374,7 +384,9 @@ static void list_keys(struct map_node *node, void *arg)
     const struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
     for (LIST_EACH(client_node, &group->clients)) {
         const struct client *client = LIST_ENTRY(client_node, struct client, node);
-        listing->on_key(client->caller.api_key_id, listing->arg);
+        if (!is_of_session(client)) {
+            listing->on_key(client->caller.api_key_id, listing->arg);
+        }
     }
 }
 
@@ -385,24 +397,44 @@ void client_sockets_each_key(struct client_sockets *sockets,
     map_each(&sockets->groups, list_keys, &listing);
 }
 
-/* arg is the id of a key or of a user. */
+struct revocation {
+    const char *id;
+};
+
 static void close_revoked(struct map_node *node, void *arg)
 {
+    const struct revocation *revocation = arg;
     struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
     for (LIST_EACH(client_node, &group->clients)) {
         const struct client *client = LIST_ENTRY(client_node, struct client, node);
-        if (strcmp(client->caller.api_key_id, arg) == 0 ||
-            strcmp(client->caller.user_id, arg) == 0) {
-            ws_close(client->socket, WS_CLOSE_POLICY, "the API key was revoked");
+        if (caller_is_of(&client->caller, revocation->id)) {
+            ws_close(client->socket, WS_CLOSE_POLICY,
+                     is_of_session(client) ? "the session has ended" : "the API key was revoked");
         }
     }
 }
 
-void client_sockets_revoke(struct client_sockets *sockets, const char id[ID_SIZE])
+void client_sockets_revoke(struct client_sockets *sockets, const char *id)
 {
-    char revoked[ID_SIZE];
-    memcpy(revoked, id, ID_SIZE);
-    map_each(&sockets->groups, close_revoked, revoked);
+    struct revocation revocation = {id};
+    map_each(&sockets->groups, close_revoked, &revocation);
+}
+
+static void send_sessions_back(struct map_node *node, void *arg)
+{
+    (void)arg;
+    struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
+    for (LIST_EACH(client_node, &group->clients)) {
+        const struct client *client = LIST_ENTRY(client_node, struct client, node);
+        if (is_of_session(client)) {
+            ws_close(client->socket, WS_CLOSE_RESTART, "come back with a new session token");
+        }
+    }
+}
+
+void client_sockets_recheck_sessions(struct client_sockets *sockets)
+{
+    map_each(&sockets->groups, send_sessions_back, NULL);
 }
 
 static void close_group(struct map_node *node, void *arg)

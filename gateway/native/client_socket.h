@@ -30,8 +30,10 @@ void client_sockets_recheck_all(struct client_sockets *sockets);
 void client_sockets_each_key(struct client_sockets *sockets,
                              void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
 
-/* An API key was revoked, or all of a user's; id is the key's or the user's. Their sockets close
- * with 1008. */
-void client_sockets_revoke(struct client_sockets *sockets, const char id[ID_SIZE]);
+/* An API key was revoked, a session has ended, or all of a user's; id is that one's. Their sockets
+ * close with 1008. */
+void client_sockets_revoke(struct client_sockets *sockets, const char *id);
+/* Any session may have ended unheard: their sockets are told to come back (1012). */
+void client_sockets_recheck_sessions(struct client_sockets *sockets);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/config.h"
+#include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
 
 #include <stdio.h>
@@ -50,6 +51,12 @@ static void on_destroyed(const struct view *body, const struct err *err, void *a
     }
 }
 
+/* Whoever left and has an Idempotency-Key comes back for the answer. */
+static bool nobody_will_know(const struct request *request)
+{
+    return request->exchange == NULL && request->repeat == NULL;
+}
+
 /* Nobody will ever learn the sandbox's id: it is destroyed. */
 static void undo(const struct request *request)
 {
@@ -58,12 +65,13 @@ static void undo(const struct request *request)
     int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\",\"userId\":\"%s\"}",
                           request->id, request->caller.user_id);
     const struct ipc_call_options options = {.method = SANDBOX_DESTROY,
-                                             .request_id = "",
+                                             .trace = &request->trace,
                                              .timeout_ms = DESTROY_TIMEOUT_MS,
                                              .repeatable = true};
     if (ipc_call_begin(request->gateway->sandbox_service, &options,
                        (struct view){body, (size_t)length}, on_destroyed, NULL, &err) == NULL) {
-        log_warn("create.undo_failed", LOG_STR("sandbox_id", request->id), LOG_ERR(&err));
+        log_warn("create.undo_failed", LOG_TRACE(&request->trace),
+                 LOG_STR("sandbox_id", request->id), LOG_ERR(&err));
     }
 }
 
@@ -101,7 +109,7 @@ static void on_agent_ready(const struct err *err, void *arg)
         fail_and_undo(request, err);
         return;
     }
-    if (request->exchange == NULL) {
+    if (nobody_will_know(request)) {
         undo(request);
     }
     sandbox_cache_prefetch(request->gateway->sandboxes, request->id);
@@ -128,7 +136,7 @@ static void on_created(const struct view *body, const struct err *err, void *arg
         fail_and_undo(request, &failure);
         return;
     }
-    if (request->exchange == NULL) {
+    if (nobody_will_know(request)) {
         fail_and_undo(request, &failure); /* Only ends the request: nobody hears it. */
         return;
     }
@@ -161,6 +169,16 @@ static bool write_message(const struct request *request, const struct create_bod
     return env_size_check(&wanted->env, err) && str_check(out, "sandbox.create", err);
 }
 
+static bool choose_id(struct request *request, struct err *err)
+{
+    const char *id = repeat_resource_id(request);
+    if (id == NULL) {
+        return id_new(request->id, err);
+    }
+    memcpy(request->id, id, ID_SIZE);
+    return true;
+}
+
 void sandbox_create_handle(struct request *request)
 {
     struct err err = {0};
@@ -171,14 +189,13 @@ void sandbox_create_handle(struct request *request)
     struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
                                      &wanted, &violations, &err);
     AUTO(str_free) struct str message = STR_INIT(MESSAGE_MAX);
-    if (doc == NULL || !id_new(request->id, &err) ||
+    if (doc == NULL || !choose_id(request, &err) ||
         !write_message(request, &wanted, &message, &err)) {
         request_fail_validation(request, &err, &violations);
         return;
     }
-    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
-                                             .request_id = request_id(request),
-                                             .timeout_ms = CREATE_TIMEOUT_MS};
+    const struct ipc_call_options options = {
+        .method = SANDBOX_CREATE, .trace = &request->trace, .timeout_ms = CREATE_TIMEOUT_MS};
     request->outlives_client = true;
     request->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
     request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,

@@ -53,45 +53,63 @@ static bool key_from_query(const struct http_exchange *exchange, char out[API_KE
     return found;
 }
 
-bool credentials_api_key(const struct http_exchange *exchange, bool is_socket,
-                         char out[API_KEY_SIZE], struct err *err)
+static bool is_base64url(char c)
 {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
+
+/* Three parts with dots between them; whether they mean anything the auth-service finds out. The
+ * last may be empty: a token without a signature is a token, and refused as one. */
+static bool is_token(struct view text)
+{
+    size_t dots = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        dots += text.ptr[i] == '.' ? 1 : 0;
+        if (text.ptr[i] != '.' && !is_base64url(text.ptr[i])) {
+            return false;
+        }
+    }
+    return dots == 2;
+}
+
+static bool refuse(const char *reason, const char *sentence, struct err *err)
+{
+    return err_set_reason(err, ERR_UNAUTHENTICATED, reason, "%s", sentence);
+}
+
+static bool read_bearer(struct view text, struct credential *out, struct err *err)
+{
+    if (!is_token(text)) {
+        return api_key_normalise(text, out->key) ||
+               refuse("invalid_api_key", "The API key is not valid.", err);
+    }
+    out->token = text;
+    return text.len <= AUTH_TOKEN_MAX ||
+           refuse("invalid_session", "Invalid or expired session", err);
+}
+
+bool credentials_read(const struct http_exchange *exchange, bool is_socket, struct credential *out,
+                      struct err *err)
+{
+    *out = (struct credential){.key = ""};
     struct view text = http_exchange_header(exchange, "X-API-Key");
     bool present = text.len > 0;
-    bool found = present && api_key_normalise(text, out);
+    bool found = present && api_key_normalise(text, out->key);
     if (!present && after_scheme(exchange, "Bearer", &text)) {
-        present = true;
-        found = api_key_normalise(text, out);
+        return read_bearer(text, out, err);
     }
     if (!present && is_socket && after_scheme(exchange, "Basic", &text)) {
         present = true;
-        found = key_from_basic(text, out);
+        found = key_from_basic(text, out->key);
     }
     if (!present && is_socket) {
-        found = key_from_query(exchange, out, &present);
+        found = key_from_query(exchange, out->key, &present);
     }
     if (!present) {
-        return err_set(err, ERR_UNAUTHENTICATED, "Send your API key in the X-API-Key header.");
+        return err_set(err, ERR_UNAUTHENTICATED,
+                       "Send your API key in the X-API-Key header, or a session token as "
+                       "Authorization: Bearer <token>.");
     }
-    return found ||
-           err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
-}
-
-char *credentials_session_token(const struct http_exchange *exchange, struct err *err)
-{
-    struct view text;
-    if (!after_scheme(exchange, "Bearer", &text)) {
-        err_set(err, ERR_UNAUTHENTICATED,
-                "Send your session token as Authorization: Bearer <token>.");
-        return NULL;
-    }
-    if (text.len > AUTH_TOKEN_MAX) {
-        err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_session", "Invalid or expired session");
-        return NULL;
-    }
-    char *token = strndup(text.ptr, text.len);
-    if (token == NULL) {
-        err_set(err, ERR_INTERNAL, "token: out of memory");
-    }
-    return token;
+    return found || refuse("invalid_api_key", "The API key is not valid.", err);
 }

@@ -2,18 +2,15 @@
 #ifndef GATEWAY_NATIVE_CREDENTIALS_H
 #define GATEWAY_NATIVE_CREDENTIALS_H
 
-#include "common/contracts/auth.h"
+#include "gateway/cache/key_cache.h"
 
 struct http_exchange;
 
-/* The API key: X-API-Key, Authorization: Bearer isk_..., and for sockets also Basic (as user or
- * password) and ?apiKey=. ERR_UNAUTHENTICATED: "unauthenticated" without any, "invalid_api_key" for
- * one of the wrong shape. out is canonical. */
-bool credentials_api_key(const struct http_exchange *exchange, bool is_socket,
-                         char out[API_KEY_SIZE], struct err *err) MUST_CHECK;
-
-/* The session token behind Authorization: Bearer; returned to the caller to free with
- * secret_free_string. ERR_UNAUTHENTICATED "unauthenticated" or "invalid_session". */
-char *credentials_session_token(const struct http_exchange *exchange, struct err *err) MUST_CHECK;
+/* An API key (X-API-Key, Authorization: Bearer isk_..., and for sockets also Basic, as user or
+ * password, and ?apiKey=), or a session token (Authorization: Bearer, of the shape of a JWT; it
+ * lies in the exchange). ERR_UNAUTHENTICATED: "unauthenticated" without any, "invalid_api_key" or
+ * "invalid_session" for one of the wrong shape. */
+bool credentials_read(const struct http_exchange *exchange, bool is_socket, struct credential *out,
+                      struct err *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 #include "gateway/native/errors.h"
 
 #include "common/base/log.h"
+#include "common/contracts/auth.h"
 #include "common/json/write.h"
 #include "gateway/http/server.h"
 
@@ -25,6 +26,12 @@ static const struct known_error {
     {"clerk_not_configured", 503, NULL,
      "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER.", -1},
     {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly.", 0},
+    {"audit_unavailable", 503, NULL,
+     "Nothing can be changed while it can't be recorded; try again shortly.", 0},
+    {"webhooks_not_configured", 503, NULL,
+     "Webhooks are not set up here: set CLERK_WEBHOOK_SIGNING_SECRET.", -1},
+    {"webhook_refused", 400, NULL, "The webhook was not accepted.", 0},
+    {"webhook_unreadable", 400, NULL, "The webhook was not understood.", 0},
     {"docker_unavailable", 503, NULL, "The container engine is not available; try again shortly.",
      0},
     {"network_unavailable", 503, NULL,
@@ -40,6 +47,17 @@ static const struct known_error {
     {"invalid_api_key", 401, NULL, "The API key is not valid.", 0},
     {"template_not_found", 404, NULL,
      "There is no such template; base, base-locked and tiny come with the server.", 0},
+    {"key_rights_exceeded", 403, NULL,
+     "A key has no more scopes, no higher limits and no longer life than the key that makes it, "
+     "and \"admin\" only when its user is an administrator.",
+     0},
+    {"api_key_ended", 409, NULL, "This API key was revoked, or has expired.", 0},
+    {"api_key_limit", 429, NULL,
+     "You have as many API keys in use as there can be: revoke one first.", QUOTA_RETRY_AFTER_S},
+    {"key_quota_exceeded", 429, NULL,
+     "This API key, with those made by it, has as many sandboxes as it may have: destroy one, or "
+     "wait until one ends.",
+     QUOTA_RETRY_AFTER_S},
     {"user_suspended", 403, NULL, "This account is suspended.", 0},
     {"quota_exceeded", 429, NULL,
      "You have as many sandboxes as your tier allows: destroy one, or wait until one ends.",
@@ -49,6 +67,13 @@ static const struct known_error {
      "The sandbox has as many exposed ports as it may have: close one.", QUOTA_RETRY_AFTER_S},
     {"host_ports_exhausted", 503, NULL, "Every port of this server for sandboxes is in use.",
      QUOTA_RETRY_AFTER_S},
+    {"idempotency_key_reused", 409, NULL,
+     "This Idempotency-Key came with another request within the last 24 hours.", -1},
+    {"idempotency_in_progress", 409, NULL,
+     "A request with this Idempotency-Key is still under way; try again shortly.", 1},
+    {"idempotency_limit", 429, NULL, "You used too many Idempotency-Keys within 24 hours.", 60},
+    {"rate_limit_unavailable", 503, NULL,
+     "This can't be done while requests can't be counted; try again shortly.", 0},
     {"sandbox_exists", 409, NULL, "There is a sandbox with this id already.", 0},
     {"upgrade_required", 426, NULL, NULL, 0},
     {"unsupported_media_type", 415, NULL, NULL, 0},
@@ -91,6 +116,12 @@ const char *errors_code(const struct err *err)
     return known != NULL && known->code != NULL ? known->code : err->reason;
 }
 
+void errors_missing_scope(unsigned scope, struct err *err)
+{
+    err_set_reason(err, ERR_DENIED, "missing_scope", "This needs a key with the scope \"%s\".",
+                   auth_scope_name(scope));
+}
+
 static void write_details(struct json_writer *writer, const struct json_violations *violations)
 {
     json_begin_array(writer, "details");
@@ -111,8 +142,8 @@ static int retry_after(const struct known_error *known, int status)
     return status == 429 || status == 503 ? RETRY_AFTER_S : 0;
 }
 
-void errors_respond(struct http_exchange *exchange, const struct err *err,
-                    const struct json_violations *violations)
+static void respond(struct http_exchange *exchange, const struct err *err,
+                    const struct json_violations *violations, int retry_after_s)
 {
     static const struct http_header challenge = {VIEW("WWW-Authenticate"),
                                                  VIEW("Bearer realm=\"insien\"")};
@@ -122,7 +153,7 @@ void errors_respond(struct http_exchange *exchange, const struct err *err,
     const struct known_error *known = find(err);
     int status = known != NULL && known->status != 0 ? known->status : err_http_status(err->code);
     if (status >= 500) {
-        log_warn("request.failed", LOG_STR("request_id", http_exchange_request_id(exchange)),
+        log_warn("request.failed", LOG_TRACE(http_exchange_trace(exchange)),
                  LOG_INT("status", status), LOG_ERR(err));
     }
     AUTO(str_free) struct str body = STR_INIT(ERROR_BODY_MAX);
@@ -136,7 +167,9 @@ void errors_respond(struct http_exchange *exchange, const struct err *err,
     }
     json_end_object(&writer);
     struct http_response response = {
-        .status = status, .body = str_view(&body), .retry_after_s = retry_after(known, status)};
+        .status = status,
+        .body = str_view(&body),
+        .retry_after_s = retry_after_s > 0 ? retry_after_s : retry_after(known, status)};
     if (status == 401) {
         response.headers =
             strcmp(err->reason, "unauthenticated") == 0 ? &challenge : &invalid_token;
@@ -146,4 +179,15 @@ void errors_respond(struct http_exchange *exchange, const struct err *err,
         response.header_count = 1;
     }
     http_respond(exchange, &response);
+}
+
+void errors_respond(struct http_exchange *exchange, const struct err *err,
+                    const struct json_violations *violations)
+{
+    respond(exchange, err, violations, 0);
+}
+
+void errors_respond_later(struct http_exchange *exchange, const struct err *err, int retry_after_s)
+{
+    respond(exchange, err, NULL, retry_after_s);
 }

@@ -12,8 +12,14 @@ struct http_exchange;
 void errors_respond(struct http_exchange *exchange, const struct err *err,
                     const struct json_violations *violations);
 
+/* The same, with its own time to come again (> 0). */
+void errors_respond_later(struct http_exchange *exchange, const struct err *err, int retry_after_s);
+
 /* The sentence for a client, and the code it sees (never NULL). */
 const char *errors_sentence(const struct err *err);
 const char *errors_code(const struct err *err);
+
+/* ERR_DENIED "missing_scope", which names the scope (of enum auth_scope). */
+void errors_missing_scope(unsigned scope, struct err *err);
 
 #endif

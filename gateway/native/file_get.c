@@ -157,7 +157,8 @@ static void respond_unsatisfiable(const struct download *download)
     char body[sizeof format + HTTP_REQUEST_ID_SIZE + 20];
     int length = snprintf(text, sizeof text, "bytes */%" PRId64, download->facts.size);
     const struct http_header header = {VIEW("Content-Range"), {text, (size_t)length}};
-    (void)snprintf(body, sizeof body, format, download->facts.size, request_id(download->request));
+    (void)snprintf(body, sizeof body, format, download->facts.size,
+                   download->request->trace.request_id);
     const struct http_response response = {
         .status = 416, .body = view_of(body), .headers = &header, .header_count = 1};
     request_respond(download->request, &response);

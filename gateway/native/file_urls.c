@@ -156,8 +156,8 @@ void file_url_use_handle(struct request *request)
         transfer(request, meta);
         return;
     }
-    request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id,
-                                         request_id(request), on_fetched, request, &err);
+    request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id, &request->trace,
+                                         on_fetched, request, &err);
     if (request->fetch == NULL) {
         request_fail(request, &err);
     }

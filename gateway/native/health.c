@@ -101,8 +101,7 @@ static void on_sandbox_reply(const struct view *body, const struct err *err, voi
 static void ask(struct health *health, struct answer *answer, struct ipc_client *service,
                 const char *method, ipc_reply_fn *on_reply)
 {
-    const struct ipc_call_options options = {
-        .method = method, .request_id = "", .timeout_ms = ASK_TIMEOUT_MS};
+    const struct ipc_call_options options = {.method = method, .timeout_ms = ASK_TIMEOUT_MS};
     struct err err = {0};
     if (answer->call != NULL) {
         return;

@@ -1,10 +1,11 @@
 #include "gateway/native/request.h"
 
 #include "common/base/clock.h"
-#include "common/base/secret.h"
 #include "common/event/loop.h"
 #include "common/ipc/client.h"
+#include "gateway/limits/limits.h"
 #include "gateway/native/errors.h"
+#include "gateway/native/repeat.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct requests {
 static void free_request(void *object)
 {
     struct request *request = object;
+    repeat_free(request->repeat);
     free(request->former_work);
     free(request->work);
     free(request);
@@ -37,12 +39,14 @@ static void finish(struct request *request)
 {
     list_remove(&request->node);
     end_work(request);
-    secret_free_string(&request->token);
     loop_free_later(request->gateway->loop, &request->corpse, free_request, request);
 }
 
 static void cancel_work(struct request *request)
 {
+    if (request->limit_wait != NULL) {
+        limit_wait_cancel(request->limit_wait);
+    }
     if (request->key_check != NULL) {
         key_check_cancel(request->key_check);
     }
@@ -97,9 +101,13 @@ void requests_free(struct requests *requests)
     free(requests);
 }
 
-void request_error_revoked(struct err *err)
+void request_error_revoked(const struct request *request, struct err *err)
 {
-    err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
+    if (request->caller.api_key_id[0] == '\0') {
+        err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_session", "Invalid or expired session");
+    } else {
+        err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
+    }
 }
 
 static void refuse_from_now_on(struct request *request)
@@ -112,7 +120,7 @@ static void refuse_from_now_on(struct request *request)
     if (request->is_answering) {
         request_abort_answer(request);
     } else {
-        request_error_revoked(&err);
+        request_error_revoked(request, &err);
         request_fail(request, &err);
     }
 }
@@ -128,12 +136,11 @@ void requests_each_key(const struct requests *requests,
     }
 }
 
-void requests_revoke(struct requests *requests, const char id[ID_SIZE])
+void requests_revoke(struct requests *requests, const char *id)
 {
     for (LIST_EACH(node, &requests->all)) {
         struct request *request = LIST_ENTRY(node, struct request, node);
-        if (strcmp(request->caller.api_key_id, id) == 0 ||
-            strcmp(request->caller.user_id, id) == 0) {
+        if (caller_is_of(&request->caller, id)) {
             refuse_from_now_on(request);
         }
     }
@@ -170,6 +177,7 @@ struct request *request_new(const struct gateway *gateway, const struct route *r
     request->gateway = gateway;
     request->route = route;
     request->exchange = exchange;
+    request->trace = *http_exchange_trace(exchange);
     list_append(&gateway->requests->all, &request->node);
     http_on_gone(exchange, on_gone, request);
     return request;
@@ -201,6 +209,9 @@ static struct http_exchange *take_exchange(struct request *request)
 
 void request_respond(struct request *request, const struct http_response *response)
 {
+    if (repeat_keep(request, response)) {
+        return;
+    }
     struct http_exchange *exchange = take_exchange(request);
     if (exchange != NULL) {
         http_respond(exchange, response);
@@ -222,6 +233,7 @@ void request_respond_json(struct request *request, int status, const struct str 
 void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations)
 {
+    repeat_release(request);
     struct http_exchange *exchange = take_exchange(request);
     if (exchange != NULL) {
         errors_respond(exchange, err, violations);
@@ -234,14 +246,18 @@ void request_fail(struct request *request, const struct err *err)
     request_fail_validation(request, err, NULL);
 }
 
+void request_fail_later(struct request *request, const struct err *err, int retry_after_s)
+{
+    struct http_exchange *exchange = take_exchange(request);
+    if (exchange != NULL) {
+        errors_respond_later(exchange, err, retry_after_s);
+    }
+    finish(request);
+}
+
 struct http_exchange *request_hand_over(struct request *request)
 {
     struct http_exchange *exchange = take_exchange(request);
     finish(request);
     return exchange;
-}
-
-const char *request_id(const struct request *request)
-{
-    return request->exchange == NULL ? "" : http_exchange_request_id(request->exchange);
 }

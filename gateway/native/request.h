@@ -15,7 +15,13 @@
 #include "gateway/hub/hub.h"
 
 struct ipc_call;
+struct limit_wait;
+struct request;
+struct repeat;
 struct route;
+
+/* Leads to exactly one request_respond... or request_fail, now or later. */
+typedef void request_handler_fn(struct request *request);
 
 /* Freed by request_finish alone. What is in flight is at most one of each kind. */
 struct request {
@@ -23,23 +29,28 @@ struct request {
     const struct gateway *gateway;  /* borrowed */
     const struct route *route;      /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered; NULL when the client left */
-    struct caller caller;           /* of routes with ROUTE_KEY */
-    uint64_t key_generation;        /* of the key cache when the caller's key was looked at */
-    char id[ID_SIZE];               /* the {id} of the path */
-    struct view item;               /* the {item} of the path as sent; lies in the exchange */
-    struct sandbox_meta sandbox;    /* of routes with ROUTE_SANDBOX */
+    struct trace trace;
+    struct caller caller;        /* of routes with ROUTE_CALLER */
+    uint64_t key_generation;     /* of the key cache when the caller was looked for */
+    char id[ID_SIZE];            /* the {id} of the path */
+    struct view item;            /* the {item} of the path as sent; lies in the exchange */
+    struct sandbox_meta sandbox; /* of routes with ROUTE_SANDBOX */
     struct view body;
-    char *token; /* owned; of routes with ROUTE_SESSION */
+    struct limit_wait *limit_wait; /* of admission.c, as the next three */
+    request_handler_fn *next;      /* NULL: it fails with refusal */
+    struct err refusal;
+    bool is_counted; /* against the caller's limits */
     struct key_check *key_check;
     struct sandbox_fetch *fetch;
     struct ipc_call *ipc_call;
     struct hub_call *hub_call;
     struct hub_wait *hub_wait;
-    int64_t until_ms;     /* monotonic; of handlers with several steps */
-    bool outlives_client; /* what was begun goes on when the client leaves */
-    bool is_revoked;      /* its key is good no more: it must not begin anything */
-    bool is_answering;    /* the head of a streamed answer is sent */
-    void *work;           /* owned; of request_set_work */
+    struct repeat *repeat; /* owned; NULL: it came without an Idempotency-Key that counts */
+    int64_t until_ms;      /* monotonic; of handlers with several steps */
+    bool outlives_client;  /* what was begun goes on when the client leaves */
+    bool is_revoked;       /* its key is good no more: it must not begin anything */
+    bool is_answering;     /* the head of a streamed answer is sent */
+    void *work;            /* owned; of request_set_work */
     void (*end_work)(void *work);
     void *former_work; /* owned; of request_drop_work */
     struct loop_corpse corpse;
@@ -54,23 +65,22 @@ struct requests *requests_new(struct loop *loop, struct err *err) MUST_CHECK;
 /* Ends what is left without an answer; its clients are gone already. */
 void requests_free(struct requests *requests);
 
-/* A key, or all keys of a user, are refused from now on: streamed requests of theirs end, and those
- * whose body is still on its way do nothing with it. */
-void requests_revoke(struct requests *requests, const char id[ID_SIZE]);
+/* A key, a session, or all of a user are refused from now on: streamed requests of theirs end, and
+ * those whose body is still on its way do nothing with it. */
+void requests_revoke(struct requests *requests, const char *id);
 /* The same for keys that have expired at that time (wall clock); looked for now and then. */
 void requests_end_expired(struct requests *requests, int64_t now_ms);
 /* The ids of the keys they came with, each as often as there are requests of it. */
 void requests_each_key(const struct requests *requests,
                        void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
 
-/* Leads to exactly one request_respond... or request_fail, now or later. */
-typedef void request_handler_fn(struct request *request);
-
 /* Each answers and ends the request: it must not be touched again. When the client has left, they
  * only end it. */
 void request_respond(struct request *request, const struct http_response *response);
 void request_respond_json(struct request *request, int status, const struct str *body);
 void request_fail(struct request *request, const struct err *err);
+/* With its own time to come again. */
+void request_fail_later(struct request *request, const struct err *err, int retry_after_s);
 /* 400 with every violation. */
 void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations);
@@ -100,8 +110,7 @@ static inline bool request_is_over(const struct request *request)
  * there. */
 struct http_exchange *request_hand_over(struct request *request) MUST_CHECK;
 
-const char *request_id(const struct request *request);
 /* What a request with is_revoked is refused with. */
-void request_error_revoked(struct err *err);
+void request_error_revoked(const struct request *request, struct err *err);
 
 #endif

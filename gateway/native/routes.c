@@ -3,57 +3,78 @@
 #include "common/base/secret.h"
 #include "common/ipc/client.h"
 #include "gateway/http/syntax.h"
+#include "gateway/native/admission.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/credentials.h"
 #include "gateway/native/errors.h"
+#include "gateway/native/repeat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static const struct route routes[] = {
-    {HTTP_GET, "/health", ROUTE_OPEN, 0, health_show},
-    {HTTP_GET, "/openapi.json", ROUTE_OPEN, 0, openapi_show},
-    {HTTP_POST, "/api/keys", ROUTE_SESSION | ROUTE_JSON, JSON_BODY_MAX, keys_create},
-    {HTTP_GET, "/api/keys", ROUTE_SESSION, 0, keys_list},
-    {HTTP_DELETE, "/api/keys/{id}", ROUTE_SESSION, 0, keys_revoke},
-    {HTTP_GET, "/sandbox", ROUTE_KEY, 0, sandbox_list_handle},
-    {HTTP_POST, "/sandbox/create", ROUTE_KEY | ROUTE_JSON, JSON_BODY_MAX, sandbox_create_handle},
-    {HTTP_GET, "/sandbox/{id}/status", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_status_handle},
-    {HTTP_POST, "/sandbox/{id}/destroy", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_destroy_handle},
-    {HTTP_DELETE, "/sandbox/{id}", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_destroy_handle},
-    {HTTP_POST, "/sandbox/{id}/exec", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
-     sandbox_exec_handle},
-    {HTTP_POST, "/sandbox/{id}/expose", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
-     sandbox_expose_handle},
-    {HTTP_GET, "/sandbox/{id}/ports", ROUTE_KEY | ROUTE_SANDBOX, 0, sandbox_ports_handle},
-    {HTTP_DELETE, "/sandbox/{id}/ports/{item}", ROUTE_KEY | ROUTE_SANDBOX, 0,
+    {HTTP_GET, "/health", ROUTE_OPEN, 0, 0, health_show},
+    {HTTP_GET, "/openapi.json", ROUTE_OPEN, 0, 0, openapi_show},
+    {HTTP_POST, "/api/keys", ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED, AUTH_KEYS, JSON_BODY_MAX,
+     keys_create},
+    {HTTP_GET, "/api/keys", ROUTE_CALLER, AUTH_KEYS, 0, keys_list},
+    {HTTP_DELETE, "/api/keys/{id}", ROUTE_CALLER, AUTH_KEYS, 0, keys_revoke},
+    {HTTP_POST, "/api/keys/{id}/rotate", ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED, AUTH_KEYS,
+     JSON_BODY_MAX, keys_rotate},
+    {HTTP_POST, "/webhooks/clerk", ROUTE_SIGNED, 0, WEBHOOK_BODY_MAX, webhooks_clerk_handle},
+    {HTTP_GET, "/sandbox", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, sandbox_list_handle},
+    {HTTP_POST, "/sandbox/create", ROUTE_CALLER | ROUTE_JSON | ROUTE_CREATES, AUTH_SANDBOX_WRITE,
+     JSON_BODY_MAX, sandbox_create_handle},
+    {HTTP_GET, "/sandbox/{id}/status", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
+     sandbox_status_handle},
+    {HTTP_POST, "/sandbox/{id}/destroy", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
+     sandbox_destroy_handle},
+    {HTTP_DELETE, "/sandbox/{id}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
+     sandbox_destroy_handle},
+    {HTTP_POST, "/sandbox/{id}/exec", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_EXEC,
+     JSON_BODY_MAX, sandbox_exec_handle},
+    {HTTP_POST, "/sandbox/{id}/expose", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES,
+     AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_expose_handle},
+    {HTTP_GET, "/sandbox/{id}/ports", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
+     sandbox_ports_handle},
+    {HTTP_DELETE, "/sandbox/{id}/ports/{item}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
      sandbox_port_close_handle},
-    {HTTP_GET, "/sandbox/{id}/processes", ROUTE_KEY | ROUTE_SANDBOX, 0, processes_list_handle},
-    {HTTP_POST, "/sandbox/{id}/processes/{item}/signal", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
-     JSON_BODY_MAX, processes_signal_handle},
-    {HTTP_POST, "/sandbox/{id}/processes/{item}/stdin", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
-     INPUT_BODY_MAX, processes_stdin_handle},
-    {HTTP_POST, "/sandbox/{id}/processes/{item}/resize", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON,
-     JSON_BODY_MAX, processes_resize_handle},
-    {HTTP_GET, "/sandbox/{id}/processes/{item}/output", ROUTE_KEY | ROUTE_SANDBOX, 0,
+    {HTTP_GET, "/sandbox/{id}/processes", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_EXEC, 0,
+     processes_list_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/signal", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_EXEC, JSON_BODY_MAX, processes_signal_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/stdin", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_EXEC, INPUT_BODY_MAX, processes_stdin_handle},
+    {HTTP_POST, "/sandbox/{id}/processes/{item}/resize", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_EXEC, JSON_BODY_MAX, processes_resize_handle},
+    {HTTP_GET, "/sandbox/{id}/processes/{item}/output", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_EXEC, 0,
      processes_output_handle},
-    {HTTP_GET, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_get_handle},
-    {HTTP_PUT, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_put_handle},
-    {HTTP_POST, "/sandbox/{id}/files", ROUTE_KEY | ROUTE_SANDBOX, 0, files_post_handle},
-    {HTTP_POST, "/sandbox/{id}/files/url", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
+    {HTTP_GET, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     files_get_handle},
+    {HTTP_PUT, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     files_put_handle},
+    {HTTP_POST, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     files_post_handle},
+    {HTTP_POST, "/sandbox/{id}/files/url",
+     ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES, AUTH_FILES, JSON_BODY_MAX,
      file_url_make_handle},
-    {HTTP_GET, "/files/{id}", ROUTE_OPEN, 0, file_url_use_handle},
-    {HTTP_PUT, "/files/{id}", ROUTE_OPEN, 0, file_url_use_handle},
-    {HTTP_GET, "/sandbox/{id}/archive", ROUTE_KEY | ROUTE_SANDBOX, 0, archive_get_handle},
-    {HTTP_PUT, "/sandbox/{id}/archive", ROUTE_KEY | ROUTE_SANDBOX, 0, archive_put_handle},
-    {HTTP_GET, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX, 0, entries_list_handle},
-    {HTTP_POST, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
-     entries_change_handle},
-    {HTTP_DELETE, "/sandbox/{id}/entries", ROUTE_KEY | ROUTE_SANDBOX, 0, entries_remove_handle},
-    {HTTP_GET, "/sandbox/{id}/watch", ROUTE_KEY | ROUTE_SANDBOX, 0, watch_handle},
-    {HTTP_POST, "/sandbox/{id}/search", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_JSON, JSON_BODY_MAX,
-     search_handle},
-    {HTTP_GET, "/client/{id}", ROUTE_KEY | ROUTE_SANDBOX | ROUTE_SOCKET, 0, client_socket_handle},
+    {HTTP_GET, "/files/{id}", ROUTE_SIGNED, 0, 0, file_url_use_handle},
+    {HTTP_PUT, "/files/{id}", ROUTE_SIGNED, 0, 0, file_url_use_handle},
+    {HTTP_GET, "/sandbox/{id}/archive", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     archive_get_handle},
+    {HTTP_PUT, "/sandbox/{id}/archive", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     archive_put_handle},
+    {HTTP_GET, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     entries_list_handle},
+    {HTTP_POST, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_FILES,
+     JSON_BODY_MAX, entries_change_handle},
+    {HTTP_DELETE, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+     entries_remove_handle},
+    {HTTP_GET, "/sandbox/{id}/watch", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0, watch_handle},
+    {HTTP_POST, "/sandbox/{id}/search", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_FILES,
+     JSON_BODY_MAX, search_handle},
+    {HTTP_GET, "/client/{id}", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_SOCKET, 0, 0,
+     client_socket_handle},
 };
 
 static const struct {
@@ -160,8 +181,10 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
     struct err err = {0};
     request->body = body;
     if (request->is_revoked) {
-        request_error_revoked(&err);
+        request_error_revoked(request, &err);
         request_fail(request, &err);
+    } else if (repeat_is_asked_for(request)) {
+        repeat_begin(request);
     } else {
         request->route->handle(request);
     }
@@ -213,14 +236,14 @@ static void read_body(struct request *request)
     http_read_body(request->exchange, request->route->body_max, on_body, request);
 }
 
-static void authenticate_key(struct request *request);
+static void authenticate_caller(struct request *request);
 
 static void check_owner(struct request *request, const struct sandbox_meta *meta)
 {
     /* Keys were revoked while this request waited. If its own is one of them, the news came before
      * a client socket of it was there to be closed. */
     if (request->key_generation != key_cache_generation(request->gateway->keys)) {
-        authenticate_key(request);
+        authenticate_caller(request);
         return;
     }
     if (strcmp(meta->user_id, request->caller.user_id) != 0) {
@@ -261,62 +284,69 @@ static void load_sandbox(struct request *request)
         check_owner(request, meta);
         return;
     }
-    request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id,
-                                         request_id(request), on_fetched, request, &err);
+    request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id, &request->trace,
+                                         on_fetched, request, &err);
     if (request->fetch == NULL) {
         request_fail(request, &err);
     }
+}
+
+static void admit(struct request *request)
+{
+    struct err err = {0};
+    unsigned scope = request->route->scope;
+    if ((request->caller.scopes & scope) != scope) {
+        errors_missing_scope(scope, &err);
+        request_fail(request, &err);
+        return;
+    }
+    load_sandbox(request);
 }
 
 static void on_key_checked(const struct caller *caller, const struct err *err, void *arg)
 {
     struct request *request = arg;
     request->key_check = NULL;
-    if (err != NULL) {
+    if (err != NULL && err->code == ERR_UNAUTHENTICATED) {
+        admission_fail(request, err);
+    } else if (err != NULL) {
         request_fail(request, err);
-        return;
+    } else {
+        request->caller = *caller;
+        admission_of_caller(request, admit);
     }
-    request->caller = *caller;
-    load_sandbox(request);
 }
 
-static void authenticate_key(struct request *request)
+static void authenticate_caller(struct request *request)
 {
     struct err err = {0};
-    char key[API_KEY_SIZE];
-    if (!credentials_api_key(request->exchange, (request->route->needs & ROUTE_SOCKET) != 0, key,
-                             &err)) {
-        request_fail(request, &err);
+    struct credential credential;
+    if (!credentials_read(request->exchange, (request->route->needs & ROUTE_SOCKET) != 0,
+                          &credential, &err)) {
+        admission_fail(request, &err);
         return;
     }
     request->is_revoked = false;
     request->key_generation = key_cache_generation(request->gateway->keys);
-    if (key_cache_find(request->gateway->keys, key, &request->caller)) {
-        load_sandbox(request);
-    } else {
-        request->key_check = key_check_begin(request->gateway->keys, key, request_id(request),
+    if (key_cache_find(request->gateway->keys, &credential, &request->caller)) {
+        admission_of_caller(request, admit);
+    } else if (!admission_refuses_address(request)) {
+        request->key_check = key_check_begin(request->gateway->keys, &credential, &request->trace,
                                              on_key_checked, request, &err);
         if (request->key_check == NULL) {
             request_fail(request, &err);
         }
     }
-    secret_wipe(key, sizeof key);
+    secret_wipe(&credential, sizeof credential);
 }
 
 static void authenticate(struct request *request)
 {
-    struct err err = {0};
-    if ((request->route->needs & ROUTE_KEY) != 0) {
-        authenticate_key(request);
-    } else if ((request->route->needs & ROUTE_SESSION) != 0) {
-        request->token = credentials_session_token(request->exchange, &err);
-        if (request->token == NULL) {
-            request_fail(request, &err);
-        } else {
-            read_body(request);
-        }
+    if ((request->route->needs & ROUTE_CALLER) != 0) {
+        authenticate_caller(request);
     } else {
-        read_body(request);
+        bool is_signed = (request->route->needs & ROUTE_SIGNED) != 0;
+        admission_of_address(request, is_signed ? LIMIT_PREVIEW : LIMIT_ADDRESS, read_body);
     }
 }
 
@@ -376,7 +406,7 @@ void routes_handle(const struct gateway *gateway, struct http_exchange *exchange
     const struct http_head *head = http_exchange_head(exchange);
     struct parameters parameters = {0};
     bool path_is_known = false;
-    if (handle_agent(gateway, exchange, listener_id)) {
+    if (handle_agent(gateway, exchange, listener_id) || http_answer_preflight(exchange)) {
         return;
     }
     /* A sandbox's own socket leads to the agent's address and to nothing else. */

@@ -7,17 +7,20 @@
 
 enum route_needs {
     ROUTE_OPEN = 0,
-    ROUTE_KEY = 1U << 0U,     /* an API key */
-    ROUTE_SESSION = 1U << 1U, /* a session token, passed on unread */
-    ROUTE_SANDBOX = 1U << 2U, /* {id} is a sandbox of the caller */
-    ROUTE_JSON = 1U << 3U,    /* a body that must be application/json */
-    ROUTE_SOCKET = 1U << 4U,  /* a WebSocket: more ways to bring the key */
+    ROUTE_CALLER = 1U << 0U,  /* an API key or a session token */
+    ROUTE_SANDBOX = 1U << 1U, /* {id} is a sandbox of the caller */
+    ROUTE_JSON = 1U << 2U,    /* a body that must be application/json */
+    ROUTE_SOCKET = 1U << 3U,  /* a WebSocket: more ways to bring the key */
+    ROUTE_SIGNED = 1U << 4U,  /* the request proves itself by a signature */
+    ROUTE_COUNTED = 1U << 5U, /* not to be done while requests can't be counted */
+    ROUTE_CREATES = 1U << 6U, /* honours Idempotency-Key; needs ROUTE_CALLER and a body_max */
 };
 
 struct route {
     enum http_method method;
     const char *path; /* segments; {id} and {item} stand for one */
     unsigned needs;   /* of enum route_needs */
+    unsigned scope;   /* of enum auth_scope: one that the caller must have; 0: none */
     size_t body_max;  /* 0: none is read */
     request_handler_fn *handle;
 };
@@ -36,6 +39,8 @@ void routes_handle(const struct gateway *gateway, struct http_exchange *exchange
 request_handler_fn health_show;                                 /* health.c */
 request_handler_fn openapi_show;                                /* openapi.c */
 request_handler_fn keys_create, keys_list, keys_revoke;         /* keys.c */
+request_handler_fn keys_rotate;                                 /* keys.c */
+request_handler_fn webhooks_clerk_handle;                       /* webhooks.c */
 request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */

@@ -2,7 +2,7 @@
 
 #include "common/json/write.h"
 
-enum { MESSAGE_MAX = 64 * 1024 };
+enum { MESSAGE_MAX = IPC_MESSAGE_MAX / 2 };
 
 void service_ask(struct request *request, const struct service_question *question,
                  ipc_reply_fn *on_reply)
@@ -14,7 +14,7 @@ void service_ask(struct request *request, const struct service_question *questio
     json_struct(&writer, question->schema, question->message);
     json_end_object(&writer);
     const struct ipc_call_options options = {.method = question->method,
-                                             .request_id = request_id(request),
+                                             .trace = &request->trace,
                                              .timeout_ms = question->timeout_ms,
                                              .repeatable = question->repeatable};
     if (str_check(&body, question->method, &err)) {

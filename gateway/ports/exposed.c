@@ -130,7 +130,7 @@ static void on_answer(const struct known_entry *entry, const struct err *err, st
 }
 
 struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
-                                          const char sandbox_id[ID_SIZE], const char *request_id,
+                                          const char sandbox_id[ID_SIZE], const struct trace *trace,
                                           exposed_fetch_fn *done, void *arg, struct err *err)
 {
     struct exposed_fetch *fetch = calloc(1, sizeof *fetch);
@@ -142,8 +142,7 @@ struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
     fetch->arg = arg;
     char body[ID_SIZE + 32];
     int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\"}", sandbox_id);
-    const struct known_question question = {
-        view_of(sandbox_id), {body, (size_t)length}, request_id};
+    const struct known_question question = {view_of(sandbox_id), {body, (size_t)length}, trace};
     if (!known_ask(&cache->known, &fetch->ask, &question, on_answer, err)) {
         free(fetch);
         return NULL;

@@ -14,6 +14,7 @@
 struct exposed_cache;
 struct exposed_fetch;
 struct ipc_client;
+struct trace;
 
 enum {
     EXPOSED_TTL_MS = 5 * 1000,
@@ -59,7 +60,7 @@ const struct exposed_ports *exposed_find(struct exposed_cache *cache,
 typedef void exposed_fetch_fn(const struct exposed_ports *ports, const struct err *err, void *arg);
 /* Asks the sandbox-service. done comes once, later, on the loop. NULL when it can't begin. */
 struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
-                                          const char sandbox_id[ID_SIZE], const char *request_id,
+                                          const char sandbox_id[ID_SIZE], const struct trace *trace,
                                           exposed_fetch_fn *done, void *arg,
                                           struct err *err) MUST_CHECK;
 void exposed_fetch_cancel(struct exposed_fetch *fetch);

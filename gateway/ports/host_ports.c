@@ -301,8 +301,8 @@ static void ask(struct place *place)
         place->again = true;
         return;
     }
-    place->fetch =
-        exposed_fetch_begin(ports->options.exposed, place->sandbox_id, "", on_fetched, place, &err);
+    place->fetch = exposed_fetch_begin(ports->options.exposed, place->sandbox_id, NULL, on_fetched,
+                                       place, &err);
     list_append_all(&place->asked, &place->waits);
     if (place->fetch == NULL) {
         retry_later(place, &err);

@@ -33,6 +33,8 @@ static const struct {
                          "The sandbox is not connected at the moment; try again shortly."},
     [PAGE_BUSY] = {503, 1, "too_many_requests", "Too many requests",
                    "This sandbox has too many requests in progress; try again shortly."},
+    [PAGE_LIMITED] = {429, 1, "rate_limited", "Too many requests",
+                      "Too many requests came from your address; try again shortly."},
     [PAGE_UNAVAILABLE] = {503, 1, "service_unavailable", "Not available",
                           "A service is not available; try again shortly."},
     [PAGE_TIMEOUT] = {504, 0, "timeout", "No answer in time",
@@ -116,7 +118,7 @@ static void write_html(enum page_kind kind, const char *request_id, struct str *
                 pages[kind].code, request_id);
 }
 
-void page_respond(struct http_exchange *exchange, enum page_kind kind)
+static void respond(struct http_exchange *exchange, enum page_kind kind, int retry_after_s)
 {
     /* Not a scheme that a browser asks its user a password for. */
     static const struct http_header challenge = {VIEW("WWW-Authenticate"), VIEW("Preview-Token")};
@@ -133,10 +135,20 @@ void page_respond(struct http_exchange *exchange, enum page_kind kind)
         .status = pages[kind].status,
         .content_type = json ? "application/json" : "text/html; charset=utf-8",
         .body = str_view(&body),
-        .retry_after_s = pages[kind].retry_after_s,
+        .retry_after_s = retry_after_s,
         .no_store = true,
         .headers = &challenge,
         .header_count = pages[kind].status == 401 ? 1 : 0,
     };
     http_respond(exchange, &response);
+}
+
+void page_respond(struct http_exchange *exchange, enum page_kind kind)
+{
+    respond(exchange, kind, pages[kind].retry_after_s);
+}
+
+void page_respond_limited(struct http_exchange *exchange, int retry_after_s)
+{
+    respond(exchange, PAGE_LIMITED, retry_after_s);
 }

@@ -15,6 +15,7 @@ enum page_kind {
     PAGE_BAD_ANSWER,   /* 502: it closed early, or speaks no HTTP */
     PAGE_AGENT_LOST,   /* 503 */
     PAGE_BUSY,         /* 503: too many requests at once */
+    PAGE_LIMITED,      /* 429: too many requests of the visitor */
     PAGE_UNAVAILABLE,  /* 503: a service of ours */
     PAGE_TIMEOUT,      /* 504 */
     PAGE_INTERNAL,     /* 500 */
@@ -22,6 +23,8 @@ enum page_kind {
 
 /* Answers the exchange and ends it. */
 void page_respond(struct http_exchange *exchange, enum page_kind kind);
+/* PAGE_LIMITED with its time to come again. */
+void page_respond_limited(struct http_exchange *exchange, int retry_after_s);
 
 /* The page for an error of a stream, of its dial or of a service. */
 enum page_kind page_of_error(const struct err *err);

@@ -3,6 +3,7 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "gateway/http/server.h"
+#include "gateway/limits/answer.h"
 #include "gateway/ports/exposed.h"
 #include "gateway/preview/access.h"
 #include "gateway/preview/page.h"
@@ -32,11 +33,12 @@ struct busy {
     char sandbox_id[ID_SIZE];
 };
 
-/* A request that waits for the sandbox-service's word about the port. */
+/* A request that waits for its limit, or for the sandbox-service's word about the port. */
 struct visit {
     struct list node;
     struct preview *preview;        /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered or handed on */
+    struct limit_wait *limit_wait;
     struct exposed_fetch *fetch;
     struct preview_destination destination;
 };
@@ -74,6 +76,9 @@ static void forget_visit(struct visit *visit)
     list_remove(&visit->node);
     if (visit->fetch != NULL) {
         exposed_fetch_cancel(visit->fetch);
+    }
+    if (visit->limit_wait != NULL) {
+        limit_wait_cancel(visit->limit_wait);
     }
     free(visit);
 }
@@ -261,21 +266,32 @@ static void on_gone(void *arg)
     forget_visit(arg);
 }
 
-static void ask_for_ports(struct preview *preview, struct http_exchange *exchange,
-                          const struct preview_destination *destination)
+/* NULL when it is answered. */
+static struct visit *new_visit(struct preview *preview, struct http_exchange *exchange,
+                               const struct preview_destination *destination)
 {
-    struct err err = {0};
     struct visit *visit = calloc(1, sizeof *visit);
     if (visit == NULL) {
         page_respond(exchange, PAGE_INTERNAL);
-        return;
+        return NULL;
     }
     visit->preview = preview;
     visit->exchange = exchange;
     visit->destination = *destination;
     list_append(&preview->waiting, &visit->node);
+    return visit;
+}
+
+static void ask_for_ports(struct preview *preview, struct http_exchange *exchange,
+                          const struct preview_destination *destination)
+{
+    struct err err = {0};
+    struct visit *visit = new_visit(preview, exchange, destination);
+    if (visit == NULL) {
+        return;
+    }
     visit->fetch = exposed_fetch_begin(preview->options.exposed, destination->sandbox_id,
-                                       http_exchange_request_id(exchange), on_ports, visit, &err);
+                                       http_exchange_trace(exchange), on_ports, visit, &err);
     if (visit->fetch == NULL) {
         forget_visit(visit);
         page_respond(exchange, page_of_error(&err));
@@ -296,6 +312,75 @@ static void add_slash(struct http_exchange *exchange, const struct preview_desti
         str_append_view(&location, head->query);
     }
     redirect(exchange, 308, &location, NULL);
+}
+
+static void visit_sandbox(struct preview *preview, struct http_exchange *exchange,
+                          const struct preview_destination *destination)
+{
+    if (destination->path.len == 0) {
+        add_slash(exchange, destination);
+        return;
+    }
+    const struct exposed_ports *ports =
+        exposed_find(preview->options.exposed, destination->sandbox_id);
+    if (ports != NULL) {
+        admit(preview, exchange, destination, ports);
+    } else {
+        ask_for_ports(preview, exchange, destination);
+    }
+}
+
+/* Answers of programs have no headers of ours: they tell of their own limits. */
+static void decide(struct preview *preview, struct http_exchange *exchange,
+                   const struct preview_destination *destination, enum limit_answer answer,
+                   const struct limit_verdict *verdict)
+{
+    struct limit_headers headers;
+    if (answer == LIMIT_UNAVAILABLE) {
+        page_respond(exchange, PAGE_UNAVAILABLE);
+        return;
+    }
+    limit_headers_write(verdict, &headers);
+    http_exchange_add_headers(exchange, headers.headers, LIMIT_HEADERS);
+    if (answer == LIMIT_REFUSED) {
+        page_respond_limited(exchange, limit_retry_after_s(verdict));
+    } else {
+        visit_sandbox(preview, exchange, destination);
+    }
+}
+
+static void on_decided(enum limit_answer answer, const struct limit_verdict *verdict, void *arg)
+{
+    struct visit *visit = arg;
+    struct preview *preview = visit->preview;
+    struct http_exchange *exchange = visit->exchange;
+    const struct preview_destination destination = visit->destination;
+    visit->limit_wait = NULL;
+    forget_visit(visit);
+    http_on_gone(exchange, NULL, NULL);
+    decide(preview, exchange, &destination, answer, verdict);
+}
+
+/* A visitor pays by address. */
+static void count(struct preview *preview, struct http_exchange *exchange,
+                  const struct preview_destination *destination)
+{
+    struct limit_request costs;
+    struct limit_verdict verdict = {0};
+    struct visit *visit = new_visit(preview, exchange, destination);
+    if (visit == NULL) {
+        return;
+    }
+    limit_request_of_address(preview->options.limit_policy, LIMIT_PREVIEW,
+                             http_exchange_client(exchange), &costs);
+    enum limit_answer answer = limits_take(preview->options.limits, &costs, &verdict,
+                                           &visit->limit_wait, on_decided, visit);
+    if (answer == LIMIT_WAITS) {
+        http_on_gone(exchange, on_gone, visit);
+        return;
+    }
+    forget_visit(visit);
+    decide(preview, exchange, destination, answer, &verdict);
 }
 
 bool preview_is_for(const struct preview *preview, const struct http_head *head)
@@ -322,16 +407,10 @@ bool preview_handle(struct preview *preview, struct http_exchange *exchange)
         page_respond(exchange, preview->is_closing ? PAGE_UNAVAILABLE : PAGE_NOT_FOUND);
         return true;
     }
-    if (destination.path.len == 0) {
-        add_slash(exchange, &destination);
-        return true;
-    }
-    const struct exposed_ports *ports =
-        exposed_find(preview->options.exposed, destination.sandbox_id);
-    if (ports != NULL) {
-        admit(preview, exchange, &destination, ports);
+    if (preview->options.limits == NULL || http_exchange_is_exempt(exchange)) {
+        visit_sandbox(preview, exchange, &destination);
     } else {
-        ask_for_ports(preview, exchange, &destination);
+        count(preview, exchange, &destination);
     }
     return true;
 }
@@ -388,8 +467,8 @@ void preview_check(struct preview *preview, const char sandbox_id[ID_SIZE])
     check->preview = preview;
     memcpy(check->sandbox_id, sandbox_id, sizeof check->sandbox_id);
     list_append(&preview->checks, &check->node);
-    check->fetch = exposed_fetch_begin(preview->options.exposed, check->sandbox_id, "", on_checked,
-                                       check, &err);
+    check->fetch = exposed_fetch_begin(preview->options.exposed, check->sandbox_id, NULL,
+                                       on_checked, check, &err);
     if (check->fetch == NULL) {
         forget_check(check);
     }

@@ -10,6 +10,8 @@ struct exposed_cache;
 struct http_exchange;
 struct http_head;
 struct hub;
+struct limits;
+struct limit_policy;
 struct loop;
 struct preview;
 
@@ -18,11 +20,13 @@ enum {
 };
 
 struct preview_options {
-    struct loop *loop;             /* borrowed */
-    struct hub *hub;               /* borrowed */
-    struct exposed_cache *exposed; /* borrowed */
-    const char *domain;            /* PREVIEW_DOMAIN; borrowed */
-    bool is_tls;                   /* what clients use */
+    struct loop *loop;                       /* borrowed */
+    struct hub *hub;                         /* borrowed */
+    struct exposed_cache *exposed;           /* borrowed */
+    const char *domain;                      /* PREVIEW_DOMAIN; borrowed */
+    bool is_tls;                             /* what clients use */
+    struct limits *limits;                   /* borrowed; NULL: there are none */
+    const struct limit_policy *limit_policy; /* borrowed */
 };
 struct preview *preview_new(const struct preview_options *options, struct err *err) MUST_CHECK;
 /* Ends what is under way. The HTTP server and the hub must still be there. NULL is fine. */

@@ -26,10 +26,11 @@ struct proxy {
     struct proxy_options options;
     struct preview_destination destination;
     struct http_exchange *exchange; /* NULL once the client is gone or answered */
-    struct upstream *upstream;      /* owned; NULL before and behind */
-    struct answer *answer;          /* owned */
-    struct answer_head head;        /* lies in answer */
-    struct evbuffer *pending;       /* owned: for the program, without credit yet; may be NULL */
+    struct trace trace;
+    struct upstream *upstream; /* owned; NULL before and behind */
+    struct answer *answer;     /* owned */
+    struct answer_head head;   /* lies in answer */
+    struct evbuffer *pending;  /* owned: for the program, without credit yet; may be NULL */
     struct timer idle;
     size_t owed;        /* bytes of the program that wait for the client */
     bool is_reused;     /* the connection served others before; a request that may be repeated */
@@ -101,7 +102,8 @@ static void answer_page(struct proxy *proxy, enum page_kind kind)
 
 static void fail(struct proxy *proxy, const struct err *err)
 {
-    log_debug("preview.failed", LOG_STR("sandbox_id", proxy->destination.sandbox_id),
+    log_debug("preview.failed", LOG_TRACE(&proxy->trace),
+              LOG_STR("sandbox_id", proxy->destination.sandbox_id),
               LOG_INT("port", proxy->destination.port), LOG_ERR(err));
     answer_page(proxy, page_of_error(err));
     finish(proxy);
@@ -212,6 +214,9 @@ static bool put_head(struct proxy *proxy)
         .head = head,
         .destination = &proxy->destination,
         .peer = http_exchange_peer(proxy->exchange),
+        .traceparent = http_exchange_brings_trace(proxy->exchange)
+                           ? NULL
+                           : http_exchange_trace(proxy->exchange)->parent,
         .is_tls = proxy->options.is_tls,
         .hides_token = proxy->options.hides_token,
         .body_length = !head->has_body     ? REQUEST_BODY_NONE
@@ -536,6 +541,7 @@ static struct proxy *new_proxy(const struct proxy_options *options, struct err *
     proxy->options = *options;
     proxy->destination = *options->destination;
     proxy->exchange = options->exchange;
+    proxy->trace = *http_exchange_trace(options->exchange);
     proxy->answer =
         answer_new(head->method == HTTP_HEAD, head->wants_upgrade, &answer_events, proxy);
     if (proxy->answer == NULL) {

@@ -33,6 +33,9 @@ static const struct view dropped[] = {
     VIEW("X-Real-IP"),
 };
 
+/* Those of a trace go together: a state without a parent means nothing. */
+static const struct view trace_names[] = {VIEW("traceparent"), VIEW("tracestate")};
+
 static bool begins_like_key(struct view text)
 {
     return view_starts_with(text, VIEW("isk_")) || view_starts_with(text, VIEW("e2b_"));
@@ -91,14 +94,23 @@ static void append_copy(struct str *out, const struct http_header *header,
     }
 }
 
+static bool is_dropped(const struct request_head *request, struct header_set set,
+                       const struct http_header *header)
+{
+    return headers_is_hop_by_hop(set, header->name) || carries_our_key(header) ||
+           access_is_token_header(header->name) ||
+           headers_is_one_of(dropped, sizeof dropped / sizeof dropped[0], header->name) ||
+           (request->traceparent != NULL &&
+            headers_is_one_of(trace_names, sizeof trace_names / sizeof trace_names[0],
+                              header->name));
+}
+
 static void append_theirs(const struct request_head *request, struct str *out)
 {
     const struct header_set set = {request->head->headers, request->head->header_count};
     for (size_t i = 0; i < set.count; i++) {
         const struct http_header *header = &set.headers[i];
-        if (headers_is_hop_by_hop(set, header->name) || carries_our_key(header) ||
-            access_is_token_header(header->name) ||
-            headers_is_one_of(dropped, sizeof dropped / sizeof dropped[0], header->name)) {
+        if (is_dropped(request, set, header)) {
             continue;
         }
         if (view_equal_nocase(header->name, VIEW("Cookie"))) {
@@ -156,6 +168,9 @@ static void append_forwarding(const struct request_head *request, struct str *ou
     append_header(out, VIEW("X-Forwarded-Proto"), request->is_tls ? VIEW("https") : VIEW("http"));
     if (request->destination->form == PREVIEW_PATH) {
         append_header(out, VIEW("X-Forwarded-Prefix"), view_of(request->destination->prefix));
+    }
+    if (request->traceparent != NULL) {
+        append_header(out, VIEW("traceparent"), view_of(request->traceparent));
     }
 }
 

@@ -18,8 +18,9 @@ enum {
 struct request_head {
     const struct http_head *head;
     const struct preview_destination *destination;
-    const char *peer;    /* the client's address */
-    bool is_tls;         /* between the client and us */
+    const char *peer;        /* the client's address */
+    const char *traceparent; /* instead of the client's, which has none; NULL: it brings one */
+    bool is_tls;             /* between the client and us */
     bool hides_token;    /* the port is behind a token, so "preview_token" in the query is ours */
     int64_t body_length; /* bytes, or one of the two above */
 };

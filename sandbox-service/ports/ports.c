@@ -26,6 +26,7 @@ struct ports {
 struct port_request {
     struct ports *ports;           /* borrowed */
     struct ipc_exchange *exchange; /* NULL: nobody waits, the copy in Redis is due */
+    struct trace trace;
     char sandbox_id[ID_SIZE];
 };
 
@@ -108,13 +109,14 @@ static struct port_request *begin(struct ports *ports, struct ipc_exchange *exch
         if (*doc != NULL) {
             err_set(&err, ERR_INTERNAL, "request: out of memory");
         }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method),
-                 LOG_STR("request_id", message->request_id), LOG_ERR(&err));
+        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
+                 LOG_ERR(&err));
         ipc_reply_error(exchange, &err);
         return NULL;
     }
     request->ports = ports;
     request->exchange = exchange;
+    request->trace = message->trace;
     memcpy(request->sandbox_id, body, ID_SIZE);
     ports->open_requests++;
     return request;
@@ -263,7 +265,7 @@ static void on_exposed(const PGresult *result, const struct err *err, void *arg)
     }
     port_store_read_row(result, 0, &row);
     port_row_write(&row, text);
-    log_info("port.exposed", LOG_STR("sandbox_id", request->sandbox_id),
+    log_info("port.exposed", LOG_TRACE(&request->trace), LOG_STR("sandbox_id", request->sandbox_id),
              LOG_INT("container_port", row.container_port), LOG_INT("host_port", row.host_port));
     tell_changed(request->ports, request->sandbox_id);
     const struct port_answer answer = {view_of(text)};
@@ -296,7 +298,8 @@ static void on_removed(const PGresult *result, const struct err *err, void *arg)
         err_set_reason(&failure, ERR_NOT_FOUND, "port_not_found", "the port is not exposed");
         finish_failed(request, &failure);
     } else {
-        log_info("port.closed", LOG_STR("sandbox_id", request->sandbox_id));
+        log_info("port.closed", LOG_TRACE(&request->trace),
+                 LOG_STR("sandbox_id", request->sandbox_id));
         tell_changed(request->ports, request->sandbox_id);
         finish(request, VIEW("{}"));
     }

@@ -66,7 +66,8 @@ static bool welcome(struct sandbox_connection *connection, const struct store_co
 static void note(struct sandbox_connection *connection, bool first)
 {
     struct sandboxes *sandboxes = connection->sandboxes;
-    log_info("agent.connected", LOG_STR("sandbox_id", connection->sandbox_id),
+    log_info("agent.connected", LOG_TRACE(&connection->trace),
+             LOG_STR("sandbox_id", connection->sandbox_id),
              LOG_INT("generation", connection->generation));
     presence_seen(sandboxes->presence, connection->sandbox_id);
     sandboxes_locate(sandboxes, connection->sandbox_id, connection->gateway_id);
@@ -87,7 +88,8 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
     }
     store_read_connected(result, &row);
     if (!check(&row, &failure)) {
-        log_info("agent.refused", LOG_STR("sandbox_id", connection->sandbox_id), LOG_ERR(&failure));
+        log_info("agent.refused", LOG_TRACE(&connection->trace),
+                 LOG_STR("sandbox_id", connection->sandbox_id), LOG_ERR(&failure));
         connection->done(NULL, &failure, connection->arg);
         return;
     }
@@ -103,7 +105,8 @@ bool sandbox_connect(struct sandboxes *sandboxes, struct sandbox_connection *con
 {
     if (!agent_token_check(sandboxes->config->agent_jwt_secret, request->token, request->sandbox_id,
                            &connection->generation, err)) {
-        log_info("agent.refused", LOG_STR("sandbox_id", request->sandbox_id), LOG_ERR(err));
+        log_info("agent.refused", LOG_TRACE(&connection->trace),
+                 LOG_STR("sandbox_id", request->sandbox_id), LOG_ERR(err));
         return false;
     }
     connection->sandboxes = sandboxes;

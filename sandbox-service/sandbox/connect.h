@@ -2,6 +2,7 @@
 #ifndef SANDBOX_SANDBOX_CONNECT_H
 #define SANDBOX_SANDBOX_CONNECT_H
 
+#include "common/base/trace.h"
 #include "common/contracts/sandbox.h"
 #include "sandbox-service/sandbox/store.h"
 
@@ -15,6 +16,7 @@ typedef void sandbox_connected_fn(const struct sandbox_agent_welcome *welcome,
 struct sandbox_connection {
     struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
+    struct trace trace; /* the caller's to set */
     int64_t generation; /* that was presented */
     char sandbox_id[ID_SIZE];
     char gateway_id[ID_SIZE];

@@ -134,6 +134,7 @@ bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *re
     if (creation == NULL) {
         return false;
     }
+    creation->trace = waiter->trace;
     list_append(&creation->waiters, &waiter->node);
     creation_begin(creation, request, network);
     return true;

@@ -3,6 +3,7 @@
 #define SANDBOX_SANDBOX_CREATE_H
 
 #include "common/base/list.h"
+#include "common/base/trace.h"
 #include "common/contracts/sandbox.h"
 
 struct sandboxes;
@@ -10,9 +11,10 @@ struct sandboxes;
 /* info is a sandbox_info's JSON, NULL when err is not. Both are valid during the call only. */
 typedef void sandbox_created_fn(const struct view *info, const struct err *err, void *arg);
 
-/* Lies in the caller's request, which stays until done. */
+/* Lies in the caller's request, which stays until done; the last three are the caller's to set. */
 struct create_waiter {
     struct list node;
+    struct trace trace; /* of the first, for the log */
     sandbox_created_fn *done;
     void *arg;
 };

@@ -32,8 +32,8 @@ void creation_answer(struct creation *creation, const struct err *err)
 /* The only way out of a creation that failed before the answer. */
 static void finish_failed(struct creation *creation)
 {
-    log_info("sandbox.create_failed", LOG_STR("sandbox_id", creation->sandbox_id),
-             LOG_ERR(&creation->err));
+    log_info("sandbox.create_failed", LOG_TRACE(&creation->trace),
+             LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(&creation->err));
     creation_answer(creation, &creation->err);
     creation_release(creation);
 }
@@ -43,11 +43,11 @@ static void on_row_ended(const PGresult *result, const struct err *err, void *ar
     (void)result; /* no row: it has ended otherwise; it is not alive in any case */
     struct creation *creation = arg;
     if (err == NULL) {
-        sandbox_clear_away(creation->sandboxes, creation->sandbox_id);
+        sandbox_clear_away(creation->sandboxes, creation->sandbox_id, &creation->trace);
     } else {
         /* The reconciler ends it: no creation of this process owns it any more. */
-        log_warn("sandbox.row_not_failed", LOG_STR("sandbox_id", creation->sandbox_id),
-                 LOG_ERR(err));
+        log_warn("sandbox.row_not_failed", LOG_TRACE(&creation->trace),
+                 LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
     }
     finish_failed(creation);
 }
@@ -79,7 +79,8 @@ static void on_part_done(struct creation *creation)
         return;
     }
     starts_leave(creation->sandboxes->starts, &creation->turn);
-    log_info("sandbox.started", LOG_STR("sandbox_id", creation->sandbox_id),
+    log_info("sandbox.started", LOG_TRACE(&creation->trace),
+             LOG_STR("sandbox_id", creation->sandbox_id),
              LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
     creation->answered = true;
     creation_answer(creation, NULL);
@@ -180,7 +181,8 @@ static void on_image(const struct wire_image *image, const struct err *err, void
     }
     creation->err = *err;
     if (err->code == ERR_NOT_FOUND) {
-        log_error("template.image_missing", LOG_STR("image", creation->image_name));
+        log_error("template.image_missing", LOG_TRACE(&creation->trace),
+                  LOG_STR("image", creation->image_name));
         creation->err.code = ERR_UNAVAILABLE;
     }
     fail(creation);
@@ -293,8 +295,9 @@ static void on_row_failed(const PGresult *result, const struct err *err, void *a
 {
     struct creation *creation = arg;
     if (err == NULL && pg_rows(result) == 1) {
-        log_warn("sandbox.agent_never_came", LOG_STR("sandbox_id", creation->sandbox_id));
-        sandbox_clear_away(creation->sandboxes, creation->sandbox_id);
+        log_warn("sandbox.agent_never_came", LOG_TRACE(&creation->trace),
+                 LOG_STR("sandbox_id", creation->sandbox_id));
+        sandbox_clear_away(creation->sandboxes, creation->sandbox_id, &creation->trace);
     }
     creation_answer(creation, NULL);
     creation_release(creation);

@@ -20,6 +20,7 @@ enum { HOST_NAME_LEN = 12 };
 struct creation {
     struct map_node by_id;
     struct sandboxes *sandboxes; /* borrowed */
+    struct trace trace;          /* of the request that began it */
     struct list waiters;
     struct timer deadline; /* armed in the queue, and after the answer */
     struct timer repeat;   /* somebody asked again after the answer */

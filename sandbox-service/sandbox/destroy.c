@@ -16,12 +16,13 @@ struct expiry {
     struct store_call rows;
 };
 
-void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                        const struct trace *trace)
 {
     sandboxes_publish(sandboxes, sandbox_id);
     ports_forget(sandboxes->ports, sandbox_id);
     sandbox_create_abort(sandboxes, sandbox_id);
-    sandbox_remove(sandboxes, sandbox_id);
+    sandbox_remove(sandboxes, sandbox_id, trace);
 }
 
 static void on_row(const PGresult *result, const struct err *err, void *arg)
@@ -38,7 +39,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     if (store_read_moved(result)) {
-        sandbox_clear_away(destruction->sandboxes, destruction->sandbox_id);
+        sandbox_clear_away(destruction->sandboxes, destruction->sandbox_id, &destruction->trace);
     }
     destruction->done(NULL, destruction->arg);
 }
@@ -63,8 +64,9 @@ static void on_expired(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     for (int row = 0; row < pg_rows(result); row++) {
-        log_info("sandbox.expired", LOG_STR("sandbox_id", store_read_id(result, row)));
-        sandbox_clear_away(expiry->sandboxes, store_read_id(result, row));
+        log_info("sandbox.expired", LOG_STR("sandbox_id", store_read_id(result, row)),
+                 LOG_STR("reason", store_read_expiry_reason(result, row)));
+        sandbox_clear_away(expiry->sandboxes, store_read_id(result, row), &trace_none);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef SANDBOX_SANDBOX_DESTROY_H
 #define SANDBOX_SANDBOX_DESTROY_H
 
+#include "common/base/trace.h"
 #include "common/contracts/sandbox.h"
 #include "common/event/loop.h"
 #include "sandbox-service/sandbox/store.h"
@@ -15,6 +16,7 @@ typedef void sandbox_destroyed_fn(const struct err *err, void *arg);
 struct sandbox_destruction {
     struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
+    struct trace trace; /* the caller's to set */
     char sandbox_id[ID_SIZE];
     sandbox_destroyed_fn *done;
     void *arg;
@@ -26,10 +28,11 @@ void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *de
                      const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg);
 
 /* A row has just left the living by a statement of ours: tells the gateways and has the rest
- * removed. */
-void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+ * removed. trace is of the request that wanted it. */
+void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                        const struct trace *trace);
 
-/* Looks each second for sandboxes whose time is over. */
+/* Looks each second for sandboxes whose time is over, or whose user is gone. */
 struct expiry;
 struct expiry *expiry_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
 void expiry_close(struct expiry *expiry);

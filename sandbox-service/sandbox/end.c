@@ -42,7 +42,7 @@ static void on_ended(const PGresult *result, const struct err *err, void *arg)
     } else if (pg_rows(result) == 1) {
         log_info("sandbox.ended", LOG_STR("sandbox_id", ending->sandbox_id),
                  LOG_STR("reason", ending->reason));
-        sandbox_clear_away(ending->sandboxes, ending->sandbox_id);
+        sandbox_clear_away(ending->sandboxes, ending->sandbox_id, &trace_none);
     }
     finish(ending);
 }

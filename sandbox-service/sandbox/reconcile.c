@@ -204,7 +204,7 @@ static bool act(struct reconciler *reconciler, const struct found *found)
         if (!found->has_row) {
             log_info("reconcile.stray", LOG_STR("sandbox_id", id));
         }
-        sandbox_remove(sandboxes, id);
+        sandbox_remove(sandboxes, id, &trace_none);
         return false;
     }
     if (found->status == FOUND_CREATING) {

@@ -13,6 +13,7 @@ struct removal {
     struct sandboxes *sandboxes; /* borrowed */
     struct container_call container;
     struct store_call row;
+    struct trace trace;
     char sandbox_id[ID_SIZE];
 };
 
@@ -30,8 +31,8 @@ static void finish(struct removal *removal, const struct err *err)
 {
     struct sandboxes *sandboxes = removal->sandboxes;
     if (err != NULL) {
-        log_warn("sandbox.removal_failed", LOG_STR("sandbox_id", removal->sandbox_id),
-                 LOG_ERR(err));
+        log_warn("sandbox.removal_failed", LOG_TRACE(&removal->trace),
+                 LOG_STR("sandbox_id", removal->sandbox_id), LOG_ERR(err));
     }
     drop(removal);
     sandboxes->removals_running--;
@@ -42,7 +43,8 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
 {
     struct removal *removal = arg;
     if (err == NULL && pg_rows(result) == 1) {
-        log_info("sandbox.destroyed", LOG_STR("sandbox_id", removal->sandbox_id));
+        log_info("sandbox.destroyed", LOG_TRACE(&removal->trace),
+                 LOG_STR("sandbox_id", removal->sandbox_id));
         sandboxes_publish(removal->sandboxes, removal->sandbox_id);
     }
     finish(removal, err);
@@ -78,18 +80,20 @@ static void start_waiting(struct sandboxes *sandboxes)
     }
 }
 
-void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                    const struct trace *trace)
 {
     if (sandboxes->draining || map_find(&sandboxes->removing, view_of(sandbox_id)) != NULL) {
         return;
     }
     struct removal *removal = calloc(1, sizeof *removal);
     if (removal == NULL) {
-        log_error("sandbox.removal_failed", LOG_STR("sandbox_id", sandbox_id),
+        log_error("sandbox.removal_failed", LOG_TRACE(trace), LOG_STR("sandbox_id", sandbox_id),
                   LOG_STR("error", "out of memory"));
         return;
     }
     removal->sandboxes = sandboxes;
+    removal->trace = *trace;
     memcpy(removal->sandbox_id, sandbox_id, ID_SIZE);
     map_insert(&sandboxes->removing, &removal->by_id, view_of(removal->sandbox_id));
     list_append(&sandboxes->removals_waiting, &removal->node);

@@ -4,13 +4,15 @@
 #define SANDBOX_SANDBOX_REMOVAL_H
 
 #include "common/base/id.h"
+#include "common/base/trace.h"
 
 struct sandboxes;
 
 /* Queues the removal of all that carries this id; a row `stopping` becomes `destroyed` when the
  * rest is gone. The row must not be alive. Nothing happens when the removal is under way already;
- * what fails is tried again by the reconciler. */
-void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+ * what fails is tried again by the reconciler. trace is of the request that wanted it. */
+void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                    const struct trace *trace);
 
 /* Those that wait are left for the next process to do; those that run go on. */
 void sandbox_removals_drop_waiting(struct sandboxes *sandboxes);

@@ -48,6 +48,7 @@ enum info_column {
 enum { BEGUN_IMAGE = INFO_COUNT, BEGUN_PROFILE, BEGUN_READ_ONLY_ROOT, BEGUN_PIDS };
 enum { LIST_CREATED_US = INFO_COUNT };
 enum { LIVE_ID, LIVE_STATUS };
+enum { EXPIRED_ID, EXPIRED_REASON };
 enum { DESTROY_MOVED };
 enum {
     CONNECT_STATUS,
@@ -59,8 +60,9 @@ enum {
 };
 
 static const struct pg_statement statements[] = {
-    {"sandbox_begin", "SELECT " INFO_COLUMNS ", image, profile, read_only_root, pids "
-                      "FROM sandbox_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"},
+    {"sandbox_begin",
+     "SELECT " INFO_COLUMNS ", image, profile, read_only_root, pids "
+     "FROM sandbox_begin($1, $2, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11)"},
     {"sandbox_set_image", "UPDATE sandboxes SET work_dir = $2, image_user = $3 "
                           "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
     {"sandbox_fail", "UPDATE sandboxes SET status = 'failed', end_reason = $2, ended_at = now(), "
@@ -83,9 +85,12 @@ static const struct pg_statement statements[] = {
      "container_running = false, container_status = $3, exit_code = $4, "
      "container_error = nullif($5, '') "
      "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
-    {"sandbox_expire", "UPDATE sandboxes SET status = 'stopping', end_reason = 'timeout' "
-                       "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
-                       "AND expires_at <= now() RETURNING id"},
+    {"sandbox_expire",
+     "UPDATE sandboxes SET status = 'stopping', "
+     "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' ELSE 'user' END "
+     "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
+     "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = sandboxes.user_id "
+     "AND u.deleted_at IS NOT NULL)) RETURNING id, end_reason"},
     {"sandbox_finish",
      "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "
      "container_status = 'removed' WHERE id = $1 AND status = 'stopping' RETURNING id"},
@@ -391,6 +396,11 @@ void store_read_position(const PGresult *result, int row, struct store_position 
 bool store_read_moved(const PGresult *result)
 {
     return pg_bool(result, 0, DESTROY_MOVED);
+}
+
+const char *store_read_expiry_reason(const PGresult *result, int row)
+{
+    return pg_text(result, row, EXPIRED_REASON);
 }
 
 const char *store_read_id(const PGresult *result, int row)

@@ -2,6 +2,7 @@
  * between them must not break, nor leave anything behind. The input is records: an action, a
  * length, and so many bytes. */
 #include "common/base/log.h"
+#include "common/contracts/auth.h"
 #include "common/contracts/stream.h"
 #include "common/ipc/client.h"
 #include "common/json/scan.h"
@@ -166,7 +167,7 @@ static void connect_client(void)
                                                    .on_closed = on_client_closed};
     struct bufferevent *pair[2];
     struct err err;
-    relay = (struct client_relay){0};
+    relay = (struct client_relay){.scopes = AUTH_SCOPES_ALL};
     assert(client_relay_open(&relay, gateway.hub, SANDBOX_ID, on_answered, NULL, &err));
     make_pair(pair);
     server =

@@ -23,7 +23,8 @@ static void try_request(struct view text)
     struct json_doc *again = ipc_request_read(str_view(&written), &second, &err);
     assert(again != NULL);
     assert(strcmp(first.method, second.method) == 0);
-    assert(strcmp(first.request_id, second.request_id) == 0);
+    assert(strcmp(first.trace.request_id, second.trace.request_id) == 0);
+    assert(strcmp(first.trace.parent, second.trace.parent) == 0);
     assert(first.timeout_ms == second.timeout_ms);
     assert(view_equal(first.body, second.body));
     json_doc_free(again);

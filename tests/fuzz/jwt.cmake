@@ -1,3 +1,5 @@
-# The verifier of session tokens, and the reader of key sets and publishable keys.
+# The verifier of session tokens, the verifier and reader of webhooks, and the reader of key sets and
+# publishable keys.
 insien_fuzz_target(jwt_token SOURCES jwt_token.c LIBS insien_auth_parts)
+insien_fuzz_target(webhook SOURCES webhook.c LIBS insien_auth_parts)
 insien_fuzz_target(jwt_keys SOURCES jwt_keys.c LIBS insien_auth_parts)

@@ -1,12 +1,11 @@
 // People sign in with Clerk and make keys; here a stand-in signs.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox } from '../support/api.mjs';
+import { noSignIn, startBeside } from '../support/beside.mjs';
 import { sessionToken } from '../support/session.mjs';
-import { apiKey, pidOf, run, runDir, serviceSettings, sql, until } from '../support/stack.mjs';
+import { sql, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
 
 const SOON_MS = 5000; // long before anything remembered ends by itself
@@ -34,7 +33,10 @@ test('a new person makes a key, and it serves', async () => {
   assert.deepEqual([success, rest], [true, {}]);
   assert.ok(message.length > 3);
   const { id, key, createdAt, expiresAt, ...named } = made;
-  assert.deepEqual(named, { prefix: key.slice(0, 12), name: 'Läptop' });
+  assert.deepEqual(named, {
+    prefix: key.slice(0, 12), name: 'Läptop', parentId: null, maxSandboxes: null, requestsPerMinute: null,
+    scopes: ['sandbox:read', 'sandbox:write', 'exec', 'files', 'keys'],
+  });
   assert.match(key, /^isk_[0-9a-f]{64}$/);
   assert.match(id, /^[0-9a-f-]{36}$/);
   assert.equal(Math.round((Date.parse(expiresAt) - Date.parse(createdAt)) / 86_400_000), 30);
@@ -58,8 +60,8 @@ test('the list shows what each key is and never the key', async () => {
   const reply = await keys('GET');
   assert.equal(reply.status, 200);
   assert.equal(reply.json.success, true);
-  assert.deepEqual(reply.json.apiKeys, [second, first].map(({ id, prefix, name, createdAt }) => ({
-    id, prefix, name, createdAt, lastUsedAt: null, expiresAt: null, revokedAt: null, isActive: true,
+  assert.deepEqual(reply.json.apiKeys, [second, first].map(({ key, ...shown }) => ({
+    ...shown, lastUsedAt: null, expiresAt: null, revokedAt: null, isActive: true,
   })));
   assert.ok(!reply.text.includes(first.key.slice(12)));
 });
@@ -151,39 +153,17 @@ test('an expired token says so', async () => {
 
 test('what is no session token is 401', async () => {
   assertError(await call('GET', '/api/keys', { key: null }), 401, 'unauthenticated');
-  for (const text of ['x', 'a.b.c', apiKey, 'x'.repeat(8100)]) {
+  for (const [text, code] of [
+    ['a.b.c', 'invalid_session'], [`a.b.${'x'.repeat(8100)}`, 'invalid_session'],
+    ['x', 'invalid_api_key'], ['x'.repeat(8100), 'invalid_api_key'],
+  ]) {
     const reply = await call('GET', '/api/keys', { key: null, headers: { Authorization: `Bearer ${text}` } });
-    assertError(reply, 401, 'invalid_session');
+    assertError(reply, 401, code);
   }
 });
 
-// A second gateway and auth-service beside the first, on the same stores, without any CLERK_*.
 test('without Clerk the keys\' routes say what to set, and keys go on serving', async (t) => {
-  const dir = '/run/insien-test-bare';
-  const port = 4390;
-  for (const folder of ['agents', 'locks']) {
-    mkdirSync(`${dir}/${folder}`, { recursive: true });
-  }
-  await run('chown', ['-R', 'insien:', dir]);
-  const children = await Promise.all(['auth', 'gateway'].map(async (name) => {
-    const own = {
-      INSIEN_RUN_DIR: dir, PORT: port, WS_PORT: port + 1, AUTH_IPC: `ipc://${dir}/auth-1.sock`,
-      SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`,
-    };
-    const { stdout: program } = await run('readlink', [`/proc/${await pidOf(name)}/exe`]);
-    const settings = Object.entries({ ...serviceSettings(name), ...own })
-      .filter(([setting]) => !setting.startsWith('CLERK_')).map(([setting, value]) => `${setting}=${value}`);
-    return spawn('chpst', ['-u', 'insien', 'env', '-i', ...settings, program.trim()], { cwd: '/', stdio: 'ignore' });
-  }));
-  t.after(() => {
-    children.forEach((child) => child.kill());
-    rmSync(dir, { recursive: true });
-  });
-  const base = `http://127.0.0.1:${port}`;
-  await until('the second gateway serves the key', async () => {
-    const reply = await call('GET', '/sandbox?limit=1', { base }).catch(() => null);
-    return reply?.status === 200;
-  }, 30_000);
+  const base = await startBeside(t, { name: 'bare', port: 4390, change: noSignIn });
   const token = await sessionToken({});
   const reply = await call('GET', '/api/keys', { base, key: null, headers: { Authorization: `Bearer ${token}` } });
   const { error } = assertError(reply, 503, 'clerk_not_configured');

@@ -10,9 +10,10 @@ import { apiUrl, pidOf, run, runDir, serviceSettings, until } from './stack.mjs'
 const BESIDE = 93; // its port, from that of the deployment
 
 // Resolves to {port, stop} once it serves; stop(signal) resolves to the exit code.
-export async function gatewayBeside(t, settings) {
+// settings.PORT_STEP: for a second one at the same time, how far its ports are from those of the first.
+export async function gatewayBeside(t, { PORT_STEP: step = 0, ...settings }) {
   const dir = mkdtempSync(path.join(tmpdir(), 'insien-gateway-'));
-  const port = Number(new URL(apiUrl).port) + BESIDE;
+  const port = Number(new URL(apiUrl).port) + BESIDE + step;
   ['agents', 'locks'].forEach((folder) => mkdirSync(path.join(dir, folder)));
   await run('chown', ['-R', 'insien:', dir]);
   const { stdout: program } = await run('readlink', [`/proc/${await pidOf('gateway')}/exe`]);

@@ -1,13 +1,14 @@
-// Session tokens as Clerk would sign them, from the stand-in that tests/run starts.
+// Session tokens and webhooks as Clerk would sign them, from the stand-in that tests/run starts.
 import http from 'node:http';
+import { apiUrl } from './stack.mjs';
 
-const port = process.env.CLERK_STAND_IN_PORT ?? '4302';
+const sharedPort = process.env.CLERK_STAND_IN_PORT ?? '4302';
 
-function ask(path, body) {
-  const bytes = Buffer.from(JSON.stringify(body));
+function ask(port, path, body) {
+  const bytes = body === undefined ? '' : Buffer.from(JSON.stringify(body));
   return new Promise((resolve, reject) => {
     const request = http.request({
-      host: '127.0.0.1', port, path, method: 'POST', timeout: 5000,
+      host: '127.0.0.1', port, path, method: body === undefined ? 'GET' : 'POST', timeout: 5000,
       headers: { 'Content-Type': 'application/json', 'Content-Length': bytes.length },
     }, (reply) => {
       let text = '';
@@ -19,5 +20,18 @@ function ask(path, body) {
   });
 }
 
-// What is not given is as in a token of a person who is signed in: {sub, ttl, claims, header, key}.
-export const sessionToken = async (options) => (await ask('/__stub/token', options)).token;
+// The stand-in that listens on that port of this machine. What is not given to token is as in a
+// token of a person who is signed in: {sub, sid, ttl, claims, header, key}. webhook: {type,
+// userId | sessionId, patch, id, secret, timestamp} -> {status, id}. describeUser: what the Backend
+// API says of a user from now on. fault: {jwks: '500' | 'timeout' | ..., users: ...}; {}: none.
+export const standIn = (port) => ({
+  token: async (options) => (await ask(port, '/__stub/token', options)).token,
+  webhook: (event) => ask(port, '/__stub/webhook', { url: `${apiUrl}/webhooks/clerk`, ...event }),
+  describeUser: (user) => ask(port, '/__stub/user', user),
+  fault: (faults) => ask(port, '/__stub/fault', faults),
+  rotate: () => ask(port, '/__stub/rotate', {}),
+  hits: () => ask(port, '/__stub/hits'),
+});
+
+// Of the stand-in that all tests share.
+export const { token: sessionToken, webhook, describeUser } = standIn(sharedPort);

@@ -24,6 +24,13 @@ export CLERK_STAND_IN_PORT=${CLERK_STAND_IN_PORT:-4302}
 export CLERK_JWKS_URL=http://127.0.0.1:$CLERK_STAND_IN_PORT/.well-known/jwks.json
 export CLERK_ISSUER=https://clerk.example.com
 export CLERK_AUTHORIZED_PARTIES=https://app.example.com
+export CLERK_API_URL=http://127.0.0.1:$CLERK_STAND_IN_PORT
+export CLERK_SECRET_KEY=sk_test_standIn
+export CLERK_WEBHOOK_SIGNING_SECRET=whsec_c3RhbmQtaW4gZm9yIENsZXJrIGluIHRlc3Rz
+# An issuer beside it, played by the same stand-in with keys of its own.
+export AUTH_ISSUER=https://id.example.com/
+export AUTH_JWKS_URL=http://127.0.0.1:$CLERK_STAND_IN_PORT/oidc/keys
+export AUTH_AUDIENCE=https://api.example.com
 
 stack_up() {
     "$ROOT/deploy/up"

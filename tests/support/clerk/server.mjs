@@ -1,17 +1,26 @@
 // Stands in for Clerk in tests: serves a key set, signs session tokens, and breaks when told to.
 //   node server.mjs [port]     on 127.0.0.1; prints {"port":N} once it listens
 //
-// As Clerk:   GET /.well-known/jwks.json      GET /v1/jwks (with a secret key)
-// For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}
-//             POST /__stub/fault {jwks: '500' | '429' | 'timeout' | 'slow' | 'garbage' | 'empty' | 'hostile' | ''}
-//             POST /__stub/rotate, POST /__stub/reset, GET /__stub/hits
-// Tokens name the issuer and the party that the auth-service of the same environment believes.
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+// As Clerk:   GET /.well-known/jwks.json
+//             GET /v1/jwks, /v1/users/{id}, /v1/sessions/{id}, POST /v1/sessions/{id}/revoke (with a secret key)
+// As another issuer, with keys of its own:  GET /oidc/keys
+// For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}; key 'oidc' is the other issuer's
+//             POST /__stub/fault {jwks: FAULT, users: FAULT}, FAULT being '500' | '429' | 'timeout' | 'slow' |
+//               'garbage' | 'empty' | 'hostile' | ''
+//             POST /__stub/user {id, ...} -> what Clerk says of a user from now on; id alone: nothing any more
+//             POST /__stub/webhook {url, type, userId | sessionId, patch, id, secret, timestamp} -> {status, id}
+//             POST /__stub/rotate, POST /__stub/reset, GET /__stub/hits -> {jwks, users, sessions, oidc}
+// Tokens name the issuer and the party that the auth-service of the same environment believes, and
+// webhooks are signed with its secret.
+import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 
 const vectors = JSON.parse(readFileSync(new URL('vectors.json', import.meta.url), 'utf8'));
 const issuer = process.env.CLERK_ISSUER || vectors.policy.issuer;
+const webhookSecret = (process.env.CLERK_WEBHOOK_SIGNING_SECRET || vectors.webhookSecret).split(',')[0];
+const otherIssuer = process.env.AUTH_ISSUER || 'https://id.sandbox.test/';
+const otherAudience = process.env.AUTH_AUDIENCE || 'https://api.sandbox.test';
 const [party] = (process.env.CLERK_AUTHORIZED_PARTIES || vectors.policy.authorizedParties[0]).split(',');
 const SLOW_MS = 1500;
 const BODY_MAX = 1 << 20;
@@ -26,11 +35,15 @@ const keys = {
   primary: makeKey('ins_standInPrimary'),
   rotated: makeKey('ins_standInRotated'),
   attacker: makeKey('ins_standInPrimary'),
+  oidc: makeKey('other-1'),
 };
 
 let state;
 const reset = () => {
-  state = { rotated: false, fault: '', hits: 0 };
+  state = {
+    rotated: false, faults: {}, hits: { jwks: 0, users: 0, sessions: 0, oidc: 0 },
+    users: new Map(Object.values(vectors.users).map((user) => [user.id, user])), revoked: new Set(),
+  };
 };
 reset();
 
@@ -40,16 +53,57 @@ const keySet = () => (state.rotated
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
+// What a token of each issuer says when nothing else is asked for.
+const clerkClaims = (now, sid) => ({
+  azp: party, fva: [0, -1], iss: issuer, jti: randomBytes(10).toString('hex'), nbf: now - 10, sid, sts: 'active', v: 2,
+});
+const otherClaims = () => ({ iss: otherIssuer, aud: otherAudience });
+
 function token({ sub = 'user_standInAlice', sid = 'sess_standIn', ttl = 60, claims = {}, header = {}, key } = {}) {
   const { kid, privateKey } = keys[key ?? (state.rotated ? 'rotated' : 'primary')];
   const now = Math.floor(Date.now() / 1000);
-  const head = { alg: 'RS256', cat: 'cl_B7d4PD111AAA', kid, typ: 'JWT', ...header };
-  const payload = {
-    azp: party, exp: now + ttl, fva: [0, -1], iat: now, iss: issuer, jti: randomBytes(10).toString('hex'),
-    nbf: now - 10, sid, sts: 'active', sub, v: 2, ...claims,
-  };
-  const signed = `${encode(head)}.${encode(payload)}`;
+  const head = key === 'oidc'
+    ? { alg: 'RS256', kid, typ: 'at+jwt', ...header }
+    : { alg: 'RS256', cat: 'cl_B7d4PD111AAA', kid, typ: 'JWT', ...header };
+  const own = key === 'oidc' ? otherClaims() : clerkClaims(now, sid);
+  const signed = `${encode(head)}.${encode({ ...own, exp: now + ttl, iat: now, sub, ...claims })}`;
   return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
+}
+
+// A user as Clerk describes them.
+const describe = (id, patch) => ({
+  ...Object.values(vectors.users)[0], id, primary_email_address_id: 'idn_1', updated_at: Date.now(),
+  email_addresses: [{
+    id: 'idn_1', object: 'email_address', email_address: `${id.toLowerCase()}@sandbox.test`,
+    verification: { status: 'verified', strategy: 'email_code' },
+  }],
+  ...patch,
+});
+
+function webhookData({ type, userId, sessionId, patch }) {
+  if (type.startsWith('session.')) {
+    return { id: sessionId, object: 'session', user_id: userId, status: type.split('.')[1], ...patch };
+  }
+  return type === 'user.deleted'
+    ? { id: userId, object: 'user', deleted: true }
+    : describe(userId, { ...state.users.get(userId), ...patch });
+}
+
+// Signs an event and delivers it, as Clerk does.
+async function webhook({ url, id = `msg_${randomBytes(9).toString('hex')}`, secret = webhookSecret, timestamp, ...event }) {
+  const now = timestamp ?? Math.floor(Date.now() / 1000);
+  const body = JSON.stringify({
+    data: webhookData(event), event_attributes: { http_request: { client_ip: '127.0.0.1', user_agent: 'stand-in' } },
+    instance_id: 'ins_standIn', object: 'event', timestamp: now * 1000, type: event.type,
+  });
+  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
+  const signature = createHmac('sha256', key).update(`${id}.${now}.${body}`).digest('base64');
+  const reply = await fetch(url, {
+    method: 'POST', body,
+    headers: { 'content-type': 'application/json', 'svix-id': id, 'svix-timestamp': String(now), 'svix-signature': `v1,${signature}` },
+  });
+  await reply.arrayBuffer();
+  return { status: reply.status, id };
 }
 
 function answer(response, status, body, headers = {}) {
@@ -61,39 +115,87 @@ const faults = {
   500: (response) => answer(response, 500, 'broken'),
   429: (response) => answer(response, 429, {}, { 'Retry-After': '1' }),
   timeout: () => {},
-  slow: (response) => setTimeout(() => answer(response, 200, keySet()), SLOW_MS),
+  slow: (response, body) => setTimeout(() => answer(response, 200, body), SLOW_MS),
   garbage: (response) => answer(response, 200, '<html></html>'),
   empty: (response) => answer(response, 200, { keys: [] }),
   hostile: (response) => answer(response, 200, vectors.jwksHostile),
 };
 
-function serveKeys(response) {
-  state.hits += 1;
-  const fault = faults[state.fault];
-  return fault ? fault(response) : answer(response, 200, keySet());
+function serve(kind, response, body) {
+  state.hits[kind] += 1;
+  const fault = faults[state.faults[kind]];
+  return fault ? fault(response, body) : answer(response, 200, body);
 }
 
 const hasSecretKey = (request) => /^Bearer sk_(test|live)_\S+$/.test(request.headers.authorization ?? '');
 
+const notFound = (response) => answer(response, 404, { errors: [{ code: 'resource_not_found', message: 'not found' }] });
+
+function serveUser(response, id) {
+  if (!state.users.has(id)) {
+    state.hits.users += 1;
+    notFound(response);
+    return;
+  }
+  serve('users', response, state.users.get(id));
+}
+
+function serveSession(response, id, revoke) {
+  if (revoke) {
+    state.revoked.add(id);
+  }
+  serve('sessions', response, { object: 'session', id, status: state.revoked.has(id) ? 'revoked' : 'active' });
+}
+
+// The Backend API: what needs the secret key.
+const backend = [
+  [/^GET \/v1\/jwks$/, (response) => serve('jwks', response, keySet())],
+  [/^GET \/v1\/users\/([^/]+)$/, (response, id) => serveUser(response, id)],
+  [/^GET \/v1\/sessions\/([^/]+)$/, (response, id) => serveSession(response, id, false)],
+  [/^POST \/v1\/sessions\/([^/]+)\/revoke$/, (response, id) => serveSession(response, id, true)],
+];
+
+function serveBackend(request, response) {
+  for (const [pattern, handle] of backend) {
+    const match = pattern.exec(`${request.method} ${request.url}`);
+    if (match !== null && !hasSecretKey(request)) {
+      answer(response, 401, { errors: [{ code: 'clerk_key_invalid', message: 'no such secret key' }] });
+      return;
+    }
+    if (match !== null) {
+      handle(response, match[1]);
+      return;
+    }
+  }
+  notFound(response);
+}
+
 const routes = {
-  'GET /.well-known/jwks.json': (request, body, response) => serveKeys(response),
-  'GET /v1/jwks': (request, body, response) => (hasSecretKey(request)
-    ? serveKeys(response)
-    : answer(response, 401, { errors: [{ code: 'clerk_key_invalid', message: 'no such secret key' }] })),
-  'POST /__stub/token': (request, body, response) => answer(response, 200, { token: token(body) }),
-  'POST /__stub/fault': (request, body, response) => {
-    state.fault = body.jwks ?? '';
+  'GET /.well-known/jwks.json': (body, response) => serve('jwks', response, keySet()),
+  'GET /oidc/keys': (body, response) => serve('oidc', response, { keys: [keys.oidc.jwk] }),
+  'POST /__stub/token': (body, response) => answer(response, 200, { token: token(body) }),
+  'POST /__stub/fault': (body, response) => {
+    state.faults = body;
     answer(response, 200, {});
   },
-  'POST /__stub/rotate': (request, body, response) => {
+  'POST /__stub/user': ({ id, ...patch }, response) => {
+    if (Object.keys(patch).length > 0) {
+      state.users.set(id, describe(id, patch));
+    } else {
+      state.users.delete(id);
+    }
+    answer(response, 200, {});
+  },
+  'POST /__stub/webhook': async (body, response) => answer(response, 200, await webhook(body)),
+  'POST /__stub/rotate': (body, response) => {
     state.rotated = true;
     answer(response, 200, {});
   },
-  'POST /__stub/reset': (request, body, response) => {
+  'POST /__stub/reset': (body, response) => {
     reset();
     answer(response, 200, {});
   },
-  'GET /__stub/hits': (request, body, response) => answer(response, 200, { jwks: state.hits }),
+  'GET /__stub/hits': (body, response) => answer(response, 200, state.hits),
 };
 
 const server = http.createServer(async (request, response) => {
@@ -108,10 +210,10 @@ const server = http.createServer(async (request, response) => {
   }
   try {
     if (!route) {
-      answer(response, 404, { errors: [{ code: 'resource_not_found', message: 'not found' }] });
+      serveBackend(request, response);
       return;
     }
-    route(request, text === '' ? {} : JSON.parse(text), response);
+    await route(text === '' ? {} : JSON.parse(text), response);
   } catch (error) {
     answer(response, 400, { error: error.message });
   }

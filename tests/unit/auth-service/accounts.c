@@ -11,24 +11,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SCHEMA INSIEN_SOURCE_DIR "/migrations/0001_accounts.sql"
+static const char *const migrations[] = {
+    "0001_accounts.sql", "0002_sandboxes.sql",   "0003_ports.sql",          "0004_identity.sql",
+    "0005_audit.sql",    "0006_idempotency.sql", "0007_api_key_rights.sql",
+};
 
 enum {
     SCHEMA_MAX = 64 * 1024,
+    PATH_SIZE = 4096,
     CONNECTIONS = 4,
     WORKERS = 2,
 };
 
-static void create_tables(const struct postgres *postgres)
+static void run_file(const struct postgres *postgres, const char *name)
 {
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof path, INSIEN_SOURCE_DIR "/migrations/%s", name);
     char *sql = calloc(1, SCHEMA_MAX);
-    FILE *file = fopen(SCHEMA, "r");
+    FILE *file = fopen(path, "r");
     assert_true(sql != NULL && file != NULL);
     size_t len = fread(sql, 1, SCHEMA_MAX - 1, file);
     assert_in_range(len, 1, SCHEMA_MAX - 2);
     (void)fclose(file);
     postgres_run(postgres, sql);
     free(sql);
+}
+
+static void create_tables(const struct postgres *postgres)
+{
+    for (size_t i = 0; i < sizeof migrations / sizeof migrations[0]; i++) {
+        run_file(postgres, migrations[i]);
+    }
 }
 
 static bool redis_came(void *arg)
@@ -98,6 +111,18 @@ void accounts_forget_proofs(struct accounts *accounts)
     open_prover(accounts);
 }
 
+struct sessions_options accounts_session_options(struct accounts *accounts,
+                                                 const struct clerk_settings *settings)
+{
+    static const struct oidc_settings no_oidc;
+    return (struct sessions_options){.loop = accounts->loop,
+                                     .pg = accounts->pg,
+                                     .redis = accounts->redis,
+                                     .instance = ACCOUNTS_INSTANCE,
+                                     .clerk = settings,
+                                     .oidc = &no_oidc};
+}
+
 /* Not from inside a callback: a test that fails there leaves its loop turning. */
 static void expect_no_error(const struct err *err)
 {
@@ -125,9 +150,15 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
 
 void accounts_user(struct accounts *accounts, const char *subject, struct user *user)
 {
+    accounts_user_of(accounts, "local", subject, user);
+}
+
+void accounts_user_of(struct accounts *accounts, const char *issuer, const char *subject,
+                      struct user *user)
+{
     struct user_answer answer = {.user = user};
     struct err err = {0};
-    const struct user_identity identity = {.issuer = "local", .subject = subject};
+    const struct user_identity identity = {.issuer = issuer, .subject = subject};
     assert_true(
         user_find_or_make(accounts->pg, &identity, ACCOUNTS_TIMEOUT_MS, on_user, &answer, &err));
     turn_until(accounts->loop, &answer.done);
@@ -137,7 +168,7 @@ void accounts_user(struct accounts *accounts, const char *subject, struct user *
 struct issue_answer {
     bool done;
     struct issued_key *issued;
-    struct err err;
+    struct err *err;
 };
 
 static void on_issued(const struct issued_key *issued, const struct err *err, void *arg)
@@ -145,24 +176,36 @@ static void on_issued(const struct issued_key *issued, const struct err *err, vo
     struct issue_answer *answer = arg;
     answer->done = true;
     if (err != NULL) {
-        answer->err = *err;
+        *answer->err = *err;
         return;
     }
     *answer->issued = *issued;
 }
 
+void accounts_try_issue(struct accounts *accounts, struct key_order order,
+                        struct issued_key *issued, struct err *err)
+{
+    struct issue_answer answer = {.issued = issued, .err = err};
+    *err = (struct err){0};
+    order.pg = accounts->pg;
+    order.workers = accounts->workers;
+    order.timeout_ms = ACCOUNTS_TIMEOUT_MS;
+    assert_true(key_issue(&order, on_issued, &answer, err));
+    turn_until(accounts->loop, &answer.done);
+}
+
+void accounts_issue_as(struct accounts *accounts, const struct key_order *order,
+                       struct issued_key *issued)
+{
+    struct err err;
+    accounts_try_issue(accounts, *order, issued, &err);
+    expect_no_error(&err);
+}
+
 void accounts_issue(struct accounts *accounts, const char *user_id, struct issued_key *issued)
 {
-    struct issue_answer answer = {.issued = issued};
-    struct err err = {0};
-    const struct key_order order = {.pg = accounts->pg,
-                                    .workers = accounts->workers,
-                                    .user_id = user_id,
-                                    .name = VIEW("a key"),
-                                    .timeout_ms = ACCOUNTS_TIMEOUT_MS};
-    assert_true(key_issue(&order, on_issued, &answer, &err));
-    turn_until(accounts->loop, &answer.done);
-    expect_no_error(&answer.err);
+    const struct key_order order = {.user_id = user_id, .name = VIEW("a key")};
+    accounts_issue_as(accounts, &order, issued);
 }
 
 static void on_checked(const struct api_key_row *row, const struct err *err, void *arg)

@@ -5,7 +5,7 @@
 #include "auth-service/api_keys/check.h"
 #include "auth-service/api_keys/issue.h"
 #include "auth-service/api_keys/revoke.h"
-#include "auth-service/users/store.h"
+#include "auth-service/users/session.h"
 #include "tests/support/postgres.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/turn.h"
@@ -39,10 +39,22 @@ int accounts_tear_down(void **state);
 /* Takes the memory of proven keys away, as a restart of the process does. */
 void accounts_forget_proofs(struct accounts *accounts);
 
+/* Sessions on these stores; settings is borrowed. They have no HTTP client: keys come as a PEM. */
+struct sessions_options accounts_session_options(struct accounts *accounts,
+                                                 const struct clerk_settings *settings);
+
 /* A user of issuer "local", who may have been there before. */
 void accounts_user(struct accounts *accounts, const char *subject, struct user *user);
+void accounts_user_of(struct accounts *accounts, const char *issuer, const char *subject,
+                      struct user *user);
 /* Fails the test when no key comes. */
 void accounts_issue(struct accounts *accounts, const char *user_id, struct issued_key *issued);
+/* The same, of any order; what it works with is filled in. */
+void accounts_issue_as(struct accounts *accounts, const struct key_order *order,
+                       struct issued_key *issued);
+/* err->code is ERR_NONE when a key came. */
+void accounts_try_issue(struct accounts *accounts, struct key_order order,
+                        struct issued_key *issued, struct err *err);
 
 /* What a check says; err.code is ERR_NONE when the key serves. */
 struct accounts_check {

@@ -64,9 +64,12 @@ static void an_issued_key_serves_and_says_whose_it_is(void **state)
     accounts_check(accounts, issued.key, &check);
     assert_int_equal(check.err.code, ERR_NONE);
     assert_string_equal(check.row.user_id, user.id);
-    assert_string_equal(check.row.id, issued.times.id);
+    assert_string_equal(check.row.id, issued.made.id);
     assert_string_equal(check.row.tier, "free");
     assert_int_equal(check.row.expires_at_ms, 0);
+    assert_int_equal(check.row.scopes, AUTH_SCOPES_DEFAULT);
+    assert_int_equal(check.row.max_sandboxes, 0);
+    assert_int_equal(check.row.requests_per_minute, 0);
 
     char other_prefix[API_KEY_SIZE];
     (void)snprintf(other_prefix, sizeof other_prefix, "e2b_%.64s", issued.key + 4);
@@ -104,7 +107,7 @@ static void a_key_that_ended_is_refused_though_it_was_remembered(void **state)
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         issue_for(accounts, "ends", &user, &issued);
         assert_serves(accounts, issued.key);
-        change(accounts, ends[i], issued.times.id);
+        change(accounts, ends[i], issued.made.id);
         assert_refused(accounts, issued.key);
     }
     issue_for(accounts, "ends", &user, &issued);
@@ -124,7 +127,7 @@ static void a_row_whose_hash_is_of_another_key_serves_nobody(void **state)
     change(accounts,
            "UPDATE api_keys SET bcrypt = (SELECT bcrypt FROM api_keys k WHERE k.id <> api_keys.id"
            " AND k.user_id = api_keys.user_id) WHERE id",
-           issued.times.id);
+           issued.made.id);
     assert_refused(accounts, issued.key);
     assert_refused(accounts, issued.key);
     assert_serves(accounts, other.key);
@@ -139,7 +142,7 @@ static void a_proof_is_remembered_in_memory_and_in_redis(void **state)
     struct issued_key issued;
     issue_for(accounts, "remembered", &user, &issued);
     assert_serves(accounts, issued.key);
-    change(accounts, "UPDATE api_keys SET bcrypt = '$2b$10$' WHERE id", issued.times.id);
+    change(accounts, "UPDATE api_keys SET bcrypt = '$2b$10$' WHERE id", issued.made.id);
     assert_serves(accounts, issued.key);
     accounts_forget_proofs(accounts);
     assert_serves(accounts, issued.key);
@@ -163,7 +166,7 @@ static void a_forged_memory_in_redis_is_worth_nothing(void **state)
     (void)snprintf(command, sizeof command, "SET insien:%s:keycheck:%s %s", ACCOUNTS_INSTANCE, hex,
                    user.id);
     redis_server_run(accounts->redis_server, command);
-    change(accounts, "UPDATE api_keys SET bcrypt = '$2b$10$' WHERE id", issued.times.id);
+    change(accounts, "UPDATE api_keys SET bcrypt = '$2b$10$' WHERE id", issued.made.id);
     assert_refused(accounts, issued.key);
 }
 
@@ -220,7 +223,7 @@ static void the_last_use_is_written_behind(void **state)
     void *arg[] = {accounts, issued.key};
     turn_until_true(accounts->loop, is_marked_used, arg);
     change(accounts, "UPDATE api_keys SET last_used_at = now() - interval '61 seconds' WHERE id",
-           issued.times.id);
+           issued.made.id);
     accounts_check(accounts, issued.key, &check);
     assert_true(check.row.use_is_stale);
     turn_until_true(accounts->loop, is_marked_used, arg);

@@ -101,7 +101,7 @@ static void settings_lead_to_sources_and_issuer(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *row = &rows[i];
         struct clerk_settings settings;
-        struct clerk clerk;
+        struct token_issuer clerk;
         struct err err = {0};
         fill(&settings, row);
         bool resolved = clerk_resolve(&settings, &clerk, &err);
@@ -124,7 +124,7 @@ static void nothing_set_is_no_mistake(void **state)
 {
     (void)state;
     struct clerk_settings settings = {.issuer = "https://issuer.example"};
-    struct clerk clerk;
+    struct token_issuer clerk;
     struct err err = {0};
     assert_true(clerk_resolve(&settings, &clerk, &err));
     assert_false(clerk.configured);
@@ -137,7 +137,7 @@ static void parties_are_a_list_with_commas(void **state)
                                       .issuer = "https://issuer.example",
                                       .authorized_parties =
                                           " https://a.example,https://b.example, "};
-    struct clerk clerk;
+    struct token_issuer clerk;
     struct err err = {0};
     assert_true(clerk_resolve(&settings, &clerk, &err));
     assert_int_equal(clerk.policy.authorized_party_count, 2);
@@ -172,7 +172,7 @@ static void keys_come_over_tls_or_from_this_machine(void **state)
         {"", false},
     };
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-        if (clerk_url_is_allowed(urls[i].url) != urls[i].allowed) {
+        if (issuer_url_is_allowed(urls[i].url) != urls[i].allowed) {
             fail_msg("%s", urls[i].url);
         }
     }

@@ -19,7 +19,8 @@ struct listener {
     struct redis_subscription *subscription;
     bool subscribed;
     int count;
-    char ids[MESSAGES_MAX][ID_SIZE];
+    enum invalidation_kind kinds[MESSAGES_MAX];
+    char ids[MESSAGES_MAX][INVALIDATION_ID_SIZE];
 };
 
 struct answer {
@@ -31,11 +32,9 @@ struct answer {
 static void on_message(struct view message, void *arg)
 {
     struct listener *listener = arg;
-    enum invalidation_kind kind;
-    assert_in_range(listener->count, 0, MESSAGES_MAX - 1);
-    assert_true(invalidation_read(message, &kind, listener->ids[listener->count]));
-    assert_int_equal(kind, INVALIDATE_KEY);
-    listener->count++;
+    int at = listener->count++;
+    assert_in_range(at, 0, MESSAGES_MAX - 1);
+    assert_true(invalidation_read(message, &listener->kinds[at], listener->ids[at]));
 }
 
 static void on_state(bool subscribed, void *arg)
@@ -76,9 +75,10 @@ static void revoke_key(struct accounts *accounts, const char id[ID_SIZE],
                        const char user_id[ID_SIZE], struct answer *answer)
 {
     struct err err = {0};
+    const struct api_key_actor actor = {user_id, ""};
     *answer = (struct answer){0};
     assert_true(
-        key_revoke(&accounts->revoker, id, user_id, ACCOUNTS_TIMEOUT_MS, on_revoked, answer, &err));
+        key_revoke(&accounts->revoker, id, &actor, ACCOUNTS_TIMEOUT_MS, on_revoked, answer, &err));
     assert_false(answer->done);
     turn_until(accounts->loop, &answer->done);
     assert_int_equal(answer->calls, 1);
@@ -102,13 +102,13 @@ static void a_revoked_key_is_refused_and_announced(void **state)
     accounts_user(accounts, "announced", &user);
     accounts_issue(accounts, user.id, &issued);
     assert_serves(accounts, issued.key, true);
-    revoke_key(accounts, issued.times.id, user.id, &answer);
+    revoke_key(accounts, issued.made.id, user.id, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
     turn_until_true(accounts->loop, has_heard, &listener);
-    assert_string_equal(listener.ids[0], issued.times.id);
+    assert_string_equal(listener.ids[0], issued.made.id);
     assert_serves(accounts, issued.key, false);
 
-    revoke_key(accounts, issued.times.id, user.id, &answer); /* again is no error */
+    revoke_key(accounts, issued.made.id, user.id, &answer); /* again is no error */
     assert_int_equal(answer.err.code, ERR_NONE);
     redis_unsubscribe(listener.subscription);
 }
@@ -123,7 +123,7 @@ static void keys_of_others_and_unknown_ones_look_alike(void **state)
     accounts_user(accounts, "owner", &owner);
     accounts_user(accounts, "stranger", &stranger);
     accounts_issue(accounts, owner.id, &issued);
-    revoke_key(accounts, issued.times.id, stranger.id, &answer);
+    revoke_key(accounts, issued.made.id, stranger.id, &answer);
     assert_string_equal(answer.err.reason, "api_key_not_found");
     revoke_key(accounts, unknown_id, stranger.id, &answer);
     assert_string_equal(answer.err.reason, "api_key_not_found");
@@ -141,12 +141,12 @@ static void an_announcement_waits_for_redis_to_come_back(void **state)
     accounts_user(accounts, "waits", &user);
     accounts_issue(accounts, user.id, &issued);
     redis_server_kill(accounts->redis_server);
-    revoke_key(accounts, issued.times.id, user.id, &answer);
+    revoke_key(accounts, issued.made.id, user.id, &answer);
     assert_int_equal(answer.err.code, ERR_NONE); /* the row says so: it is revoked */
     redis_server_start_again(accounts->redis_server);
     listen_to(accounts, &listener);
     turn_until_true(accounts->loop, has_heard, &listener);
-    assert_string_equal(listener.ids[0], issued.times.id);
+    assert_string_equal(listener.ids[0], issued.made.id);
     redis_unsubscribe(listener.subscription);
 }
 
@@ -159,23 +159,43 @@ static void a_new_process_repeats_what_was_revoked_lately(void **state)
     struct issued_key fresh;
     struct issued_key old;
     char sql[SQL_SIZE];
-    postgres_run(accounts->postgres, "TRUNCATE api_keys");
+    postgres_run(accounts->postgres, "DELETE FROM api_keys");
     accounts_user(accounts, "repeats", &user);
     accounts_issue(accounts, user.id, &fresh);
     accounts_issue(accounts, user.id, &old);
     (void)snprintf(sql, sizeof sql, "UPDATE api_keys SET revoked_at = now() WHERE id = '%s'",
-                   fresh.times.id);
+                   fresh.made.id);
     postgres_run(accounts->postgres, sql);
     (void)snprintf(sql, sizeof sql,
                    "UPDATE api_keys SET revoked_at = now() - interval '2 minutes' WHERE id = '%s'",
-                   old.times.id);
+                   old.made.id);
     postgres_run(accounts->postgres, sql);
     listen_to(accounts, &listener);
     keys_announce_revoked_lately(&accounts->revoker);
     turn_until_true(accounts->loop, has_heard, &listener);
     turn_for(accounts->loop, 50);
     assert_int_equal(listener.count, 1);
-    assert_string_equal(listener.ids[0], fresh.times.id);
+    assert_int_equal(listener.kinds[0], INVALIDATE_KEY);
+    assert_string_equal(listener.ids[0], fresh.made.id);
+    redis_unsubscribe(listener.subscription);
+}
+
+static void a_new_process_repeats_who_was_suspended_lately(void **state)
+{
+    struct accounts *accounts = *state;
+    struct listener listener;
+    struct user user;
+    char sql[SQL_SIZE];
+    postgres_run(accounts->postgres, "DELETE FROM api_keys");
+    accounts_user(accounts, "suspended_lately", &user);
+    (void)snprintf(sql, sizeof sql, "UPDATE users SET suspended_at = now() WHERE id = '%s'",
+                   user.id);
+    postgres_run(accounts->postgres, sql);
+    listen_to(accounts, &listener);
+    keys_announce_revoked_lately(&accounts->revoker);
+    turn_until_true(accounts->loop, has_heard, &listener);
+    assert_int_equal(listener.kinds[0], INVALIDATE_USER);
+    assert_string_equal(listener.ids[0], user.id);
     redis_unsubscribe(listener.subscription);
 }
 
@@ -204,17 +224,21 @@ static void a_list_is_as_the_api_shows_it(void **state)
     accounts_user(accounts, "lists", &user);
     accounts_issue(accounts, user.id, &first);
     accounts_issue(accounts, user.id, &second);
-    assert_true(api_key_list(accounts->pg, user.id, ACCOUNTS_TIMEOUT_MS, on_list, &answer, &err));
+    const struct api_key_actor actor = {user.id, ""};
+    assert_true(api_key_list(accounts->pg, &actor, ACCOUNTS_TIMEOUT_MS, on_list, &answer, &err));
     turn_until(accounts->loop, &answer.done);
     int len = 0;
     const struct issued_key *const newest_first[] = {&second, &first};
     for (int i = 0; i < 2; i++) {
         const struct issued_key *key = newest_first[i];
         len += snprintf(expected + len, sizeof expected - (size_t)len,
-                        "%s{\"id\":\"%s\",\"prefix\":\"%s\",\"name\":\"a key\",\"lastUsedAt\":null,"
+                        "%s{\"id\":\"%s\",\"prefix\":\"%s\",\"name\":\"a "
+                        "key\",\"parentId\":null,\"lastUsedAt\":null,"
                         "\"expiresAt\":null,\"revokedAt\":null,\"createdAt\":\"%s\","
+                        "\"scopes\":[\"sandbox:read\",\"sandbox:write\",\"exec\",\"files\","
+                        "\"keys\"],\"maxSandboxes\":null,\"requestsPerMinute\":null,"
                         "\"isActive\":true}%s",
-                        i == 0 ? "[" : ",", key->times.id, key->prefix, key->times.created_at,
+                        i == 0 ? "[" : ",", key->made.id, key->prefix, key->made.created_at,
                         i == 0 ? "" : "]");
     }
     assert_string_equal(answer.text.data, expected);
@@ -261,18 +285,18 @@ static void keys_that_do_not_serve_are_told(void **state)
     accounts_issue(accounts, user.id, &revoked);
     accounts_issue(accounts, user.id, &expired);
     accounts_issue(accounts, suspended.id, &of_suspended);
-    change(accounts, "api_keys", "revoked_at = now()", revoked.times.id);
-    change(accounts, "api_keys", "expires_at = now()", expired.times.id);
+    change(accounts, "api_keys", "revoked_at = now()", revoked.made.id);
+    change(accounts, "api_keys", "expires_at = now()", expired.made.id);
     change(accounts, "users", "suspended_at = now()", suspended.id);
-    (void)snprintf(asked, sizeof asked, "{%s,%s,%s,%s,%s}", serving.times.id, revoked.times.id,
-                   expired.times.id, of_suspended.times.id, unknown_id);
+    (void)snprintf(asked, sizeof asked, "{%s,%s,%s,%s,%s}", serving.made.id, revoked.made.id,
+                   expired.made.id, of_suspended.made.id, unknown_id);
     assert_true(
         api_key_find_ended(accounts->pg, asked, ACCOUNTS_TIMEOUT_MS, on_ended, &answer, &err));
     turn_until(accounts->loop, &answer.done);
     assert_int_equal(answer.ids.len, 4 * ID_SIZE);
-    assert_non_null(strstr(answer.ids.data, revoked.times.id));
-    assert_non_null(strstr(answer.ids.data, expired.times.id));
-    assert_non_null(strstr(answer.ids.data, of_suspended.times.id));
+    assert_non_null(strstr(answer.ids.data, revoked.made.id));
+    assert_non_null(strstr(answer.ids.data, expired.made.id));
+    assert_non_null(strstr(answer.ids.data, of_suspended.made.id));
     assert_non_null(strstr(answer.ids.data, unknown_id));
     str_free(&answer.ids);
 }
@@ -284,6 +308,7 @@ int main(void)
         cmocka_unit_test(keys_of_others_and_unknown_ones_look_alike),
         cmocka_unit_test(an_announcement_waits_for_redis_to_come_back),
         cmocka_unit_test(a_new_process_repeats_what_was_revoked_lately),
+        cmocka_unit_test(a_new_process_repeats_who_was_suspended_lately),
         cmocka_unit_test(a_list_is_as_the_api_shows_it),
         cmocka_unit_test(keys_that_do_not_serve_are_told),
     };

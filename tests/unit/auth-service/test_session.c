@@ -1,4 +1,5 @@
 /* auth-service/users: from a session token to the user, against a real PostgreSQL. */
+#include "auth-service/users/revoked_sessions.h"
 #include "auth-service/users/session.h"
 #include "tests/unit/auth-service/accounts.h"
 #include "tests/unit/auth-service/mint.h"
@@ -24,6 +25,8 @@ struct answer {
     bool done;
     int calls;
     struct user user;
+    char session_id[64];
+    int64_t expires_at_ms;
     struct err err;
 };
 
@@ -39,14 +42,17 @@ static int tear_down(void **state)
     return accounts_tear_down(state);
 }
 
-static void on_user(const struct user *user, const struct err *err, void *arg)
+static void on_checked(const struct session *session, const struct err *err, void *arg)
 {
     struct answer *answer = arg;
     answer->done = true;
     answer->calls++;
-    assert_true((user == NULL) == (err != NULL));
-    if (user != NULL) {
-        answer->user = *user;
+    assert_true((session == NULL) == (err != NULL));
+    if (session != NULL) {
+        answer->user = *session->user;
+        answer->expires_at_ms = session->expires_at_ms;
+        assert_true(
+            view_copy(view_of(session->session_id), answer->session_id, sizeof answer->session_id));
     } else if (err != NULL) {
         answer->err = *err;
     }
@@ -55,7 +61,8 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
 static struct sessions *open_sessions(struct accounts *accounts, struct clerk_settings *settings)
 {
     struct err err = {0};
-    struct sessions *sessions = sessions_open(accounts->loop, accounts->pg, NULL, settings, &err);
+    const struct sessions_options options = accounts_session_options(accounts, settings);
+    struct sessions *sessions = sessions_open(&options, &err);
     if (sessions == NULL) {
         fail_msg("%s", err.message);
     }
@@ -72,16 +79,17 @@ static struct sessions *open_with_pem(struct accounts *accounts, struct clerk_se
 static void make_token(const char *subject, long long expires_at, char token[MINT_TOKEN_SIZE])
 {
     char payload[PAYLOAD_SIZE];
-    (void)snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"iss\":\"" ISSUER "\",\"exp\":%lld}",
-                   subject, expires_at);
+    (void)snprintf(payload, sizeof payload,
+                   "{\"sub\":\"%s\",\"sid\":\"sess_%s\",\"iss\":\"" ISSUER "\",\"exp\":%lld}",
+                   subject, subject, expires_at);
     mint_token(key, HEADER, payload, token);
 }
 
 static void begin(struct sessions *sessions, const char *token, struct answer *answer)
 {
     *answer = (struct answer){0};
-    if (!session_check(sessions, view_of(token), "", ACCOUNTS_TIMEOUT_MS, on_user, answer,
-                       &answer->err)) {
+    if (!session_check(sessions, view_of(token), &trace_none, ACCOUNTS_TIMEOUT_MS, on_checked,
+                       answer, &answer->err)) {
         answer->done = true;
     }
 }
@@ -108,6 +116,13 @@ static void the_first_sight_makes_the_user_and_the_next_finds_it(void **state)
     assert_true(first.user.is_new && !second.user.is_new);
     assert_string_equal(first.user.id, second.user.id);
     assert_string_equal(first.user.tier, "free");
+    assert_false(first.user.is_admin);
+    assert_string_equal(first.session_id, "sess_user_first");
+    assert_int_equal(first.expires_at_ms, never * 1000);
+    postgres_run(accounts->postgres, "UPDATE users SET role = 'admin' WHERE id IN (SELECT user_id"
+                                     " FROM identities WHERE issuer = '" ISSUER "')");
+    check(accounts, sessions, token, &second);
+    assert_true(second.user.is_admin);
 
     struct user local; /* the same subject of another issuer is somebody else */
     accounts_user(accounts, "user_first", &local);
@@ -180,6 +195,99 @@ static void a_suspended_user_is_signed_out(void **state)
     sessions_close(sessions);
 }
 
+static void on_denied(const redisReply *reply, const struct err *err, void *arg)
+{
+    bool *done = arg;
+    (void)reply;
+    assert_null(err);
+    *done = true;
+}
+
+static void a_revoked_session_is_refused_though_its_token_is_good(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    struct err err = {0};
+    bool done = false;
+    char revoked[MINT_TOKEN_SIZE];
+    char other[MINT_TOKEN_SIZE];
+    make_token("user_revoked", never, revoked);
+    make_token("user_other", never, other);
+    check(accounts, sessions, revoked, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_true(revoked_sessions_add(accounts->redis, ACCOUNTS_INSTANCE, "sess_user_revoked",
+                                     ACCOUNTS_TIMEOUT_MS, on_denied, &done, &err));
+    turn_until(accounts->loop, &done);
+    check(accounts, sessions, revoked, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    check(accounts, sessions, other, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    sessions_close(sessions);
+}
+
+static bool redis_went(void *arg)
+{
+    const struct accounts *accounts = arg;
+    return !redis_is_up(accounts->redis);
+}
+
+static bool redis_came(void *arg)
+{
+    return !redis_went(arg);
+}
+
+static void without_redis_people_still_sign_in(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_outage", never, token);
+    redis_server_kill(accounts->redis_server);
+    turn_until_true(accounts->loop, redis_went, accounts);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    redis_server_start_again(accounts->redis_server);
+    turn_until_true(accounts->loop, redis_came, accounts);
+    sessions_close(sessions);
+}
+
+static void a_deleted_user_does_not_come_back(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    char sql[PAYLOAD_SIZE];
+    make_token("user_deleted", never, token);
+    check(accounts, sessions, token, &answer);
+    (void)snprintf(sql, sizeof sql, "SELECT user_delete('%s')", answer.user.id);
+    postgres_run(accounts->postgres, sql);
+    check(accounts, sessions, token, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    sessions_close(sessions);
+}
+
+/* What waits for a store when everything closes still ends, and once. */
+static void a_check_under_way_at_the_end_is_answered(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_at_the_end", never, token);
+    begin(sessions, token, &answer);
+    sessions_stop(sessions);
+    turn_until(accounts->loop, &answer.done);
+    assert_int_equal(answer.calls, 1);
+    sessions_close(sessions);
+}
+
 static void without_settings_it_says_what_to_set(void **state)
 {
     struct accounts *accounts = *state;
@@ -198,7 +306,8 @@ static void half_a_configuration_is_refused(void **state)
     struct accounts *accounts = *state;
     struct clerk_settings settings = {.issuer = ISSUER, .jwt_key = "nonsense"};
     struct err err = {0};
-    assert_null(sessions_open(accounts->loop, accounts->pg, NULL, &settings, &err));
+    const struct sessions_options options = accounts_session_options(accounts, &settings);
+    assert_null(sessions_open(&options, &err));
     assert_int_equal(err.code, ERR_INVALID);
     assert_non_null(strstr(err.message, "CLERK_JWT_KEY"));
 }
@@ -210,6 +319,10 @@ int main(void)
         cmocka_unit_test(many_first_sights_at_once_make_one_user),
         cmocka_unit_test(a_refusal_tells_no_more_than_that_a_new_token_is_due),
         cmocka_unit_test(a_suspended_user_is_signed_out),
+        cmocka_unit_test(a_revoked_session_is_refused_though_its_token_is_good),
+        cmocka_unit_test(without_redis_people_still_sign_in),
+        cmocka_unit_test(a_deleted_user_does_not_come_back),
+        cmocka_unit_test(a_check_under_way_at_the_end_is_answered),
         cmocka_unit_test(without_settings_it_says_what_to_set),
         cmocka_unit_test(half_a_configuration_is_refused),
     };

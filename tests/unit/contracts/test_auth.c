@@ -1,4 +1,5 @@
 #include "common/contracts/auth.h"
+#include "common/json/write.h"
 #include "tests/unit/contracts/round_trip.h"
 
 #define ID_A "11111111-1111-4111-8111-111111111111"
@@ -49,6 +50,9 @@ static void messages_survive(void **state)
         struct auth_list_keys list;
         struct auth_key_list keys;
         struct auth_revoke_key revoke;
+        struct auth_webhook webhook;
+        struct auth_rotate_key rotate;
+        struct auth_check_session check_session;
         struct auth_health health;
     } any;
     static const struct {
@@ -57,24 +61,60 @@ static void messages_survive(void **state)
     } messages[] = {
         {&auth_check_key_schema, "{\"key\":\"isk_" DIGITS "\"}"},
         {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"apiKeyId\":\"" ID_B
-                                "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000}"},
+                                "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000,"
+                                "\"scopes\":31,\"maxSandboxes\":2,\"requestsPerMinute\":60,"
+                                "\"isAdmin\":false}"},
+        {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"sessionId\":\"sess_1\","
+                                "\"impersonator\":\"user_1\",\"tier\":\"free\","
+                                "\"expiresAtMs\":1893456000000,\"scopes\":63,\"maxSandboxes\":0,"
+                                "\"requestsPerMinute\":0,\"isAdmin\":true}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[\"" ID_A "\",\"" ID_B "\"]}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[]}"},
-        {&auth_create_key_schema, "{\"token\":\"t\",\"name\":\"n\",\"expiresInDays\":30}"},
-        {&auth_create_key_schema, "{\"token\":\"t\",\"expiresInDays\":0}"},
+        {&auth_check_session_schema, "{\"token\":\"a.b.c\"}"},
+        {&auth_create_key_schema, "{\"userId\":\"" ID_A "\",\"actorKeyId\":\"" ID_B
+                                  "\",\"name\":\"n\",\"expiresInDays\":30,\"scopes\":5,"
+                                  "\"maxSandboxes\":2,\"requestsPerMinute\":60}"},
+        {&auth_create_key_schema,
+         "{\"userId\":\"" ID_A "\",\"expiresInDays\":0,\"scopes\":0,\"maxSandboxes\":0,"
+         "\"requestsPerMinute\":0}"},
         {&auth_new_key_schema,
          "{\"id\":\"" ID_A "\",\"key\":\"isk_" DIGITS "\",\"prefix\":\"isk_01234567\","
          "\"name\":\"n\",\"createdAt\":\"2026-01-31T23:59:59Z\","
-         "\"expiresAt\":\"2027-01-31T23:59:59Z\"}"},
-        {&auth_list_keys_schema, "{\"token\":\"t\"}"},
+         "\"expiresAt\":\"2027-01-31T23:59:59Z\",\"parentId\":\"" ID_B
+         "\",\"scopes\":31,\"maxSandboxes\":2,\"requestsPerMinute\":60}"},
+        {&auth_list_keys_schema, "{\"userId\":\"" ID_A "\"}"},
+        {&auth_list_keys_schema, "{\"userId\":\"" ID_A "\",\"actorKeyId\":\"" ID_B "\"}"},
         {&auth_key_list_schema, "{\"apiKeys\":[{\"id\":\"x\"}]}"},
-        {&auth_revoke_key_schema, "{\"token\":\"t\",\"id\":\"" ID_A "\"}"},
+        {&auth_revoke_key_schema, "{\"userId\":\"" ID_A "\",\"id\":\"" ID_B "\"}"},
+        {&auth_rotate_key_schema, "{\"userId\":\"" ID_A "\",\"actorKeyId\":\"" ID_B
+                                  "\",\"id\":\"" ID_B "\",\"overlapS\":60}"},
+        {&auth_webhook_schema, "{\"id\":\"msg_1\",\"timestamp\":\"1767225600\","
+                               "\"signature\":\"v1,x\",\"body\":\"e30=\"}"},
+        {&auth_webhook_schema, "{}"},
         {&auth_health_schema, "{\"postgres\":true,\"redis\":false}"},
         {&empty_schema, "{}"},
     };
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         expect_round_trip(messages[i].schema, &any, messages[i].text);
     }
+}
+
+static void every_scope_has_a_name(void **state)
+{
+    (void)state;
+    AUTO(str_free) struct str text = STR_INIT(256);
+    struct json_writer writer = json_writer_on(&text);
+    const char *problem;
+    for (unsigned scope = 1; scope <= AUTH_SCOPES_ALL; scope <<= 1U) {
+        assert_int_equal(auth_scope_find(view_of(auth_scope_name(scope))), scope);
+        assert_true(auth_scope_check(view_of(auth_scope_name(scope)), &problem));
+    }
+    assert_int_equal(auth_scope_find(VIEW("sandbox")), 0);
+    assert_int_equal(auth_scope_find(VIEW("")), 0);
+    assert_false(auth_scope_check(VIEW("Exec"), &problem));
+    assert_int_equal(AUTH_SCOPES_DEFAULT | AUTH_ADMIN, AUTH_SCOPES_ALL);
+    auth_scopes_write(&writer, NULL, AUTH_SANDBOX_READ | AUTH_FILES);
+    assert_string_equal(text.data, "[\"sandbox:read\",\"files\"]");
 }
 
 static void unknown_members_are_refused_between_processes(void **state)
@@ -94,6 +134,7 @@ int main(void)
         cmocka_unit_test(both_prefixes_are_one_key),
         cmocka_unit_test(other_shapes_are_no_keys),
         cmocka_unit_test(messages_survive),
+        cmocka_unit_test(every_scope_has_a_name),
         cmocka_unit_test(unknown_members_are_refused_between_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #define UUID "11111111-1111-4111-8111-111111111111"
+#define SESSION "sess_2abcDEF"
+#define SIXTEEN "0123456789abcdef"
+#define LONGEST SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
 
 static void the_channel_bears_the_instance(void **state)
 {
@@ -28,21 +31,24 @@ static void messages_survive(void **state)
     (void)state;
     static const struct {
         enum invalidation_kind kind;
+        const char *id;
         const char *message;
     } cases[] = {
-        {INVALIDATE_KEY, "key " UUID},
-        {INVALIDATE_USER, "user " UUID},
-        {INVALIDATE_SANDBOX, "sandbox " UUID},
+        {INVALIDATE_KEY, UUID, "key " UUID},
+        {INVALIDATE_USER, UUID, "user " UUID},
+        {INVALIDATE_SANDBOX, UUID, "sandbox " UUID},
+        {INVALIDATE_SESSION, SESSION, "session " SESSION},
+        {INVALIDATE_SESSION, LONGEST, "session " LONGEST},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char message[INVALIDATION_MESSAGE_SIZE];
-        char id[ID_SIZE];
+        char id[INVALIDATION_ID_SIZE];
         enum invalidation_kind kind;
-        invalidation_write(cases[i].kind, UUID, message);
+        invalidation_write(cases[i].kind, cases[i].id, message);
         assert_string_equal(message, cases[i].message);
         assert_true(invalidation_read(view_of(message), &kind, id));
         assert_int_equal(kind, cases[i].kind);
-        assert_string_equal(id, UUID);
+        assert_string_equal(id, cases[i].id);
     }
 }
 
@@ -50,11 +56,21 @@ static void other_messages_are_refused(void **state)
 {
     (void)state;
     static const struct view messages[] = {
-        VIEW(""),       VIEW("key"),           VIEW("key "),      VIEW("key  " UUID),
-        VIEW("key 11"), VIEW("key " UUID " "), VIEW("KEY " UUID), VIEW("volume " UUID),
+        VIEW(""),
+        VIEW("key"),
+        VIEW("key "),
+        VIEW("key  " UUID),
+        VIEW("key 11"),
+        VIEW("key " UUID " "),
+        VIEW("KEY " UUID),
+        VIEW("volume " UUID),
+        VIEW("session "),
+        VIEW("session a-b"),
+        VIEW("session " LONGEST "0"),
+        VIEW("session a\0b"),
     };
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
-        char id[ID_SIZE];
+        char id[INVALIDATION_ID_SIZE];
         enum invalidation_kind kind;
         assert_false(invalidation_read(messages[i], &kind, id));
     }

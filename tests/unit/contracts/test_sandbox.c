@@ -76,8 +76,8 @@ static void a_create_is_checked(void **state)
         {BEGIN ",\"env\":{\"PATH\":\"/\"}}", "env.PATH is reserved for the sandbox itself"},
         {BEGIN ",\"metadata\":[]}", "metadata must be an object"},
         {BEGIN ",\"tier\":\"enterprise\"}", "tier is not known here"},
-        {"{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"template\":\"base\"}",
-         "apiKeyId is required"},
+        {"{\"sandboxId\":\"" ID_A "\",\"apiKeyId\":\"" ID_C "\",\"template\":\"base\"}",
+         "userId is required"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sandbox_create create;

@@ -1,5 +1,6 @@
 #include "tests/unit/gateway/relay_stage.h"
 
+#include "common/contracts/auth.h"
 #include "tests/support/turn.h"
 
 #include <setjmp.h>
@@ -122,6 +123,7 @@ int relay_stage_open(void **state)
     agent_stage_open(&stage->agent);
     struct loop *loop = stage->agent.gateway.loop;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    stage->relay.scopes = AUTH_SCOPES_ALL;
     assert_true(client_relay_open(&stage->relay, stage->agent.gateway.hub, STAGE_SANDBOX_ID,
                                   on_answered, stage, &err));
     stage->server = ws_socket_new(loop, WS_SERVER, wrap(stage, fds[0]), &client_limits,

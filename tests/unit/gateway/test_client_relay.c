@@ -1,5 +1,6 @@
 /* gateway/native/client_relay.c and client_streams.c: requests, answers and which stream is whose,
  * until one of the ends is gone. */
+#include "common/contracts/auth.h"
 #include "tests/support/turn.h"
 #include "tests/unit/gateway/relay_stage.h"
 
@@ -31,6 +32,40 @@ static void what_is_no_request_is_answered_with_an_error(void **state)
     relay_ask(stage, "{\"type\":\"configure\",\"id\":\"1\"}");
     relay_wait_for_error(stage, "\"1\"", "unknown_type");
     assert_int_equal(stage->at_agent.texts, 0);
+}
+
+/* Every message type, with the one scope that lets it pass. */
+static void each_message_needs_its_scope(void **state)
+{
+    static const struct {
+        unsigned scope;
+        const char *types[16];
+    } cases[] = {
+        {AUTH_EXEC,
+         {"exec", "attach", "dial", "input", "closeStdin", "resize", "signal", "ps", "lookup",
+          "closeSession"}},
+        {AUTH_FILES,
+         {"upload", "download", "watch", "write", "read", "list", "stat", "mkdir", "rename", "copy",
+          "remove"}},
+    };
+    struct relay_stage *stage = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        stage->relay.scopes = AUTH_SCOPES_ALL & ~cases[i].scope;
+        for (size_t j = 0; cases[i].types[j] != NULL; j++) {
+            char text[128];
+            char id[16];
+            (void)snprintf(id, sizeof id, "\"%zu-%zu\"", i, j);
+            (void)snprintf(text, sizeof text, "{\"type\":\"%s\",\"id\":%s,\"streamId\":9}",
+                           cases[i].types[j], id);
+            relay_ask(stage, text);
+            relay_wait_for_error(stage, id, "missing_scope");
+        }
+    }
+    assert_int_equal(stage->at_agent.texts, 0);
+    stage->relay.scopes = AUTH_FILES;
+    stage->answer = "\"type\":\"listResponse\"";
+    relay_ask(stage, "{\"type\":\"list\",\"id\":\"a\",\"path\":\"/\"}");
+    relay_wait_for_text(stage, "{\"id\":\"a\",\"streamId\":0,\"type\":\"listResponse\"}");
 }
 
 static void a_stream_has_an_id_of_its_own_on_each_side(void **state)
@@ -251,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_answer_comes_back_with_the_id_of_the_client),
         TEST(what_is_no_request_is_answered_with_an_error),
+        TEST(each_message_needs_its_scope),
         TEST(a_stream_has_an_id_of_its_own_on_each_side),
         TEST(an_exec_that_asks_for_no_stream_opens_none),
         TEST(a_stream_needs_an_id_that_is_free),

@@ -8,35 +8,6 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-static void an_origin_must_be_on_the_list_if_there_is_one(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        const char *list;
-        bool allowed; /* "https://b.example" */
-    } cases[] = {
-        {"no list", "", true},
-        {"alone", "https://b.example", true},
-        {"first", "https://b.example,https://a.example", true},
-        {"behind a comma", "https://a.example,https://b.example", true},
-        {"behind a comma and a blank", "https://a.example, https://b.example", true},
-        {"with blanks around", " https://b.example ,https://a.example", true},
-        {"another", "https://a.example", false},
-        {"a longer one", "https://b.example.org", false},
-        {"another scheme", "http://b.example", false},
-        {"only a comma", ",", false},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct gateway_config config = {0};
-        assert_true(view_copy(view_of(cases[i].list), config.allowed_origins,
-                              sizeof config.allowed_origins));
-        if (gateway_origin_is_allowed(&config, VIEW("https://b.example")) != cases[i].allowed) {
-            fail_msg("%s", cases[i].name);
-        }
-    }
-}
-
 static void a_certificate_and_its_key_need_each_other(void **state)
 {
     (void)state;
@@ -83,6 +54,32 @@ static bool reads_with(const char *name, const char *value, struct gateway_confi
     assert_int_equal(ok ? ERR_NONE : ERR_INVALID, err.code);
     assert_int_equal(unsetenv(name), 0);
     return ok;
+}
+
+static void limits_and_networks_are_checked_at_the_start(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *value;
+        bool good;
+    } cases[] = {
+        {"RATE_LIMITS", "free=6/1,address=20/2", true},
+        {"RATE_LIMITS", "free=6", false},
+        {"RATE_LIMITS", "gold=6/1", false},
+        {"TRUSTED_PROXIES", "10.0.0.0/8,2001:db8::1", true},
+        {"TRUSTED_PROXIES", "10.0.0.0/33", false},
+        {"RATE_LIMIT_EXEMPT", "localhost", false},
+    };
+    struct gateway_config config;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (reads_with(cases[i].name, cases[i].value, &config) != cases[i].good) {
+            fail_msg("%s=%s", cases[i].name, cases[i].value);
+        }
+    }
+    assert_true(reads_with("RATE_LIMITS", "free=6/1", &config));
+    assert_int_equal(config.limit_policy.rates[LIMIT_FREE].per_minute, 6);
+    assert_int_equal(config.limit_policy.rates[LIMIT_ADDRESS].burst, 60);
 }
 
 static void host_ports_are_a_range_or_none(void **state)
@@ -151,6 +148,15 @@ static void domain_of_previews_must_be_a_host_name(void **state)
     }
 }
 
+static void allowed_origins_are_origins(void **state)
+{
+    (void)state;
+    struct gateway_config config;
+    assert_true(reads_with("ALLOWED_ORIGINS", "https://a.example, http://localhost:8080", &config));
+    assert_false(reads_with("ALLOWED_ORIGINS", "https://a.example/", &config));
+    assert_false(reads_with("ALLOWED_ORIGINS", "*", &config));
+}
+
 static void secret_of_previews_must_be_there_and_long(void **state)
 {
     (void)state;
@@ -162,11 +168,12 @@ static void secret_of_previews_must_be_there_and_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_and_networks_are_checked_at_the_start),
         cmocka_unit_test(host_ports_are_a_range_or_none),
         cmocka_unit_test(previews_are_where_the_gateway_is_unless_told_otherwise),
         cmocka_unit_test(domain_of_previews_must_be_a_host_name),
         cmocka_unit_test(secret_of_previews_must_be_there_and_long),
-        cmocka_unit_test(an_origin_must_be_on_the_list_if_there_is_one),
+        cmocka_unit_test(allowed_origins_are_origins),
         cmocka_unit_test(a_certificate_and_its_key_need_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

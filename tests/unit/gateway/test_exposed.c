@@ -80,8 +80,7 @@ static void fetch(struct fixture *fixture)
 {
     struct err err = {0};
     fixture->done = false;
-    assert_non_null(
-        exposed_fetch_begin(fixture->cache, SANDBOX, "request", on_fetched, fixture, &err));
+    assert_non_null(exposed_fetch_begin(fixture->cache, SANDBOX, NULL, on_fetched, fixture, &err));
     turn_until(fixture->loop, &fixture->done);
 }
 
@@ -200,7 +199,8 @@ static void answer_is_not_asked_for_again_for_ever(void **state)
 static struct exposed_fetch *begin(struct fixture *fixture, exposed_fetch_fn *done, void *arg)
 {
     struct err err = {0};
-    struct exposed_fetch *begun = exposed_fetch_begin(fixture->cache, SANDBOX, "", done, arg, &err);
+    struct exposed_fetch *begun =
+        exposed_fetch_begin(fixture->cache, SANDBOX, NULL, done, arg, &err);
     assert_non_null(begun);
     return begun;
 }
@@ -323,7 +323,7 @@ static void unknown_sandboxes_do_not_crowd_out_the_others(void **state)
     for (int i = 0; i <= EXPOSED_MISSING_MAX; i++) {
         (void)snprintf(id, sizeof id, "00000000-0000-4000-8000-%012d", i);
         fixture->done = false;
-        assert_non_null(exposed_fetch_begin(fixture->cache, id, "", on_fetched, fixture, &err));
+        assert_non_null(exposed_fetch_begin(fixture->cache, id, NULL, on_fetched, fixture, &err));
         turn_until(fixture->loop, &fixture->done);
     }
     assert_non_null(exposed_find(fixture->cache, id));

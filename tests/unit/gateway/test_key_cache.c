@@ -1,4 +1,5 @@
 /* gateway/cache/key_cache.c against a real IPC server on the same loop. */
+#include "common/base/clock.h"
 #include "common/ipc/client.h"
 #include "common/ipc/server.h"
 #include "gateway/cache/key_cache.h"
@@ -9,15 +10,20 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define TOKEN "e30.e30.c2ln"
 #define USER_ID "11111111-1111-4111-8111-111111111111"
 #define KEY_ID "22222222-2222-4222-8222-222222222222"
 
 enum { WAIT_MS = 30000 };
+
+static const struct credential key = {.key = KEY};
+static const struct credential session = {.token = VIEW(TOKEN)};
 
 struct fixture {
     struct loop *loop;
@@ -27,6 +33,7 @@ struct fixture {
     struct timer patience;
     char folder[64];
     int asked;
+    int64_t expires_ms; /* of the session's token */
     bool refuse;
     bool revoke_before_answer;
     bool done;
@@ -49,10 +56,29 @@ static void serve(struct ipc_exchange *exchange, const struct ipc_request *reque
         return;
     }
     ipc_reply_ok(exchange, VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
-                                "\",\"tier\":\"pro\",\"expiresAtMs\":0}"));
+                                "\",\"tier\":\"pro\",\"expiresAtMs\":0,\"scopes\":5,"
+                                "\"maxSandboxes\":2,\"requestsPerMinute\":60}"));
 }
 
-static const struct ipc_method methods[] = {{AUTH_CHECK_KEY, serve}};
+static void serve_session(struct ipc_exchange *exchange, const struct ipc_request *request,
+                          void *arg)
+{
+    struct fixture *fixture = arg;
+    char reply[256];
+    fixture->asked++;
+    assert_true(view_equal(request->body, VIEW("{\"token\":\"" TOKEN "\"}")));
+    (void)snprintf(reply, sizeof reply,
+                   "{\"userId\":\"" USER_ID
+                   "\",\"sessionId\":\"sess_1\",\"impersonator\":\"user_2\","
+                   "\"tier\":\"free\",\"expiresAtMs\":%" PRId64 ",\"scopes\":63,\"isAdmin\":true}",
+                   fixture->expires_ms);
+    ipc_reply_ok(exchange, view_of(reply));
+}
+
+static const struct ipc_method methods[] = {
+    {AUTH_CHECK_KEY, serve},
+    {AUTH_CHECK_SESSION, serve_session},
+};
 
 static void on_patience(void *arg)
 {
@@ -69,7 +95,7 @@ static int open_fixture(void **state)
     assert_non_null(mkdtemp(fixture->folder));
     (void)snprintf(url, sizeof url, "ipc://%s/auth.sock", fixture->folder);
     fixture->loop = loop_new(&err);
-    fixture->server = ipc_server_open(fixture->loop, url, (uid_t)-1, methods, 1, fixture, &err);
+    fixture->server = ipc_server_open(fixture->loop, url, (uid_t)-1, methods, 2, fixture, &err);
     fixture->client = ipc_client_open(fixture->loop, url, "auth-service", &err);
     fixture->cache = key_cache_new(fixture->client, &err);
     assert_non_null(fixture->cache);
@@ -107,15 +133,20 @@ static void on_checked(const struct caller *caller, const struct err *err, void 
     loop_stop(fixture->loop);
 }
 
-static void check(struct fixture *fixture)
+static void check_credential(struct fixture *fixture, const struct credential *credential)
 {
     struct err err = {0};
     fixture->done = false;
-    assert_non_null(key_check_begin(fixture->cache, KEY, "req-1", on_checked, fixture, &err));
+    assert_non_null(key_check_begin(fixture->cache, credential, NULL, on_checked, fixture, &err));
     timer_arm(&fixture->patience, WAIT_MS);
     loop_run(fixture->loop);
     timer_disarm(&fixture->patience);
     assert_true(fixture->done);
+}
+
+static void check(struct fixture *fixture)
+{
+    check_credential(fixture, &key);
 }
 
 static void a_checked_key_is_known_without_asking(void **state)
@@ -123,13 +154,56 @@ static void a_checked_key_is_known_without_asking(void **state)
     struct fixture *fixture = *state;
     struct caller caller;
     key_cache_set_trusted(fixture->cache, true);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
     check(fixture);
-    assert_true(key_cache_find(fixture->cache, KEY, &caller));
+    assert_true(key_cache_find(fixture->cache, &key, &caller));
     assert_string_equal(caller.user_id, USER_ID);
     assert_string_equal(caller.api_key_id, KEY_ID);
     assert_string_equal(caller.tier, "pro");
+    assert_int_equal(caller.scopes, AUTH_SANDBOX_READ | AUTH_EXEC);
+    assert_int_equal(caller.max_sandboxes, 2);
+    assert_int_equal(caller.requests_per_minute, 60);
     assert_int_equal(fixture->asked, 1);
+}
+
+static void a_session_is_known_until_its_token_expires(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    key_cache_set_trusted(fixture->cache, true);
+    fixture->expires_ms = clock_wall_ms() + WAIT_MS;
+    check_credential(fixture, &session);
+    assert_true(key_cache_find(fixture->cache, &session, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
+    assert_true(key_cache_find(fixture->cache, &session, &caller));
+    assert_string_equal(caller.api_key_id, "");
+    assert_string_equal(caller.session_id, "sess_1");
+    assert_string_equal(caller.impersonator, "user_2");
+    assert_int_equal(caller.scopes, AUTH_SCOPES_ALL);
+    assert_true(caller.is_admin);
+    assert_false(caller_has_expired(&caller, INT64_MAX)); /* what it opened outlives its tokens */
+
+    key_cache_forget_user(fixture->cache, USER_ID);
+    assert_false(key_cache_find(fixture->cache, &session, &caller));
+    fixture->expires_ms = clock_wall_ms();
+    check_credential(fixture, &session);
+    assert_false(key_cache_find(fixture->cache, &session, &caller));
+}
+
+static void a_session_that_ended_is_forgotten_and_no_other(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    fixture->expires_ms = clock_wall_ms() + KEY_CACHE_TTL_MS;
+    key_cache_set_trusted(fixture->cache, true);
+    check_credential(fixture, &session);
+    key_cache_forget_session(fixture->cache, "sess_2");
+    assert_true(key_cache_find(fixture->cache, &session, &caller));
+    assert_true(caller_is_of(&caller, "sess_1"));
+    assert_true(caller_is_of(&caller, USER_ID));
+    assert_false(caller_is_of(&caller, KEY_ID));
+    key_cache_forget_session(fixture->cache, "sess_1");
+    assert_false(key_cache_find(fixture->cache, &session, &caller));
 }
 
 static void nothing_is_kept_while_the_channel_is_away(void **state)
@@ -138,7 +212,7 @@ static void nothing_is_kept_while_the_channel_is_away(void **state)
     struct caller caller;
     check(fixture);
     assert_string_equal(fixture->caller.user_id, USER_ID);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 static void losing_the_channel_empties_the_cache(void **state)
@@ -149,7 +223,7 @@ static void losing_the_channel_empties_the_cache(void **state)
     check(fixture);
     key_cache_set_trusted(fixture->cache, false);
     key_cache_set_trusted(fixture->cache, true);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 static void a_caller_ends_with_its_key(void **state)
@@ -169,9 +243,9 @@ static void a_revoked_key_is_forgotten(void **state)
     key_cache_set_trusted(fixture->cache, true);
     check(fixture);
     key_cache_forget_key(fixture->cache, "99999999-9999-4999-8999-999999999999");
-    assert_true(key_cache_find(fixture->cache, KEY, &caller));
+    assert_true(key_cache_find(fixture->cache, &key, &caller));
     key_cache_forget_key(fixture->cache, KEY_ID);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 static void the_keys_of_a_user_are_forgotten_together(void **state)
@@ -181,7 +255,7 @@ static void the_keys_of_a_user_are_forgotten_together(void **state)
     key_cache_set_trusted(fixture->cache, true);
     check(fixture);
     key_cache_forget_user(fixture->cache, USER_ID);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 static void an_answer_from_before_a_revocation_is_not_kept(void **state)
@@ -191,7 +265,7 @@ static void an_answer_from_before_a_revocation_is_not_kept(void **state)
     key_cache_set_trusted(fixture->cache, true);
     fixture->revoke_before_answer = true;
     check(fixture);
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 static void a_refusal_comes_through_and_is_not_kept(void **state)
@@ -203,7 +277,7 @@ static void a_refusal_comes_through_and_is_not_kept(void **state)
     check(fixture);
     assert_int_equal(fixture->err.code, ERR_UNAUTHENTICATED);
     assert_string_equal(fixture->err.reason, "invalid_api_key");
-    assert_false(key_cache_find(fixture->cache, KEY, &caller));
+    assert_false(key_cache_find(fixture->cache, &key, &caller));
 }
 
 int main(void)
@@ -211,6 +285,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_checked_key_is_known_without_asking, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(a_session_is_known_until_its_token_expires, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(a_session_that_ended_is_forgotten_and_no_other,
+                                        open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(nothing_is_kept_while_the_channel_is_away, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(losing_the_channel_empties_the_cache, open_fixture,

@@ -28,7 +28,7 @@ struct fixture {
     struct ipc_exchange *held[HELD_MAX]; /* requests of "hold" that wait for an answer */
     int held_count;
     int64_t remaining_ms;
-    char request_id[IPC_REQUEST_ID_SIZE];
+    struct trace trace;
 };
 
 struct answer {
@@ -43,7 +43,7 @@ static void on_echo(struct ipc_exchange *exchange, const struct ipc_request *req
 {
     struct fixture *fixture = arg;
     fixture->remaining_ms = ipc_exchange_remaining_ms(exchange);
-    (void)snprintf(fixture->request_id, sizeof fixture->request_id, "%s", request->request_id);
+    fixture->trace = request->trace;
     ipc_reply_ok(exchange, request->body);
 }
 
@@ -114,11 +114,14 @@ static void on_reply(const struct view *body, const struct err *err, void *arg)
     (void)snprintf(answer->body, sizeof answer->body, "%.*s", (int)body->len, body->ptr);
 }
 
+static const struct trace trace = {"r-7",
+                                   "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"};
+
 static struct ipc_call *begin(struct fixture *fixture, const char *method, const char *body,
                               int64_t timeout_ms, struct answer *answer)
 {
     const struct ipc_call_options options = {
-        .method = method, .request_id = "r-7", .timeout_ms = timeout_ms};
+        .method = method, .trace = &trace, .timeout_ms = timeout_ms};
     struct err err = {0};
     *answer = (struct answer){0};
     struct ipc_call *call =
@@ -185,12 +188,13 @@ static bool is_alone(void *arg)
     return !is_connected(arg);
 }
 
-static void body_request_id_and_deadline_cross(void **state)
+static void body_trace_and_deadline_cross(void **state)
 {
     struct fixture *fixture = *state;
     struct answer answer = ask(fixture, "echo", "{\"a\":[1,2]}");
     assert_string_equal(answer.body, "{\"a\":[1,2]}");
-    assert_string_equal(fixture->request_id, "r-7");
+    assert_string_equal(fixture->trace.request_id, trace.request_id);
+    assert_string_equal(fixture->trace.parent, trace.parent);
     assert_in_range(fixture->remaining_ms, AMPLE_MS / 2, AMPLE_MS);
 }
 
@@ -290,8 +294,7 @@ static void oversized_request_is_refused_by_the_sender(void **state)
     memset(body, ' ', IPC_MESSAGE_MAX);
     body[0] = '{';
     body[IPC_MESSAGE_MAX - 1] = '}';
-    const struct ipc_call_options options = {
-        .method = "echo", .request_id = "", .timeout_ms = AMPLE_MS};
+    const struct ipc_call_options options = {.method = "echo", .timeout_ms = AMPLE_MS};
     struct answer answer = {0};
     struct err err = {0};
     assert_null(ipc_call_begin(fixture->client, &options, (struct view){body, IPC_MESSAGE_MAX},
@@ -326,8 +329,7 @@ static void too_many_calls_are_refused(void **state)
 {
     struct fixture *fixture = *state;
     static struct answer answers[IPC_CALLS_MAX];
-    const struct ipc_call_options options = {
-        .method = "echo", .request_id = "", .timeout_ms = AMPLE_MS};
+    const struct ipc_call_options options = {.method = "echo", .timeout_ms = AMPLE_MS};
     struct err err = {0};
     for (int i = 0; i < IPC_CALLS_MAX; i++) {
         (void)begin(fixture, "echo", "{}", AMPLE_MS, &answers[i]);
@@ -384,8 +386,7 @@ static void callback_may_close_its_client(void **state)
     struct fixture *fixture = *state;
     struct closer closer = {.fixture = fixture};
     struct answer others[3];
-    const struct ipc_call_options options = {
-        .method = "echo", .request_id = "", .timeout_ms = AMPLE_MS};
+    const struct ipc_call_options options = {.method = "echo", .timeout_ms = AMPLE_MS};
     struct err err;
     (void)begin(fixture, "hold", "{}", AMPLE_MS, &others[0]);
     turn_until_true(fixture->loop, one_held, fixture);
@@ -543,7 +544,7 @@ static int close_fixture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(body_request_id_and_deadline_cross),
+        TEST(body_trace_and_deadline_cross),
         TEST(error_keeps_code_reason_and_message),
         TEST(unknown_method_is_told),
         TEST(call_without_an_answer_times_out),

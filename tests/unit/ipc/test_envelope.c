@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 static void request_survives_the_way(void **state)
 {
     (void)state;
     const struct ipc_request request = {.method = "auth.check_key",
-                                        .request_id = "r-1",
+                                        .trace = {.request_id = "r-1", .parent = TRACEPARENT},
                                         .timeout_ms = 1234,
                                         .body = VIEW("{\"key\":\"a \\\"b\\\"\"}")};
     struct ipc_request read;
@@ -24,7 +26,8 @@ static void request_survives_the_way(void **state)
     struct json_doc *doc = ipc_request_read(str_view(&text), &read, &err);
     assert_non_null(doc);
     assert_string_equal(read.method, "auth.check_key");
-    assert_string_equal(read.request_id, "r-1");
+    assert_string_equal(read.trace.request_id, "r-1");
+    assert_string_equal(read.trace.parent, TRACEPARENT);
     assert_int_equal(read.timeout_ms, 1234);
     assert_true(view_equal(read.body, request.body));
     json_doc_free(doc);
@@ -111,6 +114,8 @@ static void malformed_requests_are_refused(void **state)
         "{\"method\":\"m\",\"timeoutMs\":1,\"body\":{},\"more\":1}",
         "{\"method\":\"m\",\"timeoutMs\":1,\"body\":{}} ,",
         "{\"method\":\"m\",\"method\":\"n\",\"timeoutMs\":1,\"body\":{}}",
+        "{\"method\":\"m\",\"timeoutMs\":1,\"body\":{},\"traceparent\":\"\"}",
+        "{\"method\":\"m\",\"timeoutMs\":1,\"body\":{},\"traceparent\":\"00-\"}",
         ("{\"method\":\"a_name_that_is_longer_than_any_method_of_ours_has\",\"timeoutMs\":1,"
          "\"body\":{}}"),
     };

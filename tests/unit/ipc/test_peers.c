@@ -124,7 +124,7 @@ static void begin(struct fixture *fixture, bool repeatable, int64_t timeout_ms,
                   struct answer *answer)
 {
     const struct ipc_call_options options = {
-        .method = "work", .request_id = "", .timeout_ms = timeout_ms, .repeatable = repeatable};
+        .method = "work", .timeout_ms = timeout_ms, .repeatable = repeatable};
     struct err err = {0};
     *answer = (struct answer){0};
     assert_non_null(ipc_call_begin(fixture->client, &options, VIEW("{}"), on_reply, answer, &err));
@@ -251,8 +251,7 @@ static void on_storm_reply(const struct view *body, const struct err *err, void 
 
 static void call_again(struct storm *storm)
 {
-    const struct ipc_call_options options = {
-        .method = "work", .request_id = "", .timeout_ms = LONG_MS};
+    const struct ipc_call_options options = {.method = "work", .timeout_ms = LONG_MS};
     struct err err = {0};
     assert_non_null(
         ipc_call_begin(storm->fixture->client, &options, VIEW("{}"), on_storm_reply, storm, &err));

@@ -1,4 +1,4 @@
-/* The SQL function sandbox_begin of 0002_sandboxes.sql, called as the sandbox-service does. */
+/* The SQL function sandbox_begin, called as the sandbox-service does. */
 #include "common/db/pg.h"
 #include "tests/support/folder.h"
 #include "tests/support/postgres.h"
@@ -17,6 +17,11 @@
 #define USER "11111111-1111-4111-8111-111111111111"
 #define SUSPENDED "22222222-2222-4222-8222-222222222222"
 #define NOBODY "33333333-3333-4333-8333-333333333333"
+/* TOP made CHILD, which made GRANDCHILD; OTHER is of nobody. */
+#define TOP "44444444-4444-4444-8444-444444444441"
+#define CHILD "44444444-4444-4444-8444-444444444442"
+#define GRANDCHILD "44444444-4444-4444-8444-444444444443"
+#define OTHER "44444444-4444-4444-8444-444444444444"
 enum { CONNECTIONS = 4, ATTEMPTS = 12, LIMIT = 2 };
 
 static const char limits[] = "{\"free\": {\"sandboxes\": 2, \"memoryMB\": 512, \"cpuMilli\": 1000,"
@@ -25,7 +30,8 @@ static const char limits[] = "{\"free\": {\"sandboxes\": 2, \"memoryMB\": 512, \
 static const struct pg_statement statements[] = {
     {"begin",
      "SELECT b.status, b.image, b.profile, b.tier, b.memory_mb, b.expires_at - b.created_at"
-     " FROM sandbox_begin($1, $2, NULL, $3, $4, 'none', 'test', 'node-1', '{}', '{}', $5)"
+     " FROM sandbox_begin($1, $2, nullif($6, '')::uuid, $3, $4, 'none', 'test', 'node-1', '{}', "
+     "'{}', $5)"
      " AS b"},
     {"end", "UPDATE sandboxes SET status = 'stopping', end_reason = 'user' WHERE id = $1"},
     {"clear", "DELETE FROM sandboxes"},
@@ -72,12 +78,12 @@ static void sandbox_id(int number, char out[37])
 }
 
 static void start(struct fixture *fixture, int number, const char *user, const char *template_name,
-                  const char *timeout_ms, struct answer *answer)
+                  const char *timeout_ms, const char *api_key_id, struct answer *answer)
 {
     char id[37];
     sandbox_id(number, id);
     const struct pg_parameters parameters = {
-        .values = {id, user, template_name, timeout_ms, limits}, .count = 5};
+        .values = {id, user, template_name, timeout_ms, limits, api_key_id}, .count = 6};
     query(fixture, "begin", &parameters, answer);
 }
 
@@ -85,7 +91,15 @@ static struct answer begin(struct fixture *fixture, int number, const char *user
                            const char *template_name, const char *timeout_ms)
 {
     struct answer answer;
-    start(fixture, number, user, template_name, timeout_ms, &answer);
+    start(fixture, number, user, template_name, timeout_ms, "", &answer);
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static struct answer begin_by(struct fixture *fixture, int number, const char *api_key_id)
+{
+    struct answer answer;
+    start(fixture, number, USER, "base", "0", api_key_id, &answer);
     turn_until(fixture->loop, &answer.done);
     return answer;
 }
@@ -137,13 +151,70 @@ static void creates_at_once_do_not_slip_past_the_quota(void **state)
     struct answer answers[ATTEMPTS];
     int granted = 0;
     for (int i = 0; i < ATTEMPTS; i++) {
-        start(fixture, i, USER, "base", "0", &answers[i]);
+        start(fixture, i, USER, "base", "0", "", &answers[i]);
     }
     for (int i = 0; i < ATTEMPTS; i++) {
         turn_until(fixture->loop, &answers[i].done);
         granted += answers[i].err.code == ERR_NONE ? 1 : 0;
     }
     assert_int_equal(granted, LIMIT);
+}
+
+static void make_key(const struct fixture *fixture, const char *id, const char *parent_id,
+                     const char *max_sandboxes)
+{
+    char sql[512];
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO api_keys (id, user_id, parent_id, prefix, digest, bcrypt,"
+                   " max_sandboxes) VALUES ('%s', '" USER "', %s, 'isk_01234567',"
+                   " sha256('%s'), 'x', %s)",
+                   id, parent_id, id, max_sandboxes);
+    postgres_run(fixture->postgres, sql);
+}
+
+static void a_keys_limit_counts_what_came_of_it(void **state)
+{
+    struct fixture *fixture = *state;
+    make_key(fixture, TOP, "NULL", "1");
+    make_key(fixture, CHILD, "'" TOP "'", "1");
+    make_key(fixture, GRANDCHILD, "'" CHILD "'", "NULL");
+    make_key(fixture, OTHER, "NULL", "NULL");
+    assert_int_equal(begin_by(fixture, 1, GRANDCHILD).err.code, ERR_NONE);
+    static const char *const full[] = {GRANDCHILD, CHILD, TOP};
+    for (int i = 0; i < 3; i++) {
+        struct answer answer = begin_by(fixture, 2, full[i]);
+        assert_refused(&answer, ERR_LIMIT, "key_quota_exceeded");
+    }
+    assert_int_equal(begin_by(fixture, 2, OTHER).err.code, ERR_NONE);
+    struct answer answer = begin_by(fixture, 3, OTHER);
+    assert_refused(&answer, ERR_LIMIT, "quota_exceeded");
+}
+
+static void a_keys_limit_is_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    make_key(fixture, TOP, "NULL", "NULL");
+    make_key(fixture, CHILD, "'" TOP "'", "1");
+    assert_int_equal(begin_by(fixture, 1, CHILD).err.code, ERR_NONE);
+    struct answer answer = begin_by(fixture, 2, CHILD);
+    assert_refused(&answer, ERR_LIMIT, "key_quota_exceeded");
+    assert_int_equal(begin_by(fixture, 2, TOP).err.code, ERR_NONE);
+}
+
+static void creates_at_once_do_not_slip_past_a_keys_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answers[ATTEMPTS];
+    int granted = 0;
+    make_key(fixture, TOP, "NULL", "1");
+    for (int i = 0; i < ATTEMPTS; i++) {
+        start(fixture, i, USER, "base", "0", TOP, &answers[i]);
+    }
+    for (int i = 0; i < ATTEMPTS; i++) {
+        turn_until(fixture->loop, &answers[i].done);
+        granted += answers[i].err.code == ERR_NONE ? 1 : 0;
+    }
+    assert_int_equal(granted, 1);
 }
 
 static void repeated_create_finds_its_sandbox(void **state)
@@ -174,6 +245,7 @@ static int clear(void **state)
     struct answer answer;
     query(fixture, "clear", NULL, &answer);
     turn_until(fixture->loop, &answer.done);
+    postgres_run(fixture->postgres, "DELETE FROM api_keys");
     return 0;
 }
 
@@ -228,6 +300,9 @@ int main(void)
         TEST(shorter_life_is_granted_and_a_longer_one_is_not),
         TEST(third_sandbox_of_two_is_refused_until_one_ends),
         TEST(creates_at_once_do_not_slip_past_the_quota),
+        TEST(a_keys_limit_counts_what_came_of_it),
+        TEST(a_keys_limit_is_its_own),
+        TEST(creates_at_once_do_not_slip_past_a_keys_limit),
         TEST(repeated_create_finds_its_sandbox),
         TEST(unknown_template_is_refused),
         TEST(suspended_and_unknown_users_are_refused),

@@ -87,8 +87,7 @@ static void on_reply(const struct view *body, const struct err *err, void *arg)
 
 static void ask(struct fixture *fixture, const char *method, const char *body)
 {
-    const struct ipc_call_options options = {
-        .method = method, .request_id = "", .timeout_ms = TURN_PATIENCE_MS};
+    const struct ipc_call_options options = {.method = method, .timeout_ms = TURN_PATIENCE_MS};
     struct err err = {0};
     fixture->done = false;
     assert_non_null(

@@ -2,6 +2,7 @@
 #include "gateway/http/response.h"
 #include "tests/unit/gateway/http/fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct reply ask(struct scene *scene, const char *request)
@@ -137,6 +138,59 @@ static void well_formed_request_ids_are_kept(void **state)
     scene_close(&scene);
 }
 
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+#define TRACE_HEADER "traceparent: " TRACEPARENT "\r\n"
+
+struct seen {
+    struct trace trace;
+    bool is_theirs;
+};
+
+static void see(struct http_exchange *exchange, void *arg)
+{
+    struct seen *seen = arg;
+    const struct http_response response = {.status = 204};
+    seen->trace = *http_exchange_trace(exchange);
+    seen->is_theirs = http_exchange_brings_trace(exchange);
+    http_respond(exchange, &response);
+}
+
+static void one_well_formed_traceparent_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *headers;
+        bool kept;
+    } cases[] = {
+        {"one", TRACE_HEADER, true},
+        {"in capitals", "TraceParent: " TRACEPARENT "\r\n", true},
+        {"none", "", false},
+        {"two", TRACE_HEADER TRACE_HEADER, false},
+        {"too long", "traceparent: " TRACEPARENT "0\r\n", false},
+        {"an empty one", "traceparent:\r\n", false},
+    };
+    struct scene scene;
+    struct seen seen;
+    scene_open(&scene, &http_default_limits);
+    scene.fixture.on_custom = see;
+    scene.fixture.custom_arg = &seen;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "GET /custom HTTP/1.1\r\nHost: a\r\nX-Request-Id: r\r\n%s\r\n",
+                       cases[i].headers);
+        (void)ask(&scene, text);
+        assert_string_equal(seen.trace.request_id, "r");
+        assert_int_equal(trace_id(&seen.trace).len, 32);
+        if (seen.is_theirs != cases[i].kept ||
+            (strcmp(seen.trace.parent, TRACEPARENT) == 0) != cases[i].kept) {
+            fail_msg("%s: %s", cases[i].name, seen.trace.parent);
+        }
+    }
+    scene_close(&scene);
+}
+
 static void request_ids_of_ours_differ(void **state)
 {
     (void)state;
@@ -227,6 +281,7 @@ int main(void)
         cmocka_unit_test(an_internal_error_tells_nothing),
         cmocka_unit_test(errors_have_their_statuses_and_headers),
         cmocka_unit_test(well_formed_request_ids_are_kept),
+        cmocka_unit_test(one_well_formed_traceparent_is_kept),
         cmocka_unit_test(request_ids_of_ours_differ),
         cmocka_unit_test(no_content_has_neither_body_nor_length),
         cmocka_unit_test(headers_that_would_split_the_answer_are_left_out),

@@ -1,6 +1,7 @@
 #include "tests/unit/gateway/native/rest_stage.h"
 
 #include "common/contracts/auth.h"
+#include "common/contracts/idempotency.h"
 #include "common/ipc/client.h"
 #include "common/ipc/server.h"
 #include "gateway/cache/key_cache.h"
@@ -19,10 +20,32 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
     (void)arg;
     ipc_reply_ok(exchange, VIEW("{\"userId\":\"11111111-1111-4111-8111-111111111111\","
                                 "\"apiKeyId\":\"22222222-2222-4222-8222-222222222222\","
-                                "\"tier\":\"free\",\"expiresAtMs\":4102444800000}"));
+                                "\"tier\":\"free\",\"expiresAtMs\":4102444800000,\"scopes\":31}"));
 }
 
-static const struct ipc_method methods[] = {{AUTH_CHECK_KEY, serve_check_key}};
+static void serve_check_session(struct ipc_exchange *exchange, const struct ipc_request *request,
+                                void *arg)
+{
+    (void)request;
+    (void)arg;
+    ipc_reply_ok(exchange, VIEW("{\"userId\":\"11111111-1111-4111-8111-111111111111\","
+                                "\"sessionId\":\"" REST_SESSION "\",\"tier\":\"free\","
+                                "\"expiresAtMs\":4102444800000,\"scopes\":31}"));
+}
+
+static void serve_idempotency(struct ipc_exchange *exchange, const struct ipc_request *request,
+                              void *arg)
+{
+    const struct rest_stage *stage = arg;
+    assert_non_null(stage->on_idempotency);
+    stage->on_idempotency(exchange, request, arg);
+}
+
+static const struct ipc_method methods[] = {
+    {AUTH_CHECK_KEY, serve_check_key},        {AUTH_CHECK_SESSION, serve_check_session},
+    {IDEMPOTENCY_CLAIM, serve_idempotency},   {IDEMPOTENCY_FINISH, serve_idempotency},
+    {IDEMPOTENCY_RELEASE, serve_idempotency},
+};
 
 static void on_request(struct http_exchange *exchange, void *arg)
 {
@@ -84,7 +107,8 @@ int rest_stage_open(void **state)
                    "0123456789abcdef0123456789abcdef");
     folder_make(stage->auth_folder);
     (void)snprintf(url, sizeof url, "ipc://%s/auth.sock", stage->auth_folder);
-    stage->auth = ipc_server_open(gateway->loop, url, (uid_t)-1, methods, 1, stage, &err);
+    stage->auth = ipc_server_open(gateway->loop, url, (uid_t)-1, methods,
+                                  sizeof methods / sizeof methods[0], stage, &err);
     gateway->auth_service = ipc_client_open(gateway->loop, url, "auth-service", &err);
     gateway->keys = key_cache_new(gateway->auth_service, &err);
     gateway->requests = requests_new(gateway->loop, &err);
@@ -150,7 +174,9 @@ void rest_send(struct rest_stage *stage, const char *line, const char *headers, 
 {
     struct str text = STR_INIT(REST_ASKED_MAX);
     connect_client(stage);
-    str_appendf(&text, "%s HTTP/1.1\r\nHost: h\r\nX-API-Key: " REST_KEY "\r\n%s", line, headers);
+    str_appendf(&text, "%s HTTP/1.1\r\nHost: h\r\n%s\r\n%s", line,
+                stage->is_person ? "Authorization: Bearer " REST_TOKEN : "X-API-Key: " REST_KEY,
+                headers);
     if (body.len > 0) {
         str_appendf(&text, "Content-Length: %zu\r\n", body.len);
     }

@@ -3,10 +3,13 @@
 #ifndef TESTS_UNIT_GATEWAY_NATIVE_REST_STAGE_H
 #define TESTS_UNIT_GATEWAY_NATIVE_REST_STAGE_H
 
+#include "common/ipc/server.h"
 #include "tests/unit/gateway/agent_stage.h"
 #include "tests/unit/gateway/http/fixture.h"
 
 #define REST_KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define REST_TOKEN "e30.e30.c2ln"
+#define REST_SESSION "sess_1" /* of that token */
 #define REST_SANDBOX "/sandbox/" STAGE_SANDBOX_ID
 
 enum { REST_REQUEST_ID_SIZE = 80, REST_ASKED_MAX = 4 * 1024 * 1024 };
@@ -17,6 +20,7 @@ struct rest_stage {
     struct ipc_server *auth;
     char auth_folder[FOLDER_PATH_SIZE];
     struct client client;
+    bool is_person; /* the client brings the session token, not the key */
 
     /* What the agent was asked last; its texts with their line ends. */
     struct str asked;
@@ -34,6 +38,8 @@ struct rest_stage {
     /* What the test's agent does with a request; may be NULL. */
     void (*on_request)(struct rest_stage *stage, struct view text);
     void (*on_fin)(struct rest_stage *stage);
+    /* Answers what the auth-service is asked about Idempotency-Keys; its arg is the stage. */
+    ipc_handler_fn *on_idempotency;
     int step; /* for the test */
 };
 
@@ -41,8 +47,8 @@ struct rest_stage {
 int rest_stage_open(void **state);
 int rest_stage_close(void **state);
 
-/* Sends "METHOD target" with the key and headers ("A: b\r\n", may be empty) and the body's length.
- */
+/* Sends "METHOD target" with the key (or the token) and headers ("A: b\r\n", may be empty) and the
+ * body's length. */
 void rest_send(struct rest_stage *stage, const char *line, const char *headers, struct view body);
 /* The whole answer to it. */
 struct reply rest_ask(struct rest_stage *stage, const char *line, const char *headers,

@@ -128,6 +128,7 @@ static void open_client(struct fixture *fixture, struct client *client, const ch
     struct err err = {0};
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    client->relay.scopes = ~0U;
     assert_true(client_relay_open(&client->relay, gateway->hub, STAGE_SANDBOX_ID, on_answered,
                                   client, &err));
     client->server = ws_socket_new(gateway->loop, WS_SERVER, wrap(gateway->loop, fds[0]),

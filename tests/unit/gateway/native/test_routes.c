@@ -1,162 +1,8 @@
-/* gateway/native from the client's socket to the services, which are played by one IPC server on
- * the same loop. */
-#include "gateway/native/routes.h"
+/* gateway/native from the client's socket to the services. */
+#include "tests/unit/gateway/native/route_stage.h"
 
-#include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
-#include "common/ipc/server.h"
-#include "tests/unit/gateway/http/fixture.h"
-
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define USER_ID "11111111-1111-4111-8111-111111111111"
-#define KEY_ID "22222222-2222-4222-8222-222222222222"
-#define SANDBOX_ID "33333333-3333-4333-8333-333333333333"
-
-#define SANDBOX_INFO                                                                               \
-    "{\"sandboxId\":\"" SANDBOX_ID "\",\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID          \
-    "\",\"template\":\"base\",\"tier\":\"free\",\"network\":\"none\",\"status\":\"destroyed\","    \
-    "\"endReason\":\"user\",\"createdAt\":\"2026-01-01T00:00:00.000Z\","                           \
-    "\"expiresAt\":\"2026-01-01T02:00:00.000Z\",\"endedAt\":\"2026-01-01T01:00:00.000Z\","         \
-    "\"metadata\":{},\"memoryMB\":512,\"cpuMilli\":1000,\"lifetimeHours\":2,"                      \
-    "\"container\":{\"running\":false,\"status\":\"removed\",\"exitCode\":0,\"error\":\"\"}}"
-
-struct stage {
-    struct fixture http; /* its loop and server, for the clients */
-    struct gateway gateway;
-    struct ipc_server *services;
-    char folder[64];
-    bool refuse_key;
-    bool revoke_while_fetching;
-    const char *page; /* what sandbox.list answers */
-    struct str asked; /* the last sandbox.list */
-};
-
-static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_request *request,
-                            void *arg)
-{
-    (void)request;
-    const struct stage *stage = arg;
-    if (stage->refuse_key) {
-        struct err err = {0};
-        err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_api_key", "no such key");
-        ipc_reply_error(exchange, &err);
-        return;
-    }
-    ipc_reply_ok(exchange, VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
-                                "\",\"tier\":\"free\",\"expiresAtMs\":0}"));
-}
-
-static void serve_get(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
-{
-    (void)request;
-    struct stage *stage = arg;
-    if (stage->revoke_while_fetching) {
-        stage->refuse_key = true;
-        key_cache_forget_key(stage->gateway.keys, KEY_ID);
-    }
-    ipc_reply_ok(exchange, VIEW(SANDBOX_INFO));
-}
-
-static void serve_list(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
-{
-    struct stage *stage = arg;
-    str_clear(&stage->asked);
-    str_append_view(&stage->asked, request->body);
-    ipc_reply_ok(exchange, view_of(stage->page));
-}
-
-static const struct ipc_method methods[] = {
-    {AUTH_CHECK_KEY, serve_check_key},
-    {SANDBOX_GET, serve_get},
-    {SANDBOX_LIST, serve_list},
-};
-
-static void on_request(struct http_exchange *exchange, void *arg)
-{
-    const struct stage *stage = arg;
-    routes_handle(&stage->gateway, exchange, NULL);
-}
-
-static int set_stage(void **state)
-{
-    struct stage *stage = calloc(1, sizeof *stage);
-    struct gateway *gateway = &stage->gateway;
-    struct err err = {0};
-    char url[128];
-    stage->page = "{\"sandboxes\":[],\"nextCursor\":\"\"}";
-    stage->asked = STR_INIT(SCRATCH_MAX);
-    (void)snprintf(stage->folder, sizeof stage->folder, "/tmp/insien-test-XXXXXX");
-    assert_non_null(mkdtemp(stage->folder));
-    (void)snprintf(url, sizeof url, "ipc://%s/services.sock", stage->folder);
-    gateway->loop = loop_new(&err);
-    stage->services = ipc_server_open(gateway->loop, url, (uid_t)-1, methods,
-                                      sizeof methods / sizeof methods[0], stage, &err);
-    gateway->auth_service = ipc_client_open(gateway->loop, url, "auth-service", &err);
-    gateway->sandbox_service = ipc_client_open(gateway->loop, url, "sandbox-service", &err);
-    gateway->keys = key_cache_new(gateway->auth_service, &err);
-    gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, &err);
-    gateway->requests = requests_new(gateway->loop, &err);
-    gateway->http = http_server_new(gateway->loop, &http_default_limits, on_request, &err);
-    assert_non_null(gateway->http);
-    key_cache_set_trusted(gateway->keys, true);
-    sandbox_cache_set_trusted(gateway->sandboxes, true);
-    stage->http.loop = gateway->loop;
-    stage->http.server = gateway->http;
-    stage->http.listener = http_listen_tcp(gateway->http, "127.0.0.1", 0, stage, &err);
-    assert_non_null(stage->http.listener);
-    *state = stage;
-    return 0;
-}
-
-static int clear_stage(void **state)
-{
-    struct stage *stage = *state;
-    struct gateway *gateway = &stage->gateway;
-    char path[128];
-    http_server_free(gateway->http);
-    requests_free(gateway->requests);
-    sandbox_cache_free(gateway->sandboxes);
-    key_cache_free(gateway->keys);
-    ipc_client_close(gateway->sandbox_service);
-    ipc_client_close(gateway->auth_service);
-    ipc_server_close(stage->services);
-    loop_free(gateway->loop);
-    str_free(&stage->asked);
-    (void)snprintf(path, sizeof path, "%s/services.sock", stage->folder);
-    (void)unlink(path);
-    (void)rmdir(stage->folder);
-    free(stage);
-    return 0;
-}
-
-static void connect_client(struct client *client, struct stage *stage)
-{
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons(http_listener_port(stage->http.listener)),
-        .sin_addr = {htonl(INADDR_LOOPBACK)},
-    };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    client_adopt(client, &stage->http, fd);
-}
-
-/* Sends one GET, with the key. The reply is valid until the client closes. */
-static struct reply get(struct client *client, struct stage *stage, const char *target)
-{
-    char text[512];
-    (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY "\r\n\r\n",
-                   target);
-    connect_client(client, stage);
-    client_send(client, view_of(text));
-    return client_next(client, false);
-}
 
 static void a_sandbox_that_ended_has_a_status(void **state)
 {
@@ -231,6 +77,110 @@ static void a_parameter_that_ends_like_the_keys_is_no_key(void **state)
     assert_int_equal(reply.status, 401);
     assert_true(view_has(reply.body, "\"code\":\"unauthenticated\""));
     client_close(&client);
+}
+
+/* Every route that needs a caller, with the one scope that opens it. */
+static void each_route_needs_its_scope(void **state)
+{
+    static const struct {
+        const char *request_line;
+        unsigned scope;
+    } cases[] = {
+#define BOX "/sandbox/" SANDBOX_ID
+        {"POST /api/keys", AUTH_KEYS},
+        {"GET /api/keys", AUTH_KEYS},
+        {"DELETE /api/keys/" KEY_ID, AUTH_KEYS},
+        {"POST /api/keys/" KEY_ID "/rotate", AUTH_KEYS},
+        {"GET /sandbox", AUTH_SANDBOX_READ},
+        {"GET " BOX "/status", AUTH_SANDBOX_READ},
+        {"GET " BOX "/ports", AUTH_SANDBOX_READ},
+        {"POST /sandbox/create", AUTH_SANDBOX_WRITE},
+        {"POST " BOX "/destroy", AUTH_SANDBOX_WRITE},
+        {"DELETE " BOX, AUTH_SANDBOX_WRITE},
+        {"POST " BOX "/expose", AUTH_SANDBOX_WRITE},
+        {"DELETE " BOX "/ports/80", AUTH_SANDBOX_WRITE},
+        {"POST " BOX "/exec", AUTH_EXEC},
+        {"GET " BOX "/processes", AUTH_EXEC},
+        {"POST " BOX "/processes/1/signal", AUTH_EXEC},
+        {"POST " BOX "/processes/1/stdin", AUTH_EXEC},
+        {"POST " BOX "/processes/1/resize", AUTH_EXEC},
+        {"GET " BOX "/processes/1/output", AUTH_EXEC},
+        {"GET " BOX "/files?path=a", AUTH_FILES},
+        {"PUT " BOX "/files?path=a", AUTH_FILES},
+        {"POST " BOX "/files", AUTH_FILES},
+        {"POST " BOX "/files/url", AUTH_FILES},
+        {"GET " BOX "/archive", AUTH_FILES},
+        {"PUT " BOX "/archive", AUTH_FILES},
+        {"GET " BOX "/entries", AUTH_FILES},
+        {"POST " BOX "/entries", AUTH_FILES},
+        {"DELETE " BOX "/entries", AUTH_FILES},
+        {"GET " BOX "/watch", AUTH_FILES},
+        {"POST " BOX "/search", AUTH_FILES},
+    };
+    struct stage *stage = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[512];
+        char names[64];
+        stage->scopes = AUTH_SCOPES_ALL & ~cases[i].scope;
+        key_cache_forget_key(stage->gateway.keys, KEY_ID);
+        (void)snprintf(names, sizeof names, "\\\"%s\\\"", auth_scope_name(cases[i].scope));
+        (void)snprintf(text, sizeof text,
+                       "%s HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY "\r\nContent-Length: 0\r\n\r\n",
+                       cases[i].request_line);
+        connect_client(&client, stage);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        if (reply.status != 403 || !view_has(reply.body, "\"code\":\"missing_scope\"") ||
+            !view_has(reply.body, names)) {
+            fail_msg("%s: %d %.*s", cases[i].request_line, reply.status, (int)reply.body.len,
+                     reply.body.ptr);
+        }
+        client_close(&client);
+    }
+}
+
+static void one_scope_is_enough(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    stage->scopes = AUTH_SANDBOX_READ;
+    struct reply reply = get(&client, stage, "/sandbox");
+    assert_int_equal(reply.status, 200);
+    client_close(&client);
+}
+
+static void a_bearer_is_a_key_or_a_session_by_its_shape(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+        const char *code;
+    } cases[] = {
+        {KEY, 200, NULL},
+        {TOKEN, 200, NULL},
+        {"a.b.c", 401, "invalid_session"},
+        {"a.b.", 401, "invalid_session"},
+        {"a.b", 401, "invalid_api_key"},
+        {"a.b.c.d", 401, "invalid_api_key"},
+        {"a.b.c\"", 401, "invalid_api_key"},
+        {"x", 401, "invalid_api_key"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[256];
+        (void)snprintf(text, sizeof text,
+                       "GET /sandbox HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n",
+                       cases[i].text);
+        connect_client(&client, *state);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        if (reply.status != cases[i].status ||
+            (cases[i].code != NULL && !view_has(reply.body, cases[i].code))) {
+            fail_msg("%s: %d", cases[i].text, reply.status);
+        }
+        client_close(&client);
+    }
 }
 
 static void a_session_of_a_socket_is_a_uuid(void **state)
@@ -321,6 +271,7 @@ static void other_methods_hear_which_there_are(void **state)
         {"DELETE /health", "GET, HEAD"},
         {"PATCH /api/keys", "GET, HEAD, POST"},
         {"PUT /api/keys/" KEY_ID, "DELETE"},
+        {"GET /api/keys/" KEY_ID "/rotate", "POST"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct client client;
@@ -333,6 +284,111 @@ static void other_methods_hear_which_there_are(void **state)
         assert_view(reply_header(&reply, "Allow"), cases[i].allow);
         client_close(&client);
     }
+}
+
+static void a_browsers_question_reaches_no_handler(void **state)
+{
+    static const struct {
+        const char *origin;
+        const char *allowed; /* the answer's Access-Control-Allow-Origin; NULL: none */
+    } cases[] = {
+        {"https://a.example", "https://a.example"},
+        {"https://b.example", NULL},
+        {"null", NULL},
+    };
+    struct stage *stage = *state;
+    stage->refuse_key = true;
+    http_server_allow_origins(stage->http.server, "https://a.example");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[256];
+        (void)snprintf(text, sizeof text,
+                       "OPTIONS /sandbox/create HTTP/1.1\r\nHost: h\r\nOrigin: %s\r\n"
+                       "Access-Control-Request-Method: POST\r\n"
+                       "Access-Control-Request-Headers: x-api-key\r\n\r\n",
+                       cases[i].origin);
+        connect_client(&client, stage);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        assert_int_equal(reply.status, 204);
+        assert_view(reply_header(&reply, "Vary"), "Origin");
+        if (cases[i].allowed != NULL) {
+            assert_view(reply_header(&reply, "Access-Control-Allow-Origin"), cases[i].allowed);
+            assert_view(reply_header(&reply, "Access-Control-Allow-Methods"),
+                        "GET, HEAD, POST, PUT, PATCH, DELETE");
+            assert_view(reply_header(&reply, "Access-Control-Allow-Headers"),
+                        "Authorization, Content-Type, X-API-Key, Idempotency-Key");
+            assert_view(reply_header(&reply, "Access-Control-Max-Age"), "600");
+        } else {
+            assert_false(view_has(reply.head, "Access-Control-"));
+        }
+        client_close(&client);
+    }
+}
+
+static void options_that_no_browser_asked_are_not_allowed(void **state)
+{
+    static const char *const headers[] = {"", "Origin: https://a.example\r\n",
+                                          "Access-Control-Request-Method: POST\r\n"};
+    struct stage *stage = *state;
+    http_server_allow_origins(stage->http.server, "");
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        struct client client;
+        char text[256];
+        (void)snprintf(text, sizeof text, "OPTIONS /health HTTP/1.1\r\nHost: h\r\n%s\r\n",
+                       headers[i]);
+        connect_client(&client, stage);
+        client_send(&client, view_of(text));
+        struct reply reply = client_next(&client, false);
+        assert_int_equal(reply.status, 405);
+        assert_view(reply_header(&reply, "Access-Control-Allow-Origin"), "*");
+        client_close(&client);
+    }
+}
+
+/* No key, no media type, any bytes: what was signed is what the auth-service gets. */
+static void a_webhook_is_passed_on_byte_for_byte(void **state)
+{
+    static const struct view request =
+        VIEW("POST /webhooks/clerk HTTP/1.1\r\nHost: h\r\nsvix-id: msg_1\r\n"
+             "Svix-Timestamp: 1767225600\r\nsvix-signature: v1,a v1,b\r\n"
+             "Content-Length: 8\r\n\r\n{ \"\xff\0\r\n}");
+    struct stage *stage = *state;
+    struct client client;
+    connect_client(&client, stage);
+    client_send(&client, request);
+    struct reply reply = client_next(&client, false);
+    assert_int_equal(reply.status, 200);
+    assert_view(str_view(&stage->asked),
+                "{\"id\":\"msg_1\",\"timestamp\":\"1767225600\",\"signature\":\"v1,a v1,b\","
+                "\"body\":\"eyAi/wANCn0=\"}");
+    client_close(&client);
+}
+
+static void a_refused_webhook_is_told_no_more(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    connect_client(&client, stage);
+    client_send(&client, VIEW("POST /webhooks/clerk HTTP/1.1\r\nHost: h\r\nsvix-id: forged\r\n"
+                              "Content-Length: 2\r\n\r\n{}"));
+    struct reply reply = client_next(&client, false);
+    assert_int_equal(reply.status, 400);
+    assert_true(view_has(reply.body, "\"code\":\"webhook_refused\""));
+    assert_false(view_has(reply.body, "signature"));
+    client_close(&client);
+}
+
+static void a_webhook_of_over_a_mebibyte_is_refused_unread(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    connect_client(&client, stage);
+    client_send(&client, VIEW("POST /webhooks/clerk HTTP/1.1\r\nHost: h\r\n"
+                              "Content-Length: 1048577\r\n\r\n"));
+    struct reply reply = client_next(&client, false);
+    assert_int_equal(reply.status, 413);
+    client_close(&client);
 }
 
 static void only_json_is_json(void **state)
@@ -383,10 +439,18 @@ int main(void)
         TEST(an_unreadable_answer_is_not_the_clients_mistake),
         TEST(a_list_is_asked_for_with_exactly_its_parameters),
         TEST(a_parameter_that_ends_like_the_keys_is_no_key),
+        TEST(each_route_needs_its_scope),
+        TEST(one_scope_is_enough),
+        TEST(a_bearer_is_a_key_or_a_session_by_its_shape),
         TEST(a_session_of_a_socket_is_a_uuid),
         TEST(a_name_in_the_path_is_one_segment),
         TEST(only_websocket_handshakes_open_a_socket),
         TEST(other_methods_hear_which_there_are),
+        TEST(a_browsers_question_reaches_no_handler),
+        TEST(options_that_no_browser_asked_are_not_allowed),
+        TEST(a_webhook_is_passed_on_byte_for_byte),
+        TEST(a_refused_webhook_is_told_no_more),
+        TEST(a_webhook_of_over_a_mebibyte_is_refused_unread),
         TEST(only_json_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ static void open_ports(struct stage *stage)
     assert_non_null(stage->exposed);
     exposed_set_trusted(stage->exposed, true);
     assert_non_null(
-        exposed_fetch_begin(stage->exposed, STAGE_SANDBOX_ID, "r", on_ports, stage, &err));
+        exposed_fetch_begin(stage->exposed, STAGE_SANDBOX_ID, NULL, on_ports, stage, &err));
     turn_until_true(loop, has_token, stage);
     exposed_forget(stage->exposed, STAGE_SANDBOX_ID);
 }

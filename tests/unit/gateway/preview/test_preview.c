@@ -2,10 +2,14 @@
 #include "gateway/preview/preview.h"
 
 #include "common/contracts/ports.h"
+#include "common/redis/redis.h"
+#include "gateway/limits/limits.h"
 #include "tests/unit/gateway/preview/stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define TRACE "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
 
 /* The reply is valid until the client closes. */
 static struct reply get(struct client *client, struct stage *stage, const char *target,
@@ -110,11 +114,11 @@ static void the_path_form_leads_to_the_same_port(void **state)
     assert_view(reply_header(&reply, "Location"), "/preview/" STAGE_SANDBOX_ID "/3000/?a");
     client_close(&client);
     visit(&client, stage,
-          "GET /preview/" STAGE_SANDBOX_ID "/3000/x HTTP/1.1\r\nHost: h:81\r\n\r\n");
+          "GET /preview/" STAGE_SANDBOX_ID "/3000/x HTTP/1.1\r\nHost: h:81\r\n" TRACE "\r\n");
     struct dialled *dialled = wait_for_dial(stage, 1);
     wait_for_heard(stage, dialled, "\r\n\r\n");
     assert_view(str_view(&dialled->heard),
-                "GET /x HTTP/1.1\r\nHost: localhost:3000\r\nX-Forwarded-For: 127.0.0.1\r\n"
+                "GET /x HTTP/1.1\r\nHost: localhost:3000\r\n" TRACE "X-Forwarded-For: 127.0.0.1\r\n"
                 "X-Forwarded-Host: h:81\r\nX-Forwarded-Port: 81\r\nX-Forwarded-Proto: http\r\n"
                 "X-Forwarded-Prefix: /preview/" STAGE_SANDBOX_ID "/3000\r\n\r\n");
     client_close(&client);
@@ -333,6 +337,38 @@ static void a_sandbox_has_at_most_so_many_requests_at_once(void **state)
 
 #define STAGED(test) cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
+/* Redis is away: this gateway counts by itself. */
+static void a_visitor_may_ask_so_often(void **state)
+{
+    struct stage *stage = *state;
+    struct loop *loop = stage->agent.gateway.loop;
+    struct limit_policy policy;
+    struct err err = {0};
+    assert_true(limit_policy_parse(&policy, "preview=1/2", &err));
+    struct redis *redis = redis_open(loop, "unix:///nowhere/redis.sock", &err);
+    assert_non_null(redis);
+    struct limits *limits = limits_new(redis, "test", "a", &err);
+    const struct preview_options options = {.loop = loop,
+                                            .hub = stage->agent.gateway.hub,
+                                            .exposed = stage->exposed,
+                                            .domain = "localhost",
+                                            .limits = limits,
+                                            .limit_policy = &policy};
+    assert_non_null(limits);
+    preview_free(stage->preview);
+    stage->preview = preview_new(&options, &err);
+    assert_non_null(stage->preview);
+    assert_page(stage, HOST_CLOSED, "", 404, "<!doctype html>");
+    assert_page(stage, HOST_CLOSED, "", 404, "<!doctype html>");
+    assert_page(stage, HOST_CLOSED, "", 429, "<!doctype html>");
+    assert_page(stage, HOST_PUBLIC, "Accept: application/json\r\n", 429,
+                "\"code\":\"rate_limited\"");
+    preview_free(stage->preview);
+    stage->preview = NULL;
+    limits_free(limits);
+    redis_close(redis);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +388,7 @@ int main(void)
         STAGED(a_port_nobody_listens_on_is_a_clear_page),
         STAGED(a_sandbox_without_its_agent_is_unavailable),
         STAGED(a_sandbox_has_at_most_so_many_requests_at_once),
+        STAGED(a_visitor_may_ask_so_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

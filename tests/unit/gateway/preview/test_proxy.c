@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HOST "Host: " HOST_PUBLIC "\r\n"
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
+#define HOST "Host: " HOST_PUBLIC "\r\ntraceparent: 00-" TRACE "-b7ad6b7169203331-01\r\n"
 #define FORWARDED                                                                                  \
     "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Host: " HOST_PUBLIC                                 \
     "\r\nX-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n"
@@ -41,6 +42,36 @@ static void an_answer_passes_as_the_program_wrote_it(void **state)
     assert_false(view_has(reply.head, "Content-Security-Policy"));
     assert_false(view_has(reply.head, "Content-Type"));
     client_close(&client);
+}
+
+static void what_is_no_trace_is_replaced(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *headers;
+    } cases[] = {
+        {"none", ""},
+        {"a state alone", "tracestate: a=1\r\n"},
+        {"no traceparent", "traceparent: 00-" TRACE "-0000000000000000-01\r\ntracestate: a=1\r\n"},
+        {"two", "traceparent: 00-" TRACE "-b7ad6b7169203331-01\r\n"
+                "traceparent: 00-" TRACE "-b7ad6b7169203332-01\r\n"},
+    };
+    struct stage *stage = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client client;
+        char text[512];
+        (void)snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: " HOST_PUBLIC "\r\n%s\r\n",
+                       cases[i].headers);
+        visit(&client, stage, text);
+        struct dialled *dialled = wait_for_dial(stage, i + 1);
+        wait_for_heard(stage, dialled, "\r\n\r\n");
+        if (!view_has(str_view(&dialled->heard), "\r\ntraceparent: 00-") ||
+            view_has(str_view(&dialled->heard), "tracestate") ||
+            view_has(str_view(&dialled->heard), TRACE)) {
+            fail_msg("%s", cases[i].name);
+        }
+        client_close(&client);
+    }
 }
 
 static void an_answer_that_comes_whole_is_sent_with_its_length(void **state)
@@ -435,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGED(an_answer_passes_as_the_program_wrote_it),
+        STAGED(what_is_no_trace_is_replaced),
         STAGED(an_answer_that_comes_whole_is_sent_with_its_length),
         STAGED(chunks_that_come_together_pass_in_order),
         STAGED(an_answer_that_breaks_before_it_is_sent_is_a_clear_page),

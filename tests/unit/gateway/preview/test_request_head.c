@@ -129,6 +129,30 @@ static void an_empty_body_that_was_announced_stays_announced(void **state)
                              "X-Forwarded-Proto: http\r\nContent-Length: 0\r\n\r\n");
 }
 
+static void a_trace_of_ours_takes_the_place_of_what_is_none(void **state)
+{
+    (void)state;
+    const struct http_header headers[] = {{VIEW("Traceparent"), VIEW("00-x")},
+                                          {VIEW("TraceState"), VIEW("a=1")},
+                                          {VIEW("a"), VIEW("b")}};
+    const struct http_head head = {
+        .method = HTTP_GET, .host = VIEW("h"), .headers = headers, .header_count = 3};
+    struct request_head request = {.head = &head,
+                                   .destination = &by_host,
+                                   .peer = "p",
+                                   .traceparent = "00-1-2-00",
+                                   .body_length = REQUEST_BODY_NONE};
+    assert_written(&request, "GET /a/%2e%2e//b HTTP/1.1\r\nHost: h\r\na: b\r\n"
+                             "X-Forwarded-For: p\r\nX-Forwarded-Host: h\r\n"
+                             "X-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n"
+                             "traceparent: 00-1-2-00\r\n\r\n");
+    request.traceparent = NULL;
+    assert_written(&request, "GET /a/%2e%2e//b HTTP/1.1\r\nHost: h\r\nTraceparent: 00-x\r\n"
+                             "TraceState: a=1\r\na: b\r\n"
+                             "X-Forwarded-For: p\r\nX-Forwarded-Host: h\r\n"
+                             "X-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n\r\n");
+}
+
 static void an_upgrade_is_asked_for_again(void **state)
 {
     (void)state;
@@ -160,6 +184,7 @@ int main(void)
         cmocka_unit_test(what_ends_at_a_proxy_and_what_is_ours_is_left_out),
         cmocka_unit_test(the_programs_own_sign_in_passes),
         cmocka_unit_test(an_empty_body_that_was_announced_stays_announced),
+        cmocka_unit_test(a_trace_of_ours_takes_the_place_of_what_is_none),
         cmocka_unit_test(an_upgrade_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HOST "Host: " HOST_PUBLIC "\r\n"
+#define HOST                                                                                       \
+    "Host: " HOST_PUBLIC                                                                           \
+    "\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
 #define FORWARDED                                                                                  \
     "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Host: " HOST_PUBLIC                                 \
     "\r\nX-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n"

@@ -1,0 +1,91 @@
+#include "auth-service/api_keys/expiry.h"
+
+#include "auth-service/api_keys/store.h"
+#include "common/base/log.h"
+
+#include <stdlib.h>
+
+enum { LOOK_TIMEOUT_MS = 5000 };
+
+struct expiry {
+    struct pg_pool *pg; /* borrowed, as the next */
+    struct announcer *announcer;
+    struct timer timer; /* armed while no look is under way */
+    int64_t since_ms;   /* of PostgreSQL's clock; 0: nothing was seen yet */
+    bool complained;    /* since the last look that went well */
+};
+
+/* What could not be announced is looked for again. */
+static bool announce_all(struct expiry *expiry, const PGresult *result, struct err *err)
+{
+    for (int row = 0; row < pg_rows(result); row++) {
+        char id[ID_SIZE];
+        if (id_parse(view_of(pg_text(result, row, 0)), id) &&
+            !announce(expiry->announcer, INVALIDATE_KEY, id, NULL, NULL, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void complain(struct expiry *expiry, const struct err *err)
+{
+    if (!expiry->complained) {
+        log_warn("api_key.expiry_not_announced", LOG_ERR(err));
+    }
+    expiry->complained = true;
+}
+
+static void on_found(const PGresult *result, const struct err *err, void *arg)
+{
+    enum { ID, NOW };
+    struct expiry *expiry = arg;
+    struct err failure;
+    timer_arm(&expiry->timer, EXPIRY_LOOK_MS);
+    if (err != NULL) {
+        complain(expiry, err);
+    } else if (!announce_all(expiry, result, &failure)) {
+        complain(expiry, &failure);
+    } else {
+        expiry->since_ms = pg_int(result, 0, NOW);
+        expiry->complained = false;
+    }
+}
+
+static void on_timer(void *arg)
+{
+    struct expiry *expiry = arg;
+    struct err err;
+    if (!api_key_find_expired(expiry->pg, expiry->since_ms, LOOK_TIMEOUT_MS, on_found, expiry,
+                              &err)) {
+        complain(expiry, &err);
+        timer_arm(&expiry->timer, EXPIRY_LOOK_MS);
+    }
+}
+
+struct expiry *expiry_open(struct loop *loop, struct pg_pool *pg, struct announcer *announcer,
+                           struct err *err)
+{
+    struct expiry *expiry = calloc(1, sizeof *expiry);
+    if (expiry == NULL) {
+        err_set(err, ERR_INTERNAL, "expiry of keys: out of memory");
+        return NULL;
+    }
+    expiry->pg = pg;
+    expiry->announcer = announcer;
+    if (!timer_open(&expiry->timer, loop, on_timer, expiry, err)) {
+        free(expiry);
+        return NULL;
+    }
+    timer_arm(&expiry->timer, 0);
+    return expiry;
+}
+
+void expiry_close(struct expiry *expiry)
+{
+    if (expiry == NULL) {
+        return;
+    }
+    timer_close(&expiry->timer);
+    free(expiry);
+}

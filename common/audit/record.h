@@ -1,0 +1,81 @@
+/* common/audit/record.h: one entry of the audit trail. */
+#ifndef COMMON_AUDIT_RECORD_H
+#define COMMON_AUDIT_RECORD_H
+
+#include "common/base/id.h"
+
+#include <stdint.h>
+
+/* Stored by name: names never change. */
+enum audit_action {
+    AUDIT_SESSION_REFUSED,
+    AUDIT_KEY_REFUSED,
+    AUDIT_KEY_CREATED,
+    AUDIT_KEY_REVOKED,
+    AUDIT_KEY_ROTATED,
+    AUDIT_SANDBOX_CREATED,
+    AUDIT_SANDBOX_DESTROYED, /* by a caller */
+    AUDIT_SANDBOX_ENDED,     /* by itself or by us */
+    AUDIT_PORT_EXPOSED,
+    AUDIT_PORT_CLOSED,
+    AUDIT_FILE_URL_MADE,
+    AUDIT_TOKEN_MADE,
+    AUDIT_USER_CREATED,
+    AUDIT_USER_UPDATED,
+    AUDIT_USER_DELETED,
+    AUDIT_USER_SUSPENDED,
+    AUDIT_USER_TIER_SET,
+    AUDIT_EXEC,
+    AUDIT_FILE_WRITTEN,
+    AUDIT_ACTION_COUNT,
+};
+
+enum audit_result { AUDIT_OK, AUDIT_REFUSED, AUDIT_FAILED };
+
+enum {
+    AUDIT_TARGET_KIND_SIZE = 16,
+    AUDIT_TARGET_SIZE = 257,
+    AUDIT_REQUEST_ID_SIZE = 65,
+    AUDIT_DETAIL_SIZE = 1025,
+    AUDIT_ADDRESS_SIZE = 46,
+    AUDIT_IMPERSONATOR_SIZE = 129,
+    AUDIT_USER_AGENT_SIZE = 257,
+};
+
+/* Texts that do not fit are cut by whoever fills them in; "" is none. */
+struct audit_record {
+    enum audit_action action;
+    enum audit_result result;
+    char actor_user[ID_SIZE];
+    char actor_key[ID_SIZE];
+    char target_kind[AUDIT_TARGET_KIND_SIZE]; /* "api_key", "sandbox", "port", "user" */
+    char target[AUDIT_TARGET_SIZE];
+    char request_id[AUDIT_REQUEST_ID_SIZE];
+    char detail[AUDIT_DETAIL_SIZE]; /* a JSON object: see audit_record_set_detail */
+    /* What can be traced to a person: kept apart, and erased with the person's account. */
+    char address[AUDIT_ADDRESS_SIZE];
+    char impersonator[AUDIT_IMPERSONATOR_SIZE];
+    char user_agent[AUDIT_USER_AGENT_SIZE];
+};
+
+/* "key.created". */
+const char *audit_action_name(enum audit_action action);
+bool audit_action_parse(struct view name, enum audit_action *out) MUST_CHECK;
+/* "ok", "refused", "failed". */
+const char *audit_result_name(enum audit_result result);
+/* What came of an act that ended with err (NULL: all went well): refused, or, where it is not known
+ * what was done, failed. */
+enum audit_result audit_result_of(const struct err *err);
+
+/* Cuts value to what fits. */
+void audit_text_set(char *out, size_t size, struct view value);
+
+/* Makes detail {"<name>": "<value>"}; value is cut so that it fits, and at a NUL. name is a literal
+ * of ours. */
+void audit_record_set_detail(struct audit_record *record, const char *name, struct view value);
+
+/* Makes all texts such as the database takes: bytes that are no UTF-8 become '?', an address that
+ * is none becomes "". */
+void audit_record_clean(struct audit_record *record);
+
+#endif

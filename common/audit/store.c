@@ -1,0 +1,87 @@
+#include "common/audit/store.h"
+
+#include "common/audit/writer.h"
+#include "common/base/encode.h"
+#include "common/json/write.h"
+
+#define APPEND "audit_append"
+
+/* The digest tells which personal part belongs to which new row, and keeps a record that is sent
+ * again, after an answer that did not come, from being there twice. */
+const struct pg_statement audit_statements[AUDIT_STATEMENT_COUNT] = {
+    {APPEND,
+     "WITH input AS MATERIALIZED ("
+     "  SELECT * FROM ROWS FROM (json_to_recordset($2::json) AS ("
+     "    action text, result text, \"actorUser\" uuid, \"actorKey\" uuid, \"targetKind\" text,"
+     "    target text, \"requestId\" text, detail json, address inet, impersonator text,"
+     "    \"userAgent\" text, \"ageMs\" bigint, salt text, digest text)) WITH ORDINALITY AS record"
+     "), appended AS ("
+     "  INSERT INTO audit_log (at, action, result, actor_user, actor_key, target_kind, target,"
+     "                         request_id, service, detail, personal_digest)"
+     "  SELECT clock_timestamp() - \"ageMs\" * interval '1 millisecond', action, result,"
+     "         \"actorUser\", \"actorKey\", \"targetKind\", target, \"requestId\", $1::text,"
+     "         detail::jsonb, decode(digest, 'hex')"
+     "  FROM input ORDER BY ordinality"
+     "  ON CONFLICT (personal_digest) DO NOTHING"
+     "  RETURNING id, personal_digest"
+     ")"
+     " INSERT INTO audit_personal (audit_id, salt, address, impersonator, user_agent)"
+     " SELECT appended.id, decode(salt, 'hex'), address, impersonator, \"userAgent\""
+     " FROM appended JOIN input ON appended.personal_digest = decode(input.digest, 'hex')"},
+};
+
+static void text_or_none(struct json_writer *batch, const char *name, const char *text)
+{
+    if (text[0] != '\0') {
+        json_string(batch, name, view_of(text));
+    }
+}
+
+static void write_digests(struct json_writer *batch, const uint8_t salt[AUDIT_SALT_BYTES],
+                          const uint8_t digest[AUDIT_HASH_BYTES])
+{
+    char hex[ENCODE_HEX_SIZE(AUDIT_HASH_BYTES)];
+    encode_hex(salt, AUDIT_SALT_BYTES, hex);
+    json_string(batch, "salt", view_of(hex));
+    encode_hex(digest, AUDIT_HASH_BYTES, hex);
+    json_string(batch, "digest", view_of(hex));
+}
+
+bool audit_store_add(struct json_writer *batch, const struct audit_record *record,
+                     const uint8_t salt[AUDIT_SALT_BYTES], int64_t age_ms, struct err *err)
+{
+    const struct audit_personal personal = {
+        .address = record->address,
+        .impersonator = record->impersonator,
+        .user_agent = record->user_agent,
+    };
+    uint8_t digest[AUDIT_HASH_BYTES];
+    if (!audit_personal_digest(salt, &personal, digest, err)) {
+        return false;
+    }
+    json_begin_object(batch, NULL);
+    json_string(batch, "action", view_of(audit_action_name(record->action)));
+    json_string(batch, "result", view_of(audit_result_name(record->result)));
+    text_or_none(batch, "actorUser", record->actor_user);
+    text_or_none(batch, "actorKey", record->actor_key);
+    text_or_none(batch, "targetKind", record->target_kind);
+    text_or_none(batch, "target", record->target);
+    text_or_none(batch, "requestId", record->request_id);
+    if (record->detail[0] != '\0') {
+        json_raw(batch, "detail", view_of(record->detail));
+    }
+    text_or_none(batch, "address", record->address);
+    text_or_none(batch, "impersonator", record->impersonator);
+    text_or_none(batch, "userAgent", record->user_agent);
+    json_int(batch, "ageMs", age_ms);
+    write_digests(batch, salt, digest);
+    json_end_object(batch);
+    return true;
+}
+
+bool audit_store_insert(struct pg_pool *pg, const char *service, const char *batch,
+                        int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
+{
+    const struct pg_parameters parameters = {{service, batch}, 2};
+    return pg_query_begin(pg, APPEND, &parameters, timeout_ms, done, arg, err) != NULL;
+}

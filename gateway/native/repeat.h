@@ -1,0 +1,26 @@
+/* gateway/native/repeat.h: Idempotency-Key on requests that create something: a repeat within 24
+ * hours gets the answer of the first, and creates nothing more. The auth-service keeps keys and
+ * answers (common/contracts/idempotency.h). */
+#ifndef GATEWAY_NATIVE_REPEAT_H
+#define GATEWAY_NATIVE_REPEAT_H
+
+#include "gateway/native/request.h"
+
+/* Whether the request came with a key to a route that honours it. Its body is there. */
+bool repeat_is_asked_for(const struct request *request) MUST_CHECK;
+/* Claims the key, and then calls the route's handler; or answers instead of it. From here on the
+ * request outlives its client. */
+void repeat_begin(struct request *request);
+
+/* What the request makes must have this id; NULL when it came without a key. */
+const char *repeat_resource_id(const struct request *request);
+
+/* For request.c. An answer is about to be given: true when it is kept first, and given to
+ * request_respond again behind that. */
+bool repeat_keep(struct request *request, const struct http_response *response) MUST_CHECK;
+/* The request fails: it has made nothing. */
+void repeat_release(const struct request *request);
+/* Accepts NULL. */
+void repeat_free(struct repeat *repeat);
+
+#endif

@@ -1,0 +1,142 @@
+// What every answer carries, what browsers are told, how requests are recognized in the logs, and
+// requests that come again.
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { assertError, call, createSandbox, destroySandbox, makeUser, sandboxFor } from '../support/api.mjs';
+import { apiUrl, stateDir, until } from '../support/stack.mjs';
+
+const PAGE = 'https://app.example.org';
+const CREATE = { template: 'tiny', network: 'none', timeoutMs: 600_000 };
+const create = (key, headers, body = CREATE) => call('POST', '/sandbox/create', { key, body, headers });
+
+// One of each kind: open, refused before and behind the key, unknown, malformed.
+const answers = {
+  'an open route': ['GET', '/health', {}, 200],
+  'a request without a key': ['GET', '/sandbox', { key: null }, 401],
+  'an unknown address': ['GET', '/nowhere', {}, 404],
+  'a malformed target': ['GET', '/sandbox/%zz', {}, 400],
+  'a list': ['GET', '/sandbox?limit=1', {}, 200],
+};
+const securityHeaders = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'origin-agent-cluster': '?1',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-dns-prefetch-control': 'off',
+  'x-download-options': 'noopen',
+  'x-frame-options': 'SAMEORIGIN',
+  'x-permitted-cross-domain-policies': 'none',
+  'x-xss-protection': '0',
+};
+for (const [name, [method, url, options, status]] of Object.entries(answers)) {
+  test(`${name} has the headers that every answer has`, async () => {
+    const { headers, ...reply } = await call(method, url, { ...options, headers: { Origin: PAGE } });
+    assert.equal(reply.status, status, reply.text);
+    for (const [header, value] of Object.entries(securityHeaders)) {
+      assert.equal(headers[header], value, header);
+    }
+    assert.match(headers['content-security-policy'], /^default-src 'self';.*script-src-attr 'none';/);
+    assert.equal(headers['strict-transport-security'], undefined, 'not without TLS');
+    assert.equal(headers['x-powered-by'], undefined);
+    assert.equal(headers['access-control-allow-origin'], '*');
+    assert.equal(headers['access-control-allow-credentials'], undefined);
+    assert.match(headers['access-control-expose-headers'], /Retry-After, X-Request-Id/);
+    assert.ok(headers['x-request-id']);
+  });
+}
+
+test('a browser may ask without a key what it may send', async () => {
+  const reply = await fetch(new URL('/sandbox/create', apiUrl), {
+    method: 'OPTIONS',
+    headers: {
+      Origin: PAGE, 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'x-api-key',
+    },
+  });
+  assert.equal(reply.status, 204);
+  assert.equal(reply.headers.get('access-control-allow-origin'), '*');
+  assert.match(reply.headers.get('access-control-allow-methods'), /\bPOST\b/);
+  assert.match(reply.headers.get('access-control-allow-headers'), /\bX-API-Key\b/);
+  assert.equal(reply.headers.get('access-control-max-age'), '600');
+});
+
+test('a request id of the client stays, in answers, errors and logs', async (t) => {
+  const requestId = `edge-${randomBytes(8).toString('hex')}`;
+  const traceId = randomBytes(16).toString('hex');
+  const headers = { 'X-Request-Id': requestId, traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-01` };
+  const reply = await create(undefined, headers);
+  assert.equal(reply.status, 200, reply.text);
+  t.after(() => destroySandbox(reply.json.sandboxId));
+  assert.equal(reply.headers['x-request-id'], requestId);
+  const refused = await create(undefined, headers, { template: 7 });
+  assert.equal(assertError(refused, 400, 'validation_failed').requestId, requestId);
+  const events = await until('the sandbox-service has told of it', async () => {
+    const text = await readFile(path.join(stateDir, 'log/sandbox/current'), 'utf8');
+    const lines = text.split('\n').filter((line) => line.includes(requestId)).map((line) => JSON.parse(line));
+    return lines.some(({ event }) => event === 'sandbox.started') && lines;
+  }, 5000);
+  assert.ok(events.some(({ event }) => event === 'sandbox.create'));
+  for (const line of events) {
+    assert.equal(line.trace_id, traceId, JSON.stringify(line));
+  }
+});
+
+test('a create that comes again makes nothing more', async () => {
+  const key = await makeUser('pro');
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const first = await create(key, headers);
+  assert.equal(first.status, 200, first.text);
+  const again = await create(key, headers);
+  assert.equal(again.status, 200, again.text);
+  assert.deepEqual(again.json, first.json);
+  assertError(await create(key, headers, { ...CREATE, timeoutMs: 700_000 }), 409, 'idempotency_key_reused');
+  const { json: { sandboxes } } = await call('GET', '/sandbox', { key });
+  assert.deepEqual(sandboxes.map(({ sandboxId }) => sandboxId), [first.json.sandboxId]);
+  await destroySandbox(first.json.sandboxId, key);
+  const late = await create(key, headers);
+  assert.deepEqual(late.json, first.json, 'the answer stays what it was');
+});
+
+test('of several at a time one creates', async () => {
+  const key = await makeUser('pro');
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const replies = await Promise.all(Array.from({ length: 5 }, () => create(key, headers)));
+  const made = replies.filter(({ status }) => status === 200);
+  assert.ok(made.length >= 1);
+  for (const reply of replies.filter(({ status }) => status !== 200)) {
+    assertError(reply, 409, 'idempotency_in_progress');
+    assert.equal(reply.headers['retry-after'], '1');
+  }
+  const { json: { sandboxes } } = await call('GET', '/sandbox', { key });
+  assert.equal(sandboxes.length, 1);
+  await destroySandbox(sandboxes[0].sandboxId, key);
+});
+
+test('a create that failed gives its key back', async () => {
+  const key = await makeUser('free');
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const taken = [await createSandbox({}, key), await createSandbox({}, key)];
+  assertError(await create(key, headers), 429, 'quota_exceeded');
+  await destroySandbox(taken[0].sandboxId, key);
+  const reply = await create(key, headers);
+  assert.equal(reply.status, 200, reply.text);
+  await Promise.all([taken[1], reply.json].map(({ sandboxId }) => destroySandbox(sandboxId, key)));
+});
+
+test('ports and URLs of files come again too', async (t) => {
+  const id = await sandboxFor(t);
+  for (const [url, body] of [
+    [`/sandbox/${id}/expose`, { containerPort: 8000 }],
+    [`/sandbox/${id}/files/url`, { path: 'a', op: 'download' }],
+  ]) {
+    const headers = { 'Idempotency-Key': randomUUID() };
+    const first = await call('POST', url, { body, headers });
+    assert.equal(first.status, 200, first.text);
+    const again = await call('POST', url, { body, headers });
+    assert.equal(again.text, first.text);
+    assert.equal(again.headers['cache-control'], 'no-store');
+  }
+});

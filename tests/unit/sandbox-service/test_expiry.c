@@ -1,0 +1,188 @@
+/* sandbox-service/sandbox/store.c: which sandboxes end by themselves, against a real PostgreSQL
+ * with our migrations. */
+#include "sandbox-service/sandbox/store.h"
+
+#include "tests/support/folder.h"
+#include "tests/support/postgres.h"
+#include "tests/support/process.h"
+#include "tests/support/turn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LEAVER "11111111-1111-4111-8111-111111111111"
+#define STAYER "22222222-2222-4222-8222-222222222222"
+#define LEAVERS "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
+#define LEAVERS_ELSEWHERE "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
+#define STAYERS "aaaaaaaa-aaaa-4aaa-8aaa-000000000003"
+#define SANDBOX(id, user, node, expires)                                                           \
+    "('" id "', '" user "', 'base', 'image', 'locked', 'free', 'running', 'none', 'test', '" node  \
+    "', 512, 1000, 256, 2, " expires ")"
+
+enum { ENDED_MAX = 4, REASON_SIZE = 16 };
+
+struct fixture {
+    struct postgres *postgres;
+    struct loop *loop;
+    struct store *store;
+};
+
+struct answer {
+    bool done;
+    int count;
+    char ids[ENDED_MAX][ID_SIZE];
+    char reasons[ENDED_MAX][REASON_SIZE];
+};
+
+static void on_expired(const PGresult *result, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    assert_null(err);
+    answer->count = pg_rows(result);
+    assert_in_range(answer->count, 0, ENDED_MAX);
+    for (int row = 0; row < answer->count; row++) {
+        assert_true(view_copy(view_of(store_read_id(result, row)), answer->ids[row], ID_SIZE));
+        assert_true(view_copy(view_of(store_read_expiry_reason(result, row)), answer->reasons[row],
+                              REASON_SIZE));
+    }
+}
+
+static struct answer expire(struct fixture *fixture)
+{
+    struct answer answer = {0};
+    struct store_call call;
+    store_expire(fixture->store, &call, on_expired, &answer);
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static int insert(void **state)
+{
+    const struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, "INSERT INTO users (id) VALUES ('" LEAVER "'), ('" STAYER "')");
+    postgres_run(
+        fixture->postgres,
+        "INSERT INTO sandboxes (id, user_id, template, image, profile, tier, status, "
+        "network,"
+        " instance, node, memory_mb, cpu_milli, pids, lifetime_hours, expires_at) "
+        "VALUES " SANDBOX(LEAVERS, LEAVER, "node-1", "now() + interval '1 hour'") ", " SANDBOX(
+            LEAVERS_ELSEWHERE, LEAVER, "node-2",
+            "now() + interval '1 "
+            "hour'") ", " SANDBOX(STAYERS, STAYER,
+                                  "nod"
+                                  "e-"
+                                  "1",
+                                  "now"
+                                  "() "
+                                  "+ "
+                                  "int"
+                                  "erv"
+                                  "al "
+                                  "'1 "
+                                  "hou"
+                                  "r"
+                                  "'"));
+    return 0;
+}
+
+static int clear(void **state)
+{
+    const struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, "DELETE FROM users");
+    return 0;
+}
+
+static void sandboxes_whose_time_is_not_over_stay(void **state)
+{
+    assert_int_equal(expire(*state).count, 0);
+}
+
+static void sandbox_whose_time_is_over_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET expires_at = now() WHERE id = '" STAYERS "'");
+    const struct answer answer = expire(fixture);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.ids[0], STAYERS);
+    assert_string_equal(answer.reasons[0], "timeout");
+}
+
+static void sandboxes_of_a_deleted_user_end_on_each_node(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, "SELECT user_delete('" LEAVER "')");
+    const struct answer answer = expire(fixture);
+    assert_int_equal(answer.count, 1); /* the other node ends the other one */
+    assert_string_equal(answer.ids[0], LEAVERS);
+    assert_string_equal(answer.reasons[0], "user");
+    assert_int_equal(expire(fixture).count, 0);
+}
+
+static void sandboxes_of_a_suspended_user_live_on(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres,
+                 "UPDATE users SET suspended_at = now() WHERE id = '" LEAVER "'");
+    assert_int_equal(expire(fixture).count, 0);
+}
+
+static void migrate(const struct fixture *fixture)
+{
+    char folder[FOLDER_PATH_SIZE];
+    char log[FOLDER_PATH_SIZE + 8];
+    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
+    folder_make(folder);
+    (void)snprintf(log, sizeof log, "%s/log", folder);
+    assert_int_equal(setenv("DATABASE_URL", postgres_url(fixture->postgres), 1), 0);
+    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
+    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
+    folder_remove(folder);
+}
+
+static int open_all(void **state)
+{
+    static struct fixture fixture;
+    struct err err = {0};
+    fixture.postgres = postgres_start();
+    migrate(&fixture);
+    const struct store_options options = {.url = postgres_url(fixture.postgres),
+                                          .instance = "test",
+                                          .node = "node-1",
+                                          .limits = "{}"};
+    fixture.loop = loop_new(&err);
+    fixture.store = store_open(fixture.loop, &options, &err);
+    assert_non_null(fixture.store);
+    *state = &fixture;
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)store_fail_all(fixture->store);
+    store_close(fixture->store);
+    loop_free(fixture->loop);
+    postgres_remove(fixture->postgres);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, insert, clear)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(sandboxes_whose_time_is_not_over_stay),
+        TEST(sandbox_whose_time_is_over_ends),
+        TEST(sandboxes_of_a_deleted_user_end_on_each_node),
+        TEST(sandboxes_of_a_suspended_user_live_on),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
