@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { ANSWER_MAX = 3 * 1024 * 1024 + 64 * 1024 };
+enum { ANSWER_MAX = 3 * 1024 * 1024 + 64 * 1024, STATUS_SIZE = 16 };
 
 struct service {
     struct ipc_server *server;   /* owned */
@@ -174,6 +174,7 @@ static void handle_list(struct ipc_exchange *exchange, const struct ipc_request 
 {
     struct sandbox_list body;
     struct store_position after;
+    char status[STATUS_SIZE];
     struct err err = {0};
     AUTO(json_doc_release)
     struct json_doc *doc = read_body(exchange, message, &sandbox_list_schema, &body);
@@ -187,8 +188,13 @@ static void handle_list(struct ipc_exchange *exchange, const struct ipc_request 
     struct request *request = begin(arg, exchange);
     if (request != NULL) {
         request->limit = body.limit;
-        store_list(request->service->sandboxes->store, &request->work.rows, body.user_id,
-                   body.cursor.len > 0 ? &after : NULL, body.limit + 1, on_listed, request);
+        const struct store_selection selection = {
+            .user_id = body.user_id,
+            .status = view_copy(body.status, status, sizeof status) ? status : "",
+            .after = body.cursor.len > 0 ? &after : NULL,
+            .limit = body.limit + 1};
+        store_list(request->service->sandboxes->store, &request->work.rows, &selection, on_listed,
+                   request);
     }
 }
 

@@ -1,5 +1,8 @@
 #include "common/contracts/sandbox.h"
 
+const char *const sandbox_statuses[] = {"creating",  "running", "stopping",
+                                        "destroyed", "failed",  NULL};
+
 bool sandbox_status_is_live(struct view status)
 {
     return view_equal(status, VIEW("creating")) || view_equal(status, VIEW("running"));
@@ -110,6 +113,7 @@ SCHEMA(sandbox_info_schema, info_fields);
 
 FIELDS list_fields[] = {
     JSON_ID(struct sandbox_list, user_id, "userId", .required = true),
+    JSON_STRING(struct sandbox_list, status, "status", .one_of = sandbox_statuses),
     JSON_INT(struct sandbox_list, limit, "limit", .required = true, .min = 1,
              .max = SANDBOX_LIST_MAX),
     JSON_STRING(struct sandbox_list, cursor, "cursor"),

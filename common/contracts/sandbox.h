@@ -18,8 +18,8 @@ enum {
     AGENT_TOKEN_MAX = 1024,
 };
 
-/* A status is "creating", "running", "stopping", "destroyed" or "failed"; the first two are live.
- */
+/* "creating", "running", "stopping", "destroyed", "failed" and NULL; the first two are live. */
+extern const char *const sandbox_statuses[];
 bool sandbox_status_is_live(struct view status);
 
 /* Rules for environment names, for .check. Of one command: ^[A-Za-z_][A-Za-z0-9_]{0,127}$. Of a
@@ -81,11 +81,13 @@ struct sandbox_info {
 };
 extern const struct json_schema sandbox_info_schema;
 
-/* sandbox.list -> the user's sandboxes, newest first. ERR_INVALID "invalid_cursor". */
+/* sandbox.list -> the user's sandboxes, newest first, those that have ended too. ERR_INVALID
+ * "invalid_cursor". */
 #define SANDBOX_LIST "sandbox.list"
 struct sandbox_list {
     char user_id[ID_SIZE];
-    int64_t limit; /* 1..SANDBOX_LIST_MAX */
+    struct view status; /* one of sandbox_statuses; empty: any */
+    int64_t limit;      /* 1..SANDBOX_LIST_MAX */
     struct view cursor;
 };
 extern const struct json_schema sandbox_list_schema;

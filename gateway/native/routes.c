@@ -21,6 +21,7 @@ static const struct route routes[] = {
     {HTTP_DELETE, "/api/keys/{id}", ROUTE_CALLER, AUTH_KEYS, 0, keys_revoke},
     {HTTP_POST, "/api/keys/{id}/rotate", ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED, AUTH_KEYS,
      JSON_BODY_MAX, keys_rotate},
+    {HTTP_GET, "/api/users/me/sandboxes", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, sandbox_list_handle},
     {HTTP_POST, "/webhooks/clerk", ROUTE_SIGNED, 0, WEBHOOK_BODY_MAX, webhooks_clerk_handle},
     {HTTP_GET, "/sandbox", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, sandbox_list_handle},
     {HTTP_POST, "/sandbox/create", ROUTE_CALLER | ROUTE_JSON | ROUTE_CREATES, AUTH_SANDBOX_WRITE,

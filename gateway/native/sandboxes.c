@@ -1,11 +1,11 @@
 /* The sandbox as a resource: its state, the caller's list, its end. */
 #include "common/contracts/sandbox.h"
 #include "common/json/write.h"
+#include "gateway/native/parameters.h"
 #include "gateway/native/routes.h"
 #include "gateway/native/service.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
     CALL_TIMEOUT_MS = 30 * 1000,
@@ -100,38 +100,26 @@ static bool read_cursor(struct view query, char out[CURSOR_MAX], struct err *err
            err_set_reason(err, ERR_INVALID, "invalid_cursor", "The cursor is not one of ours.");
 }
 
-/* limit=1..100; absent: the default. */
-static bool read_limit(struct view query, int64_t *limit, struct json_violations *violations)
+/* Of sandbox_statuses; empty: any. */
+static struct view read_status(struct parameters *parameters)
 {
-    char text[8] = "";
-    *limit = LIST_LIMIT_DEFAULT;
-    if (!http_query_has(query, "limit")) {
-        return true;
-    }
-    char *end = text;
-    if (http_query_find(query, "limit", text, sizeof text) && text[0] >= '0' && text[0] <= '9') {
-        *limit = strtol(text, &end, 10);
-    }
-    if (end != text && *end == '\0' && *limit >= 1 && *limit <= SANDBOX_LIST_MAX) {
-        return true;
-    }
-    struct json_violation *violation = &violations->items[violations->count++];
-    (void)snprintf(violation->path, sizeof violation->path, "limit");
-    (void)snprintf(violation->message, sizeof violation->message,
-                   "must be a whole number from 1 to %d", SANDBOX_LIST_MAX);
-    return false;
+    static const char *const words[] = {"any",       "creating", "running", "stopping",
+                                        "destroyed", "failed",   NULL};
+    size_t word = parameter_word(parameters, "status", words);
+    return word == 0 ? (struct view){0} : view_of(words[word]);
 }
 
 void sandbox_list_handle(struct request *request)
 {
     struct err err = {0};
-    struct json_violations violations = {0};
     struct sandbox_list message = {0};
     char cursor[CURSOR_MAX] = "";
     struct view query = http_exchange_head(request->exchange)->query;
-    if (!read_limit(query, &message.limit, &violations)) {
-        err_set_reason(&err, ERR_INVALID, "validation_failed", "limit is out of range");
-        request_fail_validation(request, &err, &violations);
+    struct parameters parameters = {.query = query};
+    message.limit = parameter_int(&parameters, "limit", 1, SANDBOX_LIST_MAX, LIST_LIMIT_DEFAULT);
+    message.status = read_status(&parameters);
+    if (!parameters_check(&parameters, &err)) {
+        request_fail_validation(request, &err, &parameters.violations);
         return;
     }
     if (!read_cursor(query, cursor, &err)) {

@@ -70,11 +70,13 @@ static const struct pg_statement statements[] = {
                      "WHERE id = $1 AND status = 'creating' RETURNING id"},
     {"sandbox_get", "SELECT " INFO_COLUMNS " FROM sandboxes WHERE id = $1"},
     {"sandbox_list_first", "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
-                           "ORDER BY created_at DESC, id DESC LIMIT $2"},
+                           "AND ($2::text = '' OR status = $2) "
+                           "ORDER BY created_at DESC, id DESC LIMIT $3"},
     {"sandbox_list_after",
-     "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 AND (created_at, id) < "
-     "(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', $4::uuid) "
-     "ORDER BY created_at DESC, id DESC LIMIT $2"},
+     "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
+     "AND ($2::text = '' OR status = $2) AND (created_at, id) < "
+     "(timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::uuid) "
+     "ORDER BY created_at DESC, id DESC LIMIT $3"},
     {"sandbox_destroy",
      "WITH moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'user' "
      "WHERE id = $1 AND user_id = $2 AND status IN ('creating', 'running') RETURNING id) "
@@ -279,19 +281,21 @@ void store_get(struct store *store, struct store_call *call, const char *id, pg_
     ask(store, call, "sandbox_get", &parameters, done, arg);
 }
 
-void store_list(struct store *store, struct store_call *call, const char *user_id,
-                const struct store_position *after, int64_t limit, pg_result_fn *done, void *arg)
+void store_list(struct store *store, struct store_call *call,
+                const struct store_selection *selection, pg_result_fn *done, void *arg)
 {
     char rows[INT_SIZE];
     char created[INT_SIZE];
-    write_int(limit, rows);
+    const struct store_position *after = selection->after;
+    write_int(selection->limit, rows);
     if (after == NULL) {
-        const struct pg_parameters parameters = {{user_id, rows}, 2};
+        const struct pg_parameters parameters = {{selection->user_id, selection->status, rows}, 3};
         ask(store, call, "sandbox_list_first", &parameters, done, arg);
         return;
     }
     write_int(after->created_us, created);
-    const struct pg_parameters parameters = {{user_id, rows, created, after->id}, 4};
+    const struct pg_parameters parameters = {
+        {selection->user_id, selection->status, rows, created, after->id}, 5};
     ask(store, call, "sandbox_list_after", &parameters, done, arg);
 }
 

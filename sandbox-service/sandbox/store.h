@@ -67,9 +67,16 @@ struct store_position {
     int64_t created_us;
     char id[ID_SIZE];
 };
-/* after may be NULL. Rows for store_read_info and store_read_position. */
-void store_list(struct store *store, struct store_call *call, const char *user_id,
-                const struct store_position *after, int64_t limit, pg_result_fn *done, void *arg);
+/* A page of a user's list, newest first. All borrowed during the call. */
+struct store_selection {
+    const char *user_id;
+    const char *status;                 /* "": any */
+    const struct store_position *after; /* NULL: from the newest on */
+    int64_t limit;
+};
+/* Rows for store_read_info and store_read_position. */
+void store_list(struct store *store, struct store_call *call,
+                const struct store_selection *selection, pg_result_fn *done, void *arg);
 void store_read_position(const PGresult *result, int row, struct store_position *out);
 
 /* creating, running -> stopping, when it is the user's. No row: not the user's; store_read_moved

@@ -30,6 +30,19 @@ describe('the list of sandboxes', () => {
     assert.ok(Date.parse(sandboxes[0].createdAt) > Date.parse(sandboxes[4].createdAt));
   });
 
+  it('is narrowed to a status, at either address', async () => {
+    const running = await page('?status=running&limit=3');
+    assert.deepEqual(running.sandboxes.map((box) => box.sandboxId), [ids[0], ids[2], ids[3]]);
+    const rest = await page(`?status=running&limit=3&cursor=${encodeURIComponent(running.nextCursor)}`);
+    assert.deepEqual(rest.sandboxes.map((box) => box.sandboxId), [ids[4]]);
+    assert.equal(rest.nextCursor, null);
+    const ended = await call('GET', '/api/users/me/sandboxes', { key });
+    assert.deepEqual(ended.json, await page(''));
+    assert.equal(ended.json.sandboxes[1].endReason, 'user');
+    const { details } = assertError(await call('GET', '/api/users/me/sandboxes?status=alive', { key }), 400, 'validation_failed');
+    assert.equal(details[0].path, 'status');
+  });
+
   it('comes in pages that miss nothing and repeat nothing', async () => {
     const seen = [];
     let cursor = '';

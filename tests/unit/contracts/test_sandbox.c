@@ -43,6 +43,8 @@ static void messages_survive(void **state)
          "\"container\":{\"running\":false,\"status\":\"removed\",\"exitCode\":137,"
          "\"error\":\"why\"}}"},
         {&sandbox_list_schema, "{\"userId\":\"" ID_A "\",\"limit\":100,\"cursor\":\"x\"}"},
+        {&sandbox_list_schema,
+         "{\"userId\":\"" ID_A "\",\"status\":\"failed\",\"limit\":1,\"cursor\":\"x\"}"},
         {&sandbox_page_schema, "{\"sandboxes\":[{\"a\":1}],\"nextCursor\":\"y\"}"},
         {&sandbox_page_schema, "{\"sandboxes\":[]}"},
         {&sandbox_destroy_schema, "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\"}"},

@@ -54,6 +54,12 @@ static void a_list_is_asked_for_with_exactly_its_parameters(void **state)
         {"too much", "/sandbox?limit=101", 400, NULL},
         {"nothing", "/sandbox?limit", 400, NULL},
         {"no number", "/sandbox?limit=7x", 400, NULL},
+        {"status", "/sandbox?status=running", 200, "\"status\":\"running\""},
+        {"any status", "/sandbox?status=any&limit=7", 200, "\"limit\":7}"},
+        {"no status", "/sandbox?status=alive", 400, NULL},
+        {"empty status", "/sandbox?status=", 400, NULL},
+        {"one's own", "/api/users/me/sandboxes?status=failed&limit=9", 200,
+         "\"status\":\"failed\",\"limit\":9"},
     };
     struct stage *stage = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
