@@ -286,14 +286,14 @@ void http_respond(struct http_exchange *exchange, const struct http_response *re
     exchange_free(exchange);
 }
 
-bool http_answer_preflight(struct http_exchange *exchange)
+bool http_is_preflight(const struct http_exchange *exchange)
 {
-    const char *origins = exchange->connection->core->writer.origins;
-    if (origins == NULL || !cors_is_preflight(exchange)) {
-        return false;
-    }
-    cors_answer_preflight(exchange, view_of(origins));
-    return true;
+    return exchange->connection->core->writer.origins != NULL && cors_is_preflight(exchange);
+}
+
+void http_answer_preflight(struct http_exchange *exchange)
+{
+    cors_answer_preflight(exchange, view_of(exchange->connection->core->writer.origins));
 }
 
 static const struct {

@@ -215,8 +215,10 @@ void http_respond_end(struct http_exchange *exchange);
 /* Breaks the connection, so that the client sees that the answer is cut, and frees the exchange. */
 void http_respond_abort(struct http_exchange *exchange);
 
-/* True when a browser asks by it if a page may send another request: it is answered then (204). */
-bool http_answer_preflight(struct http_exchange *exchange) MUST_CHECK;
+/* Whether a browser asks by it if a page may send another request. */
+bool http_is_preflight(const struct http_exchange *exchange) MUST_CHECK;
+/* Answers that: 204. */
+void http_answer_preflight(struct http_exchange *exchange);
 
 /* {"error","code","requestId"} of an err with its status; the last three codes say a fixed public
  * sentence instead of their message. The reasons "upgrade_required" and "unsupported_media_type"

@@ -77,6 +77,24 @@ static void address_costs(const struct request *request, enum limit_kind kind,
                              http_exchange_client(request->exchange), costs);
 }
 
+static void caller_costs(const struct request *request, struct limit_request *costs)
+{
+    const struct limit_caller caller = {.tier = view_of(request->caller.tier),
+                                        .user_id = request->caller.user_id,
+                                        .api_key_id = request->caller.api_key_id,
+                                        .requests_per_minute = request->caller.requests_per_minute};
+    limit_request_of_caller(&request->gateway->config->limit_policy, &caller, costs);
+}
+
+struct limits *admission_of_messages(const struct request *request, struct limit_request *costs)
+{
+    if (is_free(request)) {
+        return NULL;
+    }
+    caller_costs(request, costs);
+    return request->gateway->limits;
+}
+
 void admission_of_caller(struct request *request, request_handler_fn *next)
 {
     struct limit_request costs;
@@ -84,11 +102,7 @@ void admission_of_caller(struct request *request, request_handler_fn *next)
         next(request);
         return;
     }
-    const struct limit_caller caller = {.tier = view_of(request->caller.tier),
-                                        .user_id = request->caller.user_id,
-                                        .api_key_id = request->caller.api_key_id,
-                                        .requests_per_minute = request->caller.requests_per_minute};
-    limit_request_of_caller(&request->gateway->config->limit_policy, &caller, &costs);
+    caller_costs(request, &costs);
     costs.fails_closed = (request->route->needs & ROUTE_COUNTED) != 0;
     request->is_counted = true;
     request->next = next;

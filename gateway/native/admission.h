@@ -12,6 +12,10 @@
 /* The caller is known: once in a request's life. */
 void admission_of_caller(struct request *request, request_handler_fn *next);
 
+/* What each message on a socket of the caller costs, in the limits that are returned; NULL:
+ * nothing. Before the socket leaves its exchange. */
+struct limits *admission_of_messages(const struct request *request, struct limit_request *costs);
+
 /* Nobody knows the caller yet, or there is none. */
 void admission_of_address(struct request *request, enum limit_kind kind, request_handler_fn *next);
 

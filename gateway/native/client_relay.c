@@ -9,6 +9,7 @@
 #include "common/json/scan.h"
 #include "common/json/write.h"
 #include "gateway/hub/stream.h"
+#include "gateway/limits/answer.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/pending.h"
 
@@ -105,6 +106,18 @@ bool client_relay_open(struct client_relay *relay, struct hub *hub, const char s
     return map_init(&relay->streams_by_id, err);
 }
 
+static void on_decided(void *arg)
+{
+    struct client_relay *relay = arg;
+    ws_resume(relay->socket);
+}
+
+void client_relay_count(struct client_relay *relay, struct limits *limits,
+                        const struct limit_request *costs)
+{
+    client_admission_open(&relay->admission, limits, costs, on_decided, relay);
+}
+
 static void on_told(struct view text, void *arg)
 {
     struct client_relay *relay = arg;
@@ -142,6 +155,7 @@ void client_relay_close(struct client_relay *relay)
         return;
     }
     pending_look_cancel(TAKE(relay->look));
+    client_admission_close(&relay->admission);
     hub_room_cancel(&relay->room);
     client_streams_close(relay);
     for (LIST_EACH(node, &relay->requests)) {
@@ -170,7 +184,9 @@ void client_relay_send(struct client_relay *relay, enum ws_opcode opcode, const 
     }
 }
 
-void client_relay_send_error(struct client_relay *relay, struct view id, const struct err *err)
+/* retry_after_ms: 0 when there is nothing to wait for. */
+static void send_error(struct client_relay *relay, struct view id, const struct err *err,
+                       int64_t retry_after_ms)
 {
     AUTO(str_free) struct str out = STR_INIT(ERROR_MESSAGE_MAX);
     struct json_writer writer = json_writer_on(&out);
@@ -179,6 +195,9 @@ void client_relay_send_error(struct client_relay *relay, struct view id, const s
     json_string(&writer, "type", VIEW("error"));
     json_string(&writer, "error", view_of(errors_sentence(err)));
     json_string(&writer, "code", view_of(errors_code(err)));
+    if (retry_after_ms > 0) {
+        json_int(&writer, "retryAfterMs", retry_after_ms);
+    }
     json_end_object(&writer);
     const struct view message = str_view(&out);
     if (out.failed) {
@@ -187,6 +206,11 @@ void client_relay_send_error(struct client_relay *relay, struct view id, const s
         return;
     }
     client_relay_send(relay, WS_TEXT, &message, 1);
+}
+
+void client_relay_send_error(struct client_relay *relay, struct view id, const struct err *err)
+{
+    send_error(relay, id, err, 0);
 }
 
 void client_relay_send_reply(struct client_relay *relay, const struct hub_reply *reply,
@@ -409,6 +433,39 @@ static bool unwatch(struct client_relay *relay, const struct json_envelope *enve
     return true;
 }
 
+/* False: the message is answered, or comes again when it is known whether it may. */
+static bool admit(struct client_relay *relay, struct view id)
+{
+    struct client_admission *admission = &relay->admission;
+    struct err err = {0};
+    enum limit_answer answer = client_admission_take(admission);
+    if (answer == LIMIT_ADMITTED) {
+        return true;
+    }
+    if (answer == LIMIT_WAITS) {
+        ws_pause(relay->socket);
+        return false;
+    }
+    (void)limit_error(answer, &admission->verdict, &err);
+    send_error(relay, id, &err, admission->verdict.retry_ms);
+    if (client_admission_is_flooded(admission)) {
+        ws_close(relay->socket, WS_CLOSE_POLICY, "too many requests");
+    }
+    return false;
+}
+
+static bool read_envelope(struct view text, struct json_envelope *envelope, struct err *err)
+{
+    if (!json_scan_envelope(text, envelope, err)) {
+        *envelope = (struct json_envelope){0};
+        return err_set_reason(err, ERR_INVALID, "invalid_message", "A message is one JSON object.");
+    }
+    return envelope->id.len > 0 ||
+           err_set_reason(err, ERR_INVALID, "invalid_message",
+                          "A message has an \"id\": a string of 1 to %d plain characters.",
+                          CLIENT_ID_MAX);
+}
+
 static void take_text(struct client_relay *relay, struct view text)
 {
     struct json_envelope envelope = {0};
@@ -417,20 +474,14 @@ static void take_text(struct client_relay *relay, struct view text)
         client_relay_hold(relay);
         return;
     }
-    if (!json_scan_envelope(text, &envelope, &err)) {
-        err_set_reason(&err, ERR_INVALID, "invalid_message", "A message is one JSON object.");
-        client_relay_send_error(relay, (struct view){0}, &err);
+    bool done = read_envelope(text, &envelope, &err);
+    if (!admit(relay, envelope.id)) {
         return;
     }
-    if (envelope.id.len == 0) {
-        err_set_reason(&err, ERR_INVALID, "invalid_message",
-                       "A message has an \"id\": a string of 1 to %d plain characters.",
-                       CLIENT_ID_MAX);
-        client_relay_send_error(relay, (struct view){0}, &err);
-        return;
+    if (done) {
+        done = view_equal(envelope.type, VIEW("unwatch")) ? unwatch(relay, &envelope, &err)
+                                                          : forward(relay, text, &envelope, &err);
     }
-    bool done = view_equal(envelope.type, VIEW("unwatch")) ? unwatch(relay, &envelope, &err)
-                                                           : forward(relay, text, &envelope, &err);
     if (!done) {
         client_relay_send_error(relay, envelope.id, &err);
     }

@@ -7,6 +7,7 @@
 #include "common/base/trace.h"
 #include "common/ws/socket.h"
 #include "gateway/hub/hub.h"
+#include "gateway/native/client_admission.h"
 
 struct json_envelope;
 struct pending;
@@ -33,6 +34,7 @@ struct client_relay {
     struct trace trace; /* of the request that became the socket, for the log; the owner's to set */
     char scope[CLIENT_SCOPE_SIZE]; /* "<user id>/<session>": repeats of an exec are answered, not
                                       run again, across sockets of that scope; "": they are not */
+    struct client_admission admission; /* what the messages cost */
     struct pending *pending;   /* borrowed; where a scope's requests are recorded; NULL: nowhere */
     struct pending_look *look; /* NULL while none is in flight */
     struct list requests;      /* without an answer, but for those of streams */
@@ -47,6 +49,10 @@ struct client_relay {
 /* Before relay->socket is there; on_answered comes behind each answer. */
 bool client_relay_open(struct client_relay *relay, struct hub *hub, const char sandbox_id[ID_SIZE],
                        void (*on_answered)(void *arg), void *arg, struct err *err) MUST_CHECK;
+/* From now on its messages cost that; with relay->socket. Those that can't be paid are answered
+ * with an error and retryAfterMs; who goes on with them is sent away (1008). */
+void client_relay_count(struct client_relay *relay, struct limits *limits,
+                        const struct limit_request *costs);
 /* The client has come with a session: it is told, once, what became of the session's requests that
  * wait for their answer. Borrows pending (NULL: nothing is told) for the relay's
  * life. With relay->socket. */

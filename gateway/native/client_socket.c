@@ -10,6 +10,7 @@
 #include "gateway/http/outflow.h"
 #include "gateway/http/websocket.h"
 #include "gateway/http/wire.h"
+#include "gateway/native/admission.h"
 #include "gateway/native/client_relay.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/request.h"
@@ -288,14 +289,35 @@ static bool open_parts(struct client *client, struct bufferevent *bev, struct er
     return true;
 }
 
-/* Takes bev and place. session: "" for none. */
-static void adopt(struct client_sockets *sockets, const char *sandbox_id,
-                  const struct caller *caller, const struct trace *trace, const char *session,
+/* What a request leaves to the socket that it becomes. */
+struct arrival {
+    char sandbox_id[ID_SIZE];
+    struct caller caller;
+    struct trace trace;
+    char session[ID_SIZE]; /* "": none */
+    struct limits *limits; /* borrowed; NULL: messages are free */
+    struct limit_request costs;
+};
+
+static void set_up_relay(struct client *client, const struct arrival *arrival)
+{
+    struct client_relay *relay = &client->relay;
+    if (arrival->limits != NULL) {
+        client_relay_count(relay, arrival->limits, &arrival->costs);
+    }
+    if (arrival->session[0] != '\0') {
+        client_relay_enter_scope(relay, client->group->sockets->gateway->pending,
+                                 arrival->caller.user_id, arrival->session);
+    }
+}
+
+/* Takes bev and place. */
+static void adopt(struct client_sockets *sockets, const struct arrival *arrival,
                   struct bufferevent *bev, struct http_place *place)
 {
     struct err err = {0};
     struct client *client = calloc(1, sizeof *client);
-    struct group *group = client == NULL ? NULL : make_group(sockets, sandbox_id);
+    struct group *group = client == NULL ? NULL : make_group(sockets, arrival->sandbox_id);
     if (group == NULL) {
         bufferevent_free(bev);
         http_place_free(place);
@@ -304,23 +326,20 @@ static void adopt(struct client_sockets *sockets, const char *sandbox_id,
     }
     client->group = group;
     client->place = place;
-    client->caller = *caller;
-    client->relay.trace = *trace;
-    client->relay.scopes = caller->scopes;
+    client->caller = arrival->caller;
+    client->relay.trace = arrival->trace;
+    client->relay.scopes = arrival->caller.scopes;
     if (!open_parts(client, bev, &err)) {
-        log_error("client.adopt_failed", LOG_TRACE(trace), LOG_ERR(&err));
+        log_error("client.adopt_failed", LOG_TRACE(&arrival->trace), LOG_ERR(&err));
         free_half_built(client);
         return;
     }
-    if (session[0] != '\0') {
-        client_relay_enter_scope(&client->relay, sockets->gateway->pending, caller->user_id,
-                                 session);
-    }
+    set_up_relay(client, arrival);
     list_append(&group->clients, &client->node);
     sockets->count++;
     /* What was asked before a change of the sandbox, and is answered behind it, is not kept: then
      * the news of its end came before this client. */
-    if (sandbox_cache_find(sockets->gateway->sandboxes, sandbox_id) == NULL) {
+    if (sandbox_cache_find(sockets->gateway->sandboxes, arrival->sandbox_id) == NULL) {
         recheck(group);
     }
 }
@@ -329,15 +348,13 @@ void client_socket_handle(struct request *request)
 {
     struct err err = {0};
     struct client_sockets *sockets = request->gateway->client_sockets;
-    const struct caller caller = request->caller;
-    const struct trace trace = request->trace;
-    char sandbox_id[ID_SIZE];
-    char session[ID_SIZE];
-    memcpy(sandbox_id, request->id, ID_SIZE);
-    if (!check(request, session, &err)) {
+    struct arrival arrival = {.caller = request->caller, .trace = request->trace};
+    memcpy(arrival.sandbox_id, request->id, ID_SIZE);
+    if (!check(request, arrival.session, &err)) {
         request_fail(request, &err);
         return;
     }
+    arrival.limits = admission_of_messages(request, &arrival.costs);
     struct http_exchange *exchange = request_hand_over(request);
     struct http_place *place = http_exchange_take_place(exchange);
     struct bufferevent *bev = websocket_upgrade(exchange, &err);
@@ -346,7 +363,7 @@ void client_socket_handle(struct request *request)
         errors_respond(exchange, &err, NULL);
         return;
     }
-    adopt(sockets, sandbox_id, &caller, &trace, session, bev, place);
+    adopt(sockets, &arrival, bev, place);
 }
 
 void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_id[ID_SIZE])

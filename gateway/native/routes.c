@@ -133,11 +133,25 @@ static unsigned methods_of(struct view path)
     return (methods & 1U << HTTP_GET) != 0 ? methods | 1U << HTTP_HEAD : methods;
 }
 
-static void respond_method_not_allowed(struct http_exchange *exchange, struct view path)
+/* What has no route: each such request is counted by its address, then answered. */
+
+static void answer_preflight(struct request *request)
+{
+    http_answer_preflight(request_hand_over(request));
+}
+
+static void refuse_address(struct request *request)
+{
+    struct err err = {0};
+    err_set(&err, ERR_NOT_FOUND, "There is nothing at this address.");
+    request_fail(request, &err);
+}
+
+static void refuse_method(struct request *request)
 {
     char allow[64] = "";
     size_t length = 0;
-    unsigned methods = methods_of(path);
+    unsigned methods = methods_of(http_exchange_head(request->exchange)->path);
     for (size_t i = 0; i < sizeof method_names / sizeof method_names[0]; i++) {
         if ((methods & 1U << method_names[i].method) != 0) {
             int added = snprintf(allow + length, sizeof allow - length, "%s%s",
@@ -149,12 +163,16 @@ static void respond_method_not_allowed(struct http_exchange *exchange, struct vi
         "{\"error\":\"This address allows only: %s.\",\"code\":\"method_not_allowed\","
         "\"requestId\":\"%s\"}";
     char body[sizeof format + sizeof allow + HTTP_REQUEST_ID_SIZE];
-    (void)snprintf(body, sizeof body, format, allow, http_exchange_request_id(exchange));
+    (void)snprintf(body, sizeof body, format, allow, http_exchange_request_id(request->exchange));
     const struct http_header header = {VIEW("Allow"), view_of(allow)};
     const struct http_response response = {
         .status = 405, .body = view_of(body), .headers = &header, .header_count = 1};
-    http_respond(exchange, &response);
+    request_respond(request, &response);
 }
+
+static const struct route preflight = {.handle = answer_preflight};
+static const struct route no_address = {.handle = refuse_address};
+static const struct route no_method = {.handle = refuse_method};
 
 static const struct route *find_route(const struct http_head *head, struct parameters *parameters,
                                       bool *path_is_known)
@@ -365,10 +383,13 @@ static void begin(const struct gateway *gateway, const struct route *route,
                   const struct parameters *parameters, struct http_exchange *exchange)
 {
     struct err err = {0};
-    struct request *request =
-        check_parameters(parameters, &err) ? request_new(gateway, route, exchange, &err) : NULL;
+    struct request *request = request_new(gateway, route, exchange, &err);
     if (request == NULL) {
         errors_respond(exchange, &err, NULL);
+        return;
+    }
+    if (!check_parameters(parameters, &err)) {
+        admission_fail(request, &err);
         return;
     }
     request->item = parameters->item;
@@ -407,19 +428,20 @@ void routes_handle(const struct gateway *gateway, struct http_exchange *exchange
     const struct http_head *head = http_exchange_head(exchange);
     struct parameters parameters = {0};
     bool path_is_known = false;
-    if (handle_agent(gateway, exchange, listener_id) || http_answer_preflight(exchange)) {
+    if (handle_agent(gateway, exchange, listener_id)) {
         return;
     }
     /* A sandbox's own socket leads to the agent's address and to nothing else. */
-    const struct route *route =
-        listener_id == NULL ? find_route(head, &parameters, &path_is_known) : NULL;
-    if (route != NULL) {
-        begin(gateway, route, &parameters, exchange);
-    } else if (path_is_known) {
-        respond_method_not_allowed(exchange, head->path);
-    } else {
+    if (listener_id != NULL) {
         struct err err = {0};
         err_set(&err, ERR_NOT_FOUND, "There is nothing at this address.");
         errors_respond(exchange, &err, NULL);
+        return;
     }
+    const struct route *route =
+        http_is_preflight(exchange) ? &preflight : find_route(head, &parameters, &path_is_known);
+    if (route == NULL) {
+        route = path_is_known ? &no_method : &no_address;
+    }
+    begin(gateway, route, &parameters, exchange);
 }

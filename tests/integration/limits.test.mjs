@@ -6,6 +6,7 @@ import { assertError, call, makeUser, sandboxFor } from '../support/api.mjs';
 import { gatewayBeside } from '../support/gateway.mjs';
 import { RawSocket, readAnswers } from '../support/raw.mjs';
 import { apiKey } from '../support/stack.mjs';
+import { openClient } from '../support/websocket.mjs';
 
 const RATES = 'free=1/4,enterprise=6000/600,address=1/3,preview=1/2'; // small bursts, that hardly refill
 const limited = { RATE_LIMIT_EXEMPT: '', RATE_LIMITS: RATES };
@@ -63,6 +64,38 @@ test('a WebSocket counts when it opens, and tells so', async (t) => {
   const answer = socket.received.toString();
   assert.match(answer, /^HTTP\/1.1 101 /);
   assert.match(answer, /^RateLimit-Remaining: 2\r$/m);
+});
+
+test('messages of a WebSocket count like requests, and a socket that has none left stays', async (t) => {
+  const gateway = await gatewayBeside(t, limited);
+  const key = await makeUser('free');
+  const id = await sandboxFor(t, {}, key);
+  const client = await openClient(id, { key, base: `ws://127.0.0.1:${gateway.port}` }); // the first of four
+  t.after(() => client.close());
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await client.request({ type: 'ps' })).type, 'psResponse');
+  }
+  const refused = await client.request({ type: 'ps' });
+  assert.deepEqual([refused.type, refused.code], ['error', 'rate_limited']);
+  assert.ok(refused.retryAfterMs > 30_000 && refused.retryAfterMs <= 60_000, refused.retryAfterMs);
+  assertError(await list(gateway, key), 429, 'rate_limited');
+  const many = await Promise.all(Array.from({ length: 255 }, () => client.request({ type: 'ps' })));
+  assert.ok(many.every(({ code }) => code === 'rate_limited'));
+  client.send('{}');
+  assert.deepEqual(await client.closed, { code: 1008, reason: 'too many requests' });
+});
+
+test('what leads nowhere counts by address', async (t) => {
+  const gateway = await gatewayBeside(t, limited);
+  const address = someAddress();
+  assert.deepEqual(statusAndLeft(await from(address, gateway, '/nowhere', `X-API-Key: ${apiKey}`)), [404, '2']);
+  const socket = await RawSocket.open({ port: gateway.port, localAddress: address });
+  const preflight = ['OPTIONS /sandbox HTTP/1.1', 'Host: x', 'Origin: https://a.example', 'Access-Control-Request-Method: GET', '', ''].join('\r\n');
+  const wrongMethod = ['DELETE /sandbox HTTP/1.1', 'Host: x', 'Connection: close', '', ''].join('\r\n');
+  await socket.write(`${preflight}${wrongMethod}`);
+  await socket.whenOver();
+  assert.deepEqual(readAnswers(socket.received).map(statusAndLeft), [[204, '1'], [405, '0']]);
+  assert.equal((await from(address, gateway, '/nowhere')).status, 429);
 });
 
 test('requests without a good key count by address', async (t) => {

@@ -98,6 +98,23 @@ static void what_is_signed_has_a_limit_of_its_own(void **state)
     expect(stage, "GET /openapi.json", "", 200, "0");
 }
 
+static void what_leads_nowhere_counts_by_address(void **state)
+{
+    struct stage *stage = *state;
+    static const char preflight[] = "Origin: https://a.example\r\n"
+                                    "Access-Control-Request-Method: POST\r\n";
+    http_server_allow_origins(stage->gateway.http, "");
+    set_limits(stage, "address=1/5");
+    expect(stage, "GET /nowhere", WITH_KEY, 404, "4");
+    expect(stage, "DELETE /sandbox", WITH_KEY, 405, "3");
+    expect(stage, "GET /sandbox/%2f/status", WITH_KEY, 400, "2");
+    expect(stage, "OPTIONS /sandbox/create", preflight, 204, "1");
+    expect(stage, "OPTIONS /nowhere", preflight, 204, "0");
+    expect(stage, "OPTIONS /sandbox/create", preflight, 429, "0");
+    expect(stage, "GET /nowhere", WITH_KEY, 429, "0");
+    expect(stage, "DELETE /sandbox", WITH_KEY, 429, "0");
+}
+
 static void keys_are_not_made_uncounted(void **state)
 {
     struct stage *stage = *state;
@@ -143,7 +160,8 @@ int main(void)
         TEST(callers_pay_for_what_they_ask),         TEST(one_request_is_paid_once),
         TEST(who_has_no_good_key_pays_by_address),   TEST(a_known_key_works_from_a_spent_address),
         TEST(what_is_signed_has_a_limit_of_its_own), TEST(keys_are_not_made_uncounted),
-        TEST(an_exempt_address_pays_nothing),        TEST(only_trusted_proxies_name_the_client),
+        TEST(what_leads_nowhere_counts_by_address),  TEST(an_exempt_address_pays_nothing),
+        TEST(only_trusted_proxies_name_the_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
