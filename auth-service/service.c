@@ -51,6 +51,7 @@ static void on_checked(const struct api_key_row *row, const struct err *err, voi
                                   .scopes = row->scopes,
                                   .max_sandboxes = row->max_sandboxes,
                                   .requests_per_minute = row->requests_per_minute,
+                                  .key_limits = view_of(row->key_limits),
                                   .is_admin = row->is_admin};
     memcpy(reply.user_id, row->user_id, sizeof reply.user_id);
     memcpy(reply.api_key_id, row->id, sizeof reply.api_key_id);

@@ -18,6 +18,29 @@
 
 #define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define SERVES "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+/* A key and those above it; height counts from it. */
+#define ABOVE(key)                                                                                 \
+    "WITH RECURSIVE above AS ("                                                                    \
+    "SELECT id, parent_id, requests_per_minute, 0 AS height FROM api_keys WHERE id = " key         \
+    " UNION ALL SELECT up.id, up.parent_id, up.requests_per_minute, height + 1"                    \
+    " FROM api_keys up JOIN above ON up.id = above.parent_id)"
+/* The limits that a request counts in, smallest first. They grow upwards; of keys with the same one
+ * the uppermost counts for those below it. */
+#define KEY_LIMITS                                                                                 \
+    "CASE WHEN k.requests_per_minute IS NULL THEN '' ELSE (" ABOVE(                                \
+        "k.id") " SELECT string_agg(id || ':' || requests_per_minute, ',' ORDER BY "               \
+                "requests_per_minute)"                                                             \
+                " FROM (SELECT DISTINCT ON (requests_per_minute) id, requests_per_minute FROM "    \
+                "above"                                                                            \
+                " WHERE requests_per_minute IS NOT NULL ORDER BY requests_per_minute, height DESC" \
+                " LIMIT 4) AS counted) END"
+/* $9, or what no parent has when it would be one limit more than a request can count in. */
+#define SOUND_REQUESTS                                                                             \
+    "CASE WHEN $9::int > 0 AND (" ABOVE(                                                           \
+        "nullif($2::text, '')::uuid") " SELECT count(DISTINCT requests_per_minute) FROM above "    \
+                                      "WHERE requests_per_minute <> $9::int)"                      \
+                                      " >= 4 THEN 2147483647 ELSE nullif($9::int, 0) END"
+_Static_assert(AUTH_KEY_LIMITS_MAX == 4, "the two above");
 #define MADE                                                                                       \
     "id, parent_id, name, " ISO("created_at") ", " ISO("expires_at") ", scopes, max_sandboxes, "   \
                                                                      "requests_per_minute"
@@ -27,12 +50,12 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
            " coalesce(floor(extract(epoch FROM k.expires_at) * 1000)::bigint, 0),"
            " k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute',"
            " CASE WHEN u.role = 'admin' THEN k.scopes ELSE k.scopes & ~32 END,"
-           " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin'"
-           " FROM api_keys k JOIN users u ON u.id = k.user_id"
+           " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin',"
+           " " KEY_LIMITS " FROM api_keys k JOIN users u ON u.id = k.user_id"
            " WHERE k.digest = decode($1, 'hex') AND " SERVES " AND u.suspended_at IS NULL"},
     {INSERT, "SELECT " MADE " FROM api_key_issue($1::uuid, nullif($2::text, '')::uuid, $3::text,"
              " $4::text, decode($5, 'hex'), $6::text, nullif($7::int, 0), nullif($8::int, 0),"
-             " nullif($9::int, 0), nullif($10::int, 0), $11::int)"},
+             " " SOUND_REQUESTS ", nullif($10::int, 0), $11::int)"},
     {ROTATE, "SELECT " MADE " FROM api_key_rotate($1::uuid, $2::uuid, nullif($3::text, '')::uuid,"
              " $4::int, $5::text, decode($6, 'hex'), $7::text, $8::int)"},
     {LIST,
@@ -83,7 +106,19 @@ bool api_key_find_by_hash(struct pg_pool *pg, const char *digest_hex, int64_t ti
 
 bool api_key_find_read(const PGresult *result, struct api_key_row *out)
 {
-    enum { ID, USER_ID, TIER, BCRYPT, EXPIRES_AT, STALE, SCOPES, MAX_SANDBOXES, REQUESTS, ADMIN };
+    enum {
+        ID,
+        USER_ID,
+        TIER,
+        BCRYPT,
+        EXPIRES_AT,
+        STALE,
+        SCOPES,
+        MAX_SANDBOXES,
+        REQUESTS,
+        ADMIN,
+        LIMITS
+    };
     if (pg_rows(result) != 1) {
         return false;
     }
@@ -96,6 +131,7 @@ bool api_key_find_read(const PGresult *result, struct api_key_row *out)
     return copy_text(result, ID, out->id, sizeof out->id) &&
            copy_text(result, USER_ID, out->user_id, sizeof out->user_id) &&
            copy_text(result, TIER, out->tier, sizeof out->tier) &&
+           copy_text(result, LIMITS, out->key_limits, sizeof out->key_limits) &&
            copy_text(result, BCRYPT, out->bcrypt, sizeof out->bcrypt);
 }
 

@@ -27,7 +27,8 @@ struct api_key_row {
     unsigned scopes;       /* of enum auth_scope; admin only while the user has the role */
     int64_t max_sandboxes; /* 0: no limit; so the next */
     int64_t requests_per_minute;
-    bool is_admin; /* the user has the role */
+    bool is_admin;                         /* the user has the role */
+    char key_limits[AUTH_KEY_LIMITS_SIZE]; /* as auth_identity has it */
 };
 bool api_key_find_by_hash(struct pg_pool *pg, const char *digest_hex, int64_t timeout_ms,
                           pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;

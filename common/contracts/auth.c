@@ -71,6 +71,33 @@ void auth_scopes_write(struct json_writer *writer, const char *name, unsigned sc
     json_end_array(writer);
 }
 
+static bool read_key_limit(struct view item, struct auth_key_limit *out)
+{
+    enum { DIGITS_MAX = 7 };
+    struct view id = view_cut(&item, ':');
+    out->requests_per_minute = 0;
+    for (size_t i = 0; i < item.len; i++) {
+        if (item.ptr[i] < '0' || item.ptr[i] > '9' || i >= DIGITS_MAX) {
+            return false;
+        }
+        out->requests_per_minute = out->requests_per_minute * 10 + (item.ptr[i] - '0');
+    }
+    return id_parse(id, out->api_key_id) && out->requests_per_minute > 0 &&
+           out->requests_per_minute <= API_KEY_LIMIT_MAX;
+}
+
+bool auth_key_limits_read(struct view text, struct auth_key_limits *out, struct err *err)
+{
+    out->count = 0;
+    while (text.len > 0) {
+        struct view item = view_cut(&text, ',');
+        if (out->count >= AUTH_KEY_LIMITS_MAX || !read_key_limit(item, &out->items[out->count++])) {
+            return err_set(err, ERR_INTERNAL, "the limits of a key could not be read");
+        }
+    }
+    return true;
+}
+
 #define FIELDS static const struct json_field
 #define SCHEMA(name, table)                                                                        \
     const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
@@ -92,6 +119,7 @@ FIELDS identity_fields[] = {
     JSON_INT(struct auth_identity, max_sandboxes, "maxSandboxes"),
     JSON_INT(struct auth_identity, requests_per_minute, "requestsPerMinute"),
     JSON_BOOL(struct auth_identity, is_admin, "isAdmin"),
+    JSON_STRING(struct auth_identity, key_limits, "keyLimits", .max_len = AUTH_KEY_LIMITS_SIZE - 1),
 };
 SCHEMA(auth_identity_schema, identity_fields);
 

@@ -14,7 +14,9 @@ enum {
     API_KEY_LIMIT_MAX = 1000 * 1000, /* of either limit of a key */
     TIER_SIZE = 16,
     AUTH_TOKEN_MAX = 8192,
-    AUTH_KEY_IDS_MAX = 256, /* in one question */
+    AUTH_KEY_LIMITS_MAX = 4,    /* different limits of requests in a line of keys */
+    AUTH_KEY_LIMITS_SIZE = 256, /* of the text of so many */
+    AUTH_KEY_IDS_MAX = 256,     /* in one question */
     AUTH_SESSION_ID_MAX = 255,
     API_KEY_OVERLAP_S_MAX = 24 * 3600, /* of a key that is rotated */
 };
@@ -64,8 +66,23 @@ struct auth_identity {
     int64_t max_sandboxes;       /* of the key; 0: as many as the tier has */
     int64_t requests_per_minute; /* of the key; 0: as many as the tier has */
     bool is_admin;               /* the user has the role */
+    struct view key_limits;      /* of auth_key_limits_read; empty: none but requests_per_minute */
 };
 extern const struct json_schema auth_identity_schema;
+
+/* A limit of requests that a key counts in: its own, and those of the keys it came of, as all that
+ * came of a key share what it has. */
+struct auth_key_limit {
+    char api_key_id[ID_SIZE]; /* whose limit it is */
+    int64_t requests_per_minute;
+};
+struct auth_key_limits {
+    struct auth_key_limit items[AUTH_KEY_LIMITS_MAX]; /* the smallest first */
+    size_t count;
+};
+/* "<id>:<requests a minute>,..." */
+bool auth_key_limits_read(struct view text, struct auth_key_limits *out,
+                          struct err *err) MUST_CHECK;
 
 /* auth.check_session -> auth_identity, of a person's session token. ERR_UNAUTHENTICATED
  * "invalid_session" or "token_expired"; ERR_UNAVAILABLE "clerk_not_configured" or

@@ -30,6 +30,18 @@ struct key_check {
     void *arg;
 };
 
+static bool copy_key_limits(const struct auth_identity *identity, struct auth_key_limits *out)
+{
+    struct err ignored;
+    if (identity->key_limits.len > 0 || identity->requests_per_minute == 0) {
+        return auth_key_limits_read(identity->key_limits, out, &ignored);
+    }
+    out->count = 1;
+    out->items[0].requests_per_minute = identity->requests_per_minute;
+    memcpy(out->items[0].api_key_id, identity->api_key_id, ID_SIZE);
+    return true;
+}
+
 static bool copy_identity(const struct auth_identity *identity, struct caller *out)
 {
     memcpy(out->user_id, identity->user_id, ID_SIZE);
@@ -38,7 +50,8 @@ static bool copy_identity(const struct auth_identity *identity, struct caller *o
     out->max_sandboxes = identity->max_sandboxes;
     out->requests_per_minute = identity->requests_per_minute;
     out->is_admin = identity->is_admin;
-    return view_copy(identity->tier, out->tier, sizeof out->tier) &&
+    return copy_key_limits(identity, &out->key_limits) &&
+           view_copy(identity->tier, out->tier, sizeof out->tier) &&
            view_copy(identity->session_id, out->session_id, sizeof out->session_id) &&
            view_copy(identity->impersonator, out->impersonator, sizeof out->impersonator);
 }

@@ -38,7 +38,8 @@ struct caller {
     unsigned scopes;        /* of enum auth_scope */
     int64_t max_sandboxes;  /* of the key; 0: no limit; so the next */
     int64_t requests_per_minute;
-    bool is_admin; /* the user has the role */
+    struct auth_key_limits key_limits; /* where a request of the key counts; none: of the user's */
+    bool is_admin;                     /* the user has the role */
 };
 
 /* Whether the caller's key has expired: what it opened before ends too. */

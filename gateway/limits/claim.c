@@ -19,8 +19,11 @@ void limit_request_of_caller(const struct limit_policy *policy, const struct lim
     struct limit_rate rate = limit_policy_of_tier(policy, caller->tier);
     out->count = 0;
     out->fails_closed = false;
-    if (caller->api_key_id[0] != '\0' && caller->requests_per_minute > 0) {
-        add(out, "key", limit_rate_capped(rate, caller->requests_per_minute), caller->api_key_id);
+    for (size_t i = 0; caller->key_limits != NULL && i < caller->key_limits->count; i++) {
+        const struct auth_key_limit *limit = &caller->key_limits->items[i];
+        if (limit->requests_per_minute < rate.per_minute) {
+            add(out, "key", limit_rate_capped(rate, limit->requests_per_minute), limit->api_key_id);
+        }
     }
     add(out, "user", rate, caller->user_id);
 }

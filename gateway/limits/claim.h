@@ -1,14 +1,14 @@
-/* gateway/limits/claim.h: what a request counts against: up to two limits, each by its name. */
+/* gateway/limits/claim.h: what a request counts against: some limits, each by its name. */
 #ifndef GATEWAY_LIMITS_CLAIM_H
 #define GATEWAY_LIMITS_CLAIM_H
 
-#include "common/base/id.h"
+#include "common/contracts/auth.h"
 #include "gateway/http/address.h"
 #include "gateway/limits/policy.h"
 
 enum {
     LIMIT_NAME_SIZE = 48,
-    LIMIT_CLAIMS_MAX = 2,
+    LIMIT_CLAIMS_MAX = AUTH_KEY_LIMITS_MAX + 1,
 };
 
 struct limit_claim {
@@ -24,13 +24,13 @@ struct limit_request {
 };
 
 /* Of a caller who is known. All keys and sessions of a user share the user's limit. A key with
- * requests_per_minute (0: none) counts in a limit of its own besides; without one its limit would
- * be the user's again, and never refuse what that admits. api_key_id is "" of a session. */
+ * requestsPerMinute counts in a limit of its own besides, and in that of each key above it that has
+ * a larger one: so all that came of a key stay together within what it has. Limits that are not
+ * below the user's are left out, as they never refuse what that admits. */
 struct limit_caller {
     struct view tier;
     const char *user_id;
-    const char *api_key_id;
-    int64_t requests_per_minute;
+    const struct auth_key_limits *key_limits; /* NULL: of a session */
 };
 void limit_request_of_caller(const struct limit_policy *policy, const struct limit_caller *caller,
                              struct limit_request *out);

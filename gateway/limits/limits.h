@@ -5,7 +5,7 @@
  * why gateways together admit not one request too many) and admits requests from them at once. It
  * leases anew before they run out, as many as the rate that it sees promises, so that a caller who
  * comes often never waits; a bucket not seen for a while is asked for first, and the request waits,
- * for LIMIT_WAIT_MS at most (with two claims, for that time twice if Redis is as slow as that).
+ * for LIMIT_WAIT_MS at most (with several claims, for that time twice if Redis is as slow as that).
  *
  * When Redis is away, or silent for that long, each gateway goes by a bucket of its own, of the
  * same rate, from what it last knew: what each admits then comes on top. What must not be done on

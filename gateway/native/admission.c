@@ -81,8 +81,7 @@ static void caller_costs(const struct request *request, struct limit_request *co
 {
     const struct limit_caller caller = {.tier = view_of(request->caller.tier),
                                         .user_id = request->caller.user_id,
-                                        .api_key_id = request->caller.api_key_id,
-                                        .requests_per_minute = request->caller.requests_per_minute};
+                                        .key_limits = &request->caller.key_limits};
     limit_request_of_caller(&request->gateway->config->limit_policy, &caller, costs);
 }
 

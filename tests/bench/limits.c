@@ -23,7 +23,6 @@ enum {
 static const struct limit_caller caller = {
     .tier = VIEW("pro"),
     .user_id = "11111111-1111-4111-8111-111111111111",
-    .api_key_id = "22222222-2222-4222-8222-222222222222",
 };
 
 struct bench {
@@ -155,8 +154,10 @@ static void close_bench(struct bench *bench)
 
 static void measure(struct bench *bench)
 {
+    static const struct auth_key_limits limits = {
+        .items = {{"22222222-2222-4222-8222-222222222222", LIMIT_RATE_MAX - 1}}, .count = 1};
     struct limit_caller with_key = caller;
-    with_key.requests_per_minute = LIMIT_RATE_MAX - 1;
+    with_key.key_limits = &limits;
     turn_for(bench, WARM_MS);
     double one_ns = measure_cost(bench, &caller);
     double two_ns = measure_cost(bench, &with_key);

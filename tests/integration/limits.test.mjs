@@ -48,6 +48,25 @@ test('a user has so many requests, whichever gateway they go to', async (t) => {
   assert.equal((await list(one, await makeUser('free'))).status, 200, 'another user');
 });
 
+test('keys that came of a key stay together within its limit', async (t) => {
+  const gateway = await gatewayBeside(t, limited);
+  const made = async (key, body) => {
+    const reply = await call('POST', '/api/keys', { key, body });
+    assert.equal(reply.status, 201, reply.text);
+    return reply.json.key;
+  };
+  const user = await makeUser('enterprise');
+  const parent = await made(user, { requestsPerMinute: 4 });
+  const [child, narrow] = [await made(parent, {}), await made(parent, { requestsPerMinute: 2 })];
+  const seen = [];
+  for (const key of [parent, child, narrow, narrow, narrow, child, parent]) {
+    seen.push(statusAndLeft(await list(gateway, key)));
+  }
+  assert.deepEqual(seen, [[200, '3'], [200, '2'], [200, '1'], [200, '0'], [429, '0'], [429, '0'], [429, '0']]);
+  const { status, headers } = await list(gateway, user);
+  assert.deepEqual([status, headers['ratelimit-policy']], [200, '"user";q=600;w=6'], 'the limit of the user is not spent');
+});
+
 test('a WebSocket counts when it opens, and tells so', async (t) => {
   const gateway = await gatewayBeside(t, limited);
   const key = await makeUser('free');

@@ -145,6 +145,55 @@ static void a_child_has_what_its_parent_has_and_never_more(void **state)
     assert_true(strcmp(grandchild.made.expires_at, parent.made.expires_at) < 0);
 }
 
+static void issue_limited(struct accounts *accounts, const struct user *user, const char *parent_id,
+                          int64_t per_minute, struct issued_key *out)
+{
+    const struct key_order order = {
+        .user_id = user->id, .actor_key_id = parent_id, .requests_per_minute = per_minute};
+    accounts_issue_as(accounts, &order, out);
+}
+
+static void assert_limits(struct accounts *accounts, const struct issued_key *key,
+                          const char *expected)
+{
+    struct accounts_check check;
+    accounts_check(accounts, key->key, &check);
+    assert_string_equal(check.row.key_limits, expected);
+}
+
+static void a_key_counts_in_the_limits_above_it(void **state)
+{
+    struct accounts *accounts = *state;
+    struct user user;
+    struct issued_key keys[7];
+    char expected[AUTH_KEY_LIMITS_SIZE];
+    accounts_user(accounts, "limits", &user);
+    issue_limited(accounts, &user, "", 0, &keys[0]);
+    issue_limited(accounts, &user, keys[0].made.id, 90, &keys[1]);
+    issue_limited(accounts, &user, keys[1].made.id, 90, &keys[2]);
+    issue_limited(accounts, &user, keys[2].made.id, 0, &keys[3]);
+    issue_limited(accounts, &user, keys[3].made.id, 80, &keys[4]);
+    assert_limits(accounts, &keys[0], "");
+    (void)snprintf(expected, sizeof expected, "%s:90", keys[1].made.id);
+    assert_limits(accounts, &keys[1], expected);
+    assert_limits(accounts, &keys[2], expected);
+    assert_limits(accounts, &keys[3], expected);
+    (void)snprintf(expected, sizeof expected, "%s:80,%s:90", keys[4].made.id, keys[1].made.id);
+    assert_limits(accounts, &keys[4], expected);
+    issue_limited(accounts, &user, keys[4].made.id, 70, &keys[5]);
+    issue_limited(accounts, &user, keys[5].made.id, 60, &keys[6]);
+    (void)snprintf(expected, sizeof expected, "%s:60,%s:70,%s:80,%s:90", keys[6].made.id,
+                   keys[5].made.id, keys[4].made.id, keys[1].made.id);
+    assert_limits(accounts, &keys[6], expected);
+    const struct key_order fifth = {
+        .user_id = user.id, .actor_key_id = keys[6].made.id, .requests_per_minute = 50};
+    assert_not_issued(accounts, &fifth, "key_rights_exceeded");
+    issue_limited(accounts, &user, keys[6].made.id, 60, &keys[0]);
+    assert_limits(accounts, &keys[0], expected);
+    issue_limited(accounts, &user, keys[6].made.id, 0, &keys[0]);
+    assert_limits(accounts, &keys[0], expected);
+}
+
 static void a_key_that_ended_makes_none(void **state)
 {
     struct accounts *accounts = *state;
@@ -482,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_key_has_the_rights_it_was_made_with),
         cmocka_unit_test(admin_counts_only_while_the_user_has_the_role),
         cmocka_unit_test(a_child_has_what_its_parent_has_and_never_more),
+        cmocka_unit_test(a_key_counts_in_the_limits_above_it),
         cmocka_unit_test(a_key_that_ended_makes_none),
         cmocka_unit_test(revoking_a_key_revokes_and_announces_all_that_came_of_it),
         cmocka_unit_test(a_key_revokes_those_below_it_alone),

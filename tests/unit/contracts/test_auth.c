@@ -16,6 +16,33 @@ static void both_prefixes_are_one_key(void **state)
     assert_string_equal(key, "isk_" DIGITS);
 }
 
+static void limits_of_keys_are_read_as_they_are_written(void **state)
+{
+    (void)state;
+    static const struct view broken[] = {
+        VIEW("x:1"),           VIEW(ID_A),
+        VIEW(ID_A ":"),        VIEW(ID_A ":0"),
+        VIEW(ID_A ":-1"),      VIEW(ID_A ":1," ID_B),
+        VIEW(ID_A ":1000001"), VIEW(ID_A ":99999999"),
+        VIEW(ID_A ":1,,"),     VIEW(ID_A ":1," ID_A ":2," ID_A ":3," ID_A ":4," ID_A ":5"),
+    };
+    struct auth_key_limits limits;
+    struct err err = {0};
+    assert_true(auth_key_limits_read(VIEW(""), &limits, &err));
+    assert_int_equal(limits.count, 0);
+    assert_true(auth_key_limits_read(VIEW(ID_A ":7," ID_B ":1000000"), &limits, &err));
+    assert_int_equal(limits.count, 2);
+    assert_string_equal(limits.items[0].api_key_id, ID_A);
+    assert_int_equal(limits.items[0].requests_per_minute, 7);
+    assert_string_equal(limits.items[1].api_key_id, ID_B);
+    assert_int_equal(limits.items[1].requests_per_minute, 1000000);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        if (auth_key_limits_read(broken[i], &limits, &err)) {
+            fail_msg("%s", broken[i].ptr);
+        }
+    }
+}
+
 static void other_shapes_are_no_keys(void **state)
 {
     (void)state;
@@ -132,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_prefixes_are_one_key),
+        cmocka_unit_test(limits_of_keys_are_read_as_they_are_written),
         cmocka_unit_test(other_shapes_are_no_keys),
         cmocka_unit_test(messages_survive),
         cmocka_unit_test(every_scope_has_a_name),

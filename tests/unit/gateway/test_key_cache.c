@@ -55,9 +55,11 @@ static void serve(struct ipc_exchange *exchange, const struct ipc_request *reque
         ipc_reply_error(exchange, &err);
         return;
     }
-    ipc_reply_ok(exchange, VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
-                                "\",\"tier\":\"pro\",\"expiresAtMs\":0,\"scopes\":5,"
-                                "\"maxSandboxes\":2,\"requestsPerMinute\":60}"));
+    ipc_reply_ok(exchange,
+                 VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
+                      "\",\"tier\":\"pro\",\"expiresAtMs\":0,\"scopes\":5,"
+                      "\"maxSandboxes\":2,\"requestsPerMinute\":60,\"keyLimits\":\"" KEY_ID
+                      ":60," USER_ID ":90\"}"));
 }
 
 static void serve_session(struct ipc_exchange *exchange, const struct ipc_request *request,
@@ -163,6 +165,9 @@ static void a_checked_key_is_known_without_asking(void **state)
     assert_int_equal(caller.scopes, AUTH_SANDBOX_READ | AUTH_EXEC);
     assert_int_equal(caller.max_sandboxes, 2);
     assert_int_equal(caller.requests_per_minute, 60);
+    assert_int_equal(caller.key_limits.count, 2);
+    assert_string_equal(caller.key_limits.items[0].api_key_id, KEY_ID);
+    assert_int_equal(caller.key_limits.items[0].requests_per_minute, 60);
     assert_int_equal(fixture->asked, 1);
 }
 

@@ -16,10 +16,11 @@ static struct limit_request of_caller(const char *tier, const char *key, int64_t
     struct limit_request request;
     struct err err = {0};
     assert_true(limit_policy_parse(&policy, "", &err));
-    const struct limit_caller caller = {.tier = view_of(tier),
-                                        .user_id = USER,
-                                        .api_key_id = key,
-                                        .requests_per_minute = per_minute};
+    struct auth_key_limits limits = {.count = per_minute > 0 ? 1 : 0};
+    limits.items[0].requests_per_minute = per_minute;
+    (void)view_copy(view_of(key), limits.items[0].api_key_id, ID_SIZE);
+    const struct limit_caller caller = {
+        .tier = view_of(tier), .user_id = USER, .key_limits = key[0] == '\0' ? NULL : &limits};
     limit_request_of_caller(&policy, &caller, &request);
     return request;
 }
@@ -59,6 +60,28 @@ static void key_with_a_limit_counts_twice(void **state)
     assert_int_equal(request.claims[1].rate.per_minute, 600);
 }
 
+static void a_key_counts_in_the_limits_of_those_above_it(void **state)
+{
+    (void)state;
+    struct limit_policy policy;
+    struct limit_request request;
+    struct err err = {0};
+    struct auth_key_limits limits;
+    assert_true(limit_policy_parse(&policy, "", &err));
+    assert_true(auth_key_limits_read(VIEW(KEY ":5," USER ":100," KEY ":600"), &limits, &err));
+    const struct limit_caller caller = {
+        .tier = VIEW("pro"), .user_id = USER, .key_limits = &limits};
+    limit_request_of_caller(&policy, &caller, &request);
+    assert_int_equal(request.count, 3); /* what the user has anyway is left out */
+    assert_string_equal(request.claims[0].name, "key:" KEY);
+    assert_int_equal(request.claims[0].rate.per_minute, 5);
+    assert_int_equal(request.claims[0].rate.burst, 5);
+    assert_string_equal(request.claims[1].name, "key:" USER);
+    assert_int_equal(request.claims[1].rate.per_minute, 100);
+    assert_int_equal(request.claims[1].rate.burst, 60);
+    assert_string_equal(request.claims[2].name, "user:" USER);
+}
+
 static void session_has_the_limit_of_its_user(void **state)
 {
     (void)state;
@@ -93,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_of_a_user_share_the_limit_of_the_user),
         cmocka_unit_test(key_with_a_limit_counts_twice),
+        cmocka_unit_test(a_key_counts_in_the_limits_of_those_above_it),
         cmocka_unit_test(session_has_the_limit_of_its_user),
         cmocka_unit_test(addresses_of_one_host_are_one),
         cmocka_unit_test(previews_have_a_limit_of_their_own),
