@@ -39,6 +39,8 @@ server = socket.create_server(('127.0.0.1', 8000), backlog=128)
 while True: threading.Thread(target=guard, args=(server.accept()[0],), daemon=True).start()
 `;
 
+const MADE_TRACE = /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/;
+
 describe('a preview', () => {
   let id;
   let host;
@@ -133,14 +135,28 @@ describe('a preview', () => {
     ];
     const theirs = ['X-Own: a', 'X-Own: b', 'Accept: */*', 'X-Empty:', 'Cookie: a=b'];
     const [[answer]] = await ask(message('GET /', [...hop, ...theirs, ...ours]));
-    const { 'x-forwarded-port': port, ...headers } = seenIn(answer).headers;
+    const { 'x-forwarded-port': port, traceparent, ...headers } = seenIn(answer).headers;
     assert.deepEqual(headers, {
       host, accept: '*/*', cookie: 'a=b', 'x-own': ['a', 'b'], 'x-empty': '', 'x-forwarded-for': '127.0.0.1',
       'x-forwarded-host': host, 'x-forwarded-proto': 'http',
     });
     assert.match(port, /^\d+$/);
+    assert.match(traceparent, MADE_TRACE);
     const [[own]] = await ask(message('GET /', ['Authorization: Bearer of-the-program']));
     assert.equal(seenIn(own).headers.authorization, 'Bearer of-the-program');
+  });
+
+  it('passes a trace on, and begins one where there is none', async () => {
+    const theirs = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const state = 'tracestate: vendor=1';
+    const brought = await ask(...[[`traceparent: ${theirs}`, state], ['traceparent: 00-0-0-00', state], [state]].map((lines) => (
+      message('GET /', lines))));
+    const [good, bad, none] = brought.map(([first]) => seenIn(first).headers);
+    assert.deepEqual([good.traceparent, good.tracestate], [theirs, 'vendor=1']);
+    for (const { traceparent, tracestate } of [bad, none]) {
+      assert.match(traceparent, MADE_TRACE);
+      assert.equal(tracestate, undefined, 'the state of a trace that there is not');
+    }
   });
 
   const BODY = 'the whole body\r\n0\r\n\r\nof it';

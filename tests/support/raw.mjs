@@ -273,5 +273,5 @@ export function readAnswers(bytes, heads = []) {
 
 // The bytes without what differs between two answers to the same request.
 export const comparable = (bytes) => bytes.toString('latin1')
-  .replace(/^date: .*\r\n/gmi, '').replace(/^(x-request-id: ).*\r\n/gmi, '$1*\r\n')
+  .replace(/^date: .*\r\n/gmi, '').replace(/^(x-request-id|traceparent): .*\r\n/gmi, '$1: *\r\n')
   .replace(/"requestId":"[\w-]+"/g, '"requestId":"*"');
