@@ -28,7 +28,7 @@ static void refuse_key(struct check_call *check, const struct err *err)
 {
     enum { SHOWN_LEN = API_KEY_PREFIX_SIZE - 1 };
     struct view shown = check->body.key;
-    if (err->code == ERR_UNAUTHENTICATED) {
+    if (err->code == ERR_UNAUTHENTICATED || err->code == ERR_DENIED) {
         struct audit_record record = {.action = AUDIT_KEY_REFUSED, .result = AUDIT_REFUSED};
         shown.len = shown.len == API_KEY_LEN ? SHOWN_LEN : 0; /* else it is no key */
         audit_record_set_detail(&record, "prefix", shown);

@@ -12,7 +12,7 @@ static void refuse(struct check_call *check, const struct err *err)
 {
     struct audit_act *arrival = TAKE(check->arrival);
     struct audit_record *record = audit_act_record(arrival);
-    if (err->code == ERR_UNAUTHENTICATED) {
+    if (err->code == ERR_UNAUTHENTICATED || err->code == ERR_DENIED) {
         record->action = AUDIT_SESSION_REFUSED;
         record->result = AUDIT_REFUSED;
         record->target_kind[0] = '\0';

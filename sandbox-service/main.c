@@ -9,6 +9,7 @@
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/sandbox/news.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/reconcile.h"
 #include "sandbox-service/sandbox/removal.h"
@@ -57,6 +58,7 @@ struct app {
     struct reconciler *reconciler;
     struct engine *engine;
     struct expiry *expiry;
+    struct news *news;
     struct service *service;
     struct timer serve; /* armed until the service is open */
     struct timer drain;
@@ -252,6 +254,7 @@ static bool open_parts(struct app *app, struct err *err)
     }
     app->sandboxes.network = app->network;
     return (app->expiry = expiry_open(&app->sandboxes, err)) != NULL &&
+           (app->news = news_open(&app->sandboxes, app->expiry, err)) != NULL &&
            timer_open(&app->serve, app->loop, serve, app, err) &&
            timer_open(&app->drain, app->loop, finish_drain, app, err) &&
            loop_on_stop_signal(app->loop, on_stop, app, err) &&
@@ -277,6 +280,7 @@ static void close_parts(struct app *app)
     worker_pool_free(app->workers);
     fail_all(app);
     service_close(app->service);
+    news_close(app->news);
     expiry_close(app->expiry);
     timer_close(&app->serve);
     timer_close(&app->drain);

@@ -1,5 +1,6 @@
 #include "auth-service/api_keys/check.h"
 
+#include "auth-service/users/store.h"
 #include "common/base/clock.h"
 #include "common/base/secret.h"
 
@@ -64,7 +65,8 @@ static void on_found(const PGresult *result, const struct err *err, void *arg)
         (void)refuse(&failure);
         finish(check, &failure);
     } else if (check->proven || prover_knows(prover, check->key, check->row.id)) {
-        finish(check, NULL);
+        bool serves = !check->row.is_suspended || user_refuse_suspended(&failure);
+        finish(check, serves ? NULL : &failure);
     } else if (!prover_prove(prover, check->key, &check->row, on_proven, check, &failure)) {
         finish(check, &failure);
     }

@@ -17,7 +17,8 @@ typedef void key_checked_fn(const struct api_key_row *row, const struct err *err
 
 /* PostgreSQL is always asked whether the key serves; the caches spare bcrypt alone. Copies key.
  * done comes exactly once, later: with ERR_UNAUTHENTICATED "invalid_api_key" for every key that
- * does not serve. False and err, without done, for what is known at once. */
+ * does not serve, and ERR_DENIED "account_suspended" for whoever has the whole key of a user who is
+ * suspended. False and err, without done, for what is known at once. */
 bool key_check(const struct key_checker *checker, struct view key, int64_t timeout_ms,
                key_checked_fn *done, void *arg, struct err *err) MUST_CHECK;
 

@@ -15,13 +15,24 @@ struct expiry {
     bool complained;    /* since the last look that went well */
 };
 
+enum { ID, NOW, KIND };
+
+static enum invalidation_kind kind_of(const char *word)
+{
+    if (strcmp(word, "key") == 0) {
+        return INVALIDATE_KEY;
+    }
+    return strcmp(word, "user") == 0 ? INVALIDATE_USER : INVALIDATE_ACCOUNT;
+}
+
 /* What could not be announced is looked for again. */
 static bool announce_all(struct expiry *expiry, const PGresult *result, struct err *err)
 {
     for (int row = 0; row < pg_rows(result); row++) {
         char id[ID_SIZE];
-        if (id_parse(view_of(pg_text(result, row, 0)), id) &&
-            !announce(expiry->announcer, INVALIDATE_KEY, id, NULL, NULL, err)) {
+        enum invalidation_kind kind = kind_of(pg_text(result, row, KIND));
+        if (id_parse(view_of(pg_text(result, row, ID)), id) &&
+            !announce(expiry->announcer, kind, id, NULL, NULL, err)) {
             return false;
         }
     }
@@ -38,7 +49,6 @@ static void complain(struct expiry *expiry, const struct err *err)
 
 static void on_found(const PGresult *result, const struct err *err, void *arg)
 {
-    enum { ID, NOW };
     struct expiry *expiry = arg;
     struct err failure;
     timer_arm(&expiry->timer, EXPIRY_LOOK_MS);

@@ -1,5 +1,7 @@
 /* auth-service/api_keys/expiry.h: tells the gateways of keys that have just expired, so that what
- * was opened with one ends with it: one that is rotated may end before gateways think. */
+ * was opened with one ends with it: one that is rotated may end before gateways think. And of users
+ * whose tier, role or suspension changed, whoever changed it, so that nothing is done by what was
+ * so before. */
 #ifndef AUTH_SERVICE_API_KEYS_EXPIRY_H
 #define AUTH_SERVICE_API_KEYS_EXPIRY_H
 

@@ -46,13 +46,14 @@ _Static_assert(AUTH_KEY_LIMITS_MAX == 4, "the two above");
                                                                      "requests_per_minute"
 
 const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
-    {FIND, "SELECT k.id, k.user_id, u.tier, k.bcrypt,"
-           " coalesce(floor(extract(epoch FROM k.expires_at) * 1000)::bigint, 0),"
-           " k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute',"
-           " CASE WHEN u.role = 'admin' THEN k.scopes ELSE k.scopes & ~32 END,"
-           " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin',"
-           " " KEY_LIMITS " FROM api_keys k JOIN users u ON u.id = k.user_id"
-           " WHERE k.digest = decode($1, 'hex') AND " SERVES " AND u.suspended_at IS NULL"},
+    {FIND,
+     "SELECT k.id, k.user_id, u.tier, k.bcrypt,"
+     " coalesce(floor(extract(epoch FROM k.expires_at) * 1000)::bigint, 0),"
+     " k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute',"
+     " CASE WHEN u.role = 'admin' THEN k.scopes ELSE k.scopes & ~32 END,"
+     " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin',"
+     " u.suspended_at IS NOT NULL, " KEY_LIMITS " FROM api_keys k JOIN users u ON u.id = k.user_id"
+     " WHERE k.digest = decode($1, 'hex') AND " SERVES},
     {INSERT, "SELECT " MADE " FROM api_key_issue($1::uuid, nullif($2::text, '')::uuid, $3::text,"
              " $4::text, decode($5, 'hex'), $6::text, nullif($7::int, 0), nullif($8::int, 0),"
              " " SOUND_REQUESTS ", nullif($10::int, 0), $11::int)"},
@@ -77,11 +78,17 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {FIND_ENDED, "SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS"
                  " (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id"
                  " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"},
+    /* A change of a user may have begun before the last look and be there only now. */
     {FIND_EXPIRED,
-     "SELECT k.id, floor(extract(epoch FROM now()) * 1000)::bigint"
+     "SELECT found.id, floor(extract(epoch FROM now()) * 1000)::bigint, found.kind"
      " FROM (SELECT greatest(to_timestamp($1::bigint / 1000.0),"
-     " now() - make_interval(secs => $2::int)) AS since) asked LEFT JOIN api_keys k"
-     " ON k.revoked_at IS NULL AND k.expires_at >= asked.since AND k.expires_at <= now()"},
+     " now() - make_interval(secs => $2::int)) AS since) asked LEFT JOIN LATERAL"
+     " (SELECT k.id, 'key' AS kind FROM api_keys k"
+     " WHERE k.revoked_at IS NULL AND k.expires_at >= asked.since AND k.expires_at <= now()"
+     " UNION ALL"
+     " SELECT u.id, CASE WHEN u.suspended_at IS NULL THEN 'account' ELSE 'user' END FROM users u"
+     " WHERE u.access_changed_at >= greatest(asked.since - interval '5 seconds',"
+     " now() - interval '65 seconds')) found ON true"},
 };
 
 enum { NUMBER_SIZE = 24 };
@@ -117,6 +124,7 @@ bool api_key_find_read(const PGresult *result, struct api_key_row *out)
         MAX_SANDBOXES,
         REQUESTS,
         ADMIN,
+        SUSPENDED,
         LIMITS
     };
     if (pg_rows(result) != 1) {
@@ -128,6 +136,7 @@ bool api_key_find_read(const PGresult *result, struct api_key_row *out)
     out->max_sandboxes = pg_int(result, 0, MAX_SANDBOXES);
     out->requests_per_minute = pg_int(result, 0, REQUESTS);
     out->is_admin = pg_bool(result, 0, ADMIN);
+    out->is_suspended = pg_bool(result, 0, SUSPENDED);
     return copy_text(result, ID, out->id, sizeof out->id) &&
            copy_text(result, USER_ID, out->user_id, sizeof out->user_id) &&
            copy_text(result, TIER, out->tier, sizeof out->tier) &&

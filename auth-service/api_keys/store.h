@@ -16,7 +16,7 @@ enum {
 };
 extern const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT];
 
-/* A key that serves: not revoked, not expired, its user not suspended. */
+/* A key that serves, unless its user is suspended: not revoked, not expired. */
 struct api_key_row {
     char id[ID_SIZE];
     char user_id[ID_SIZE];
@@ -28,6 +28,7 @@ struct api_key_row {
     int64_t max_sandboxes; /* 0: no limit; so the next */
     int64_t requests_per_minute;
     bool is_admin;                         /* the user has the role */
+    bool is_suspended;                     /* the user is */
     char key_limits[AUTH_KEY_LIMITS_SIZE]; /* as auth_identity has it */
 };
 bool api_key_find_by_hash(struct pg_pool *pg, const char *digest_hex, int64_t timeout_ms,
@@ -108,8 +109,10 @@ bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const struct api
 bool api_key_mark_used(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,
                        void *arg, struct err *err) MUST_CHECK;
 
-/* Those that have expired since (ms of PostgreSQL's clock; 0: in the last API_KEY_OVERLAP_S_MAX):
- * rows of the id and, in each, when it was asked. At least one row; its id may be NULL. */
+/* Those that have expired since (ms of PostgreSQL's clock; 0: in the last API_KEY_OVERLAP_S_MAX),
+ * and users whose access changed since then (within a minute at most, and some seconds more than
+ * once): rows of the id, in each when it was asked, and what it is: "key", "user" (suspended or
+ * deleted) or "account". At least one row; its id may be NULL. */
 bool api_key_find_expired(struct pg_pool *pg, int64_t since_ms, int64_t timeout_ms,
                           pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 

@@ -73,6 +73,14 @@ static void refuse(struct check *check, const char *reason)
     finish(check, NULL, &refusal);
 }
 
+static void refuse_suspended(struct check *check)
+{
+    struct err refusal;
+    log_info("session.refused", LOG_STR("reason", "user-suspended"), LOG_TRACE(&check->trace));
+    (void)user_refuse_suspended(&refusal);
+    finish(check, NULL, &refusal);
+}
+
 static void on_user(const struct user *user, const struct err *err, void *arg)
 {
     struct check *check = arg;
@@ -81,7 +89,7 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
         return;
     }
     if (err == NULL && user->suspended) {
-        refuse(check, "user-suspended");
+        refuse_suspended(check);
         return;
     }
     if (err == NULL && user->is_new) {

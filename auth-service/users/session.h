@@ -51,7 +51,8 @@ const char *sessions_clerk_issuer(const struct sessions *sessions);
  * and the token counts for the minute that it lives) and finds the user, making the row at first
  * sight. Borrows token until done,
  * which comes exactly once, later. False and err, without done, for what is known at once.
- * ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_UNAVAILABLE; ERR_TIMEOUT. */
+ * ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_DENIED "account_suspended";
+ * ERR_UNAVAILABLE; ERR_TIMEOUT. */
 bool session_check(struct sessions *sessions, struct view token, const struct trace *trace,
                    int64_t timeout_ms, session_checked_fn *done, void *arg,
                    struct err *err) MUST_CHECK;

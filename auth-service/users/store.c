@@ -25,6 +25,11 @@ const struct pg_statement user_statements[USER_STATEMENT_COUNT] = {
                   " nullif($4::text, ''), to_timestamp($5::bigint / 1000.0), $6::boolean)"},
 };
 
+bool user_refuse_suspended(struct err *err)
+{
+    return err_set_reason(err, ERR_DENIED, "account_suspended", "This account is suspended.");
+}
+
 /* FIND, then MAKE when there was none. */
 struct finding {
     struct pg_pool *pg; /* borrowed */

@@ -26,6 +26,10 @@ struct user_identity {
     const char *email; /* of a user that has to be made; NULL: not known */
 };
 
+/* What whoever proves to be a suspended user is told: ERR_DENIED "account_suspended". Returns
+ * false. */
+bool user_refuse_suspended(struct err *err);
+
 /* user is NULL when err is not; valid during the call. */
 typedef void user_found_fn(const struct user *user, const struct err *err, void *arg);
 

@@ -48,7 +48,8 @@ void auth_scopes_write(struct json_writer *writer, const char *name, unsigned sc
 bool api_key_normalise(struct view text, char out[API_KEY_SIZE]) MUST_CHECK;
 
 /* auth.check_key -> auth_identity. ERR_UNAUTHENTICATED "invalid_api_key" for every key that does
- * not serve: unknown, wrong, revoked, expired, of a suspended user. */
+ * not serve: unknown, wrong, revoked, expired. ERR_DENIED "account_suspended": the key is right,
+ * and its user suspended. */
 #define AUTH_CHECK_KEY "auth.check_key"
 struct auth_check_key {
     struct view key;
@@ -85,8 +86,8 @@ bool auth_key_limits_read(struct view text, struct auth_key_limits *out,
                           struct err *err) MUST_CHECK;
 
 /* auth.check_session -> auth_identity, of a person's session token. ERR_UNAUTHENTICATED
- * "invalid_session" or "token_expired"; ERR_UNAVAILABLE "clerk_not_configured" or
- * "clerk_unavailable". */
+ * "invalid_session" or "token_expired"; ERR_DENIED "account_suspended"; ERR_UNAVAILABLE
+ * "clerk_not_configured" or "clerk_unavailable". */
 #define AUTH_CHECK_SESSION "auth.check_session"
 struct auth_check_session {
     struct view token;

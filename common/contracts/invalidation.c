@@ -3,9 +3,8 @@
 #include <stdio.h>
 
 static const struct view kind_names[] = {
-    [INVALIDATE_KEY] = VIEW("key "),
-    [INVALIDATE_USER] = VIEW("user "),
-    [INVALIDATE_SANDBOX] = VIEW("sandbox "),
+    [INVALIDATE_KEY] = VIEW("key "),         [INVALIDATE_USER] = VIEW("user "),
+    [INVALIDATE_SANDBOX] = VIEW("sandbox "), [INVALIDATE_ACCOUNT] = VIEW("account "),
     [INVALIDATE_SESSION] = VIEW("session "),
 };
 

@@ -55,6 +55,9 @@ static void on_message(struct view message, void *arg)
         preview_check(gateway->preview, id);
         client_sockets_recheck(gateway->client_sockets, id);
         break;
+    case INVALIDATE_ACCOUNT:
+        key_cache_forget_user(gateway->keys, id);
+        break;
     case INVALIDATE_SESSION:
         key_cache_forget_session(gateway->keys, id);
         refuse_callers(gateway, id);

@@ -56,7 +56,7 @@ bool key_cache_find(struct key_cache *cache, const struct credential *credential
                     struct caller *out) MUST_CHECK;
 
 /* caller is NULL when err is not: ERR_UNAUTHENTICATED "invalid_api_key", "invalid_session" or
- * "token_expired", ERR_UNAVAILABLE, ... */
+ * "token_expired", ERR_DENIED "account_suspended", ERR_UNAVAILABLE, ... */
 typedef void key_check_fn(const struct caller *caller, const struct err *err, void *arg);
 /* Copies credential. done comes once, later, on the loop. NULL when it can't begin. */
 struct key_check *key_check_begin(struct key_cache *cache, const struct credential *credential,

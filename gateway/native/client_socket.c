@@ -418,6 +418,14 @@ struct revocation {
     const char *id;
 };
 
+static const char *why_revoked(const struct caller *caller, const char *id)
+{
+    if (strcmp(caller->user_id, id) == 0) {
+        return "the account is suspended or gone";
+    }
+    return caller->api_key_id[0] == '\0' ? "the session has ended" : "the API key was revoked";
+}
+
 static void close_revoked(struct map_node *node, void *arg)
 {
     const struct revocation *revocation = arg;
@@ -425,8 +433,7 @@ static void close_revoked(struct map_node *node, void *arg)
     for (LIST_EACH(client_node, &group->clients)) {
         const struct client *client = LIST_ENTRY(client_node, struct client, node);
         if (caller_is_of(&client->caller, revocation->id)) {
-            ws_close(client->socket, WS_CLOSE_POLICY,
-                     is_of_session(client) ? "the session has ended" : "the API key was revoked");
+            ws_close(client->socket, WS_CLOSE_POLICY, why_revoked(&client->caller, revocation->id));
         }
     }
 }

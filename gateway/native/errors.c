@@ -58,7 +58,8 @@ static const struct known_error {
      "This API key, with those made by it, has as many sandboxes as it may have: destroy one, or "
      "wait until one ends.",
      QUOTA_RETRY_AFTER_S},
-    {"user_suspended", 403, NULL, "This account is suspended.", 0},
+    {"account_suspended", 403, NULL, "This account is suspended.", 0},
+    {"user_suspended", 403, "account_suspended", "This account is suspended.", 0},
     {"quota_exceeded", 429, NULL,
      "You have as many sandboxes as your tier allows: destroy one, or wait until one ends.",
      QUOTA_RETRY_AFTER_S},

@@ -326,7 +326,7 @@ static void on_key_checked(const struct caller *caller, const struct err *err, v
 {
     struct request *request = arg;
     request->key_check = NULL;
-    if (err != NULL && err->code == ERR_UNAUTHENTICATED) {
+    if (err != NULL && (err->code == ERR_UNAUTHENTICATED || err->code == ERR_DENIED)) {
         admission_fail(request, err);
     } else if (err != NULL) {
         request_fail(request, err);

@@ -12,8 +12,9 @@ enum { EXPIRY_INTERVAL_MS = 1000 };
 
 struct expiry {
     struct sandboxes *sandboxes; /* borrowed */
-    struct timer due;
+    struct timer due;            /* armed while nobody is asked */
     struct store_call rows;
+    bool hurry; /* there were news while somebody was asked */
 };
 
 void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
@@ -58,7 +59,8 @@ void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *de
 static void on_expired(const PGresult *result, const struct err *err, void *arg)
 {
     struct expiry *expiry = arg;
-    timer_arm(&expiry->due, EXPIRY_INTERVAL_MS);
+    timer_arm(&expiry->due, expiry->hurry ? 0 : EXPIRY_INTERVAL_MS);
+    expiry->hurry = false;
     if (err != NULL) {
         log_debug("sandbox.expiry_failed", LOG_ERR(err));
         return;
@@ -74,6 +76,15 @@ static void on_due(void *arg)
 {
     struct expiry *expiry = arg;
     store_expire(expiry->sandboxes->store, &expiry->rows, on_expired, expiry);
+}
+
+void expiry_hurry(struct expiry *expiry)
+{
+    if (timer_is_armed(&expiry->due)) {
+        timer_arm(&expiry->due, 0);
+    } else {
+        expiry->hurry = true;
+    }
 }
 
 struct expiry *expiry_open(struct sandboxes *sandboxes, struct err *err)

@@ -32,9 +32,11 @@ void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *de
 void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                         const struct trace *trace);
 
-/* Looks each second for sandboxes whose time is over, or whose user is gone. */
+/* Looks each second for sandboxes whose time is over, or whose user is suspended or gone. */
 struct expiry;
 struct expiry *expiry_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
 void expiry_close(struct expiry *expiry);
+/* Looks now: there are news of a user. */
+void expiry_hurry(struct expiry *expiry);
 
 #endif

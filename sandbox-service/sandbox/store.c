@@ -89,10 +89,12 @@ static const struct pg_statement statements[] = {
      "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
     {"sandbox_expire",
      "UPDATE sandboxes SET status = 'stopping', "
-     "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' ELSE 'user' END "
+     "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' "
+     "WHEN (SELECT u.deleted_at IS NULL FROM users u WHERE u.id = sandboxes.user_id) "
+     "THEN 'suspended' ELSE 'user' END "
      "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
      "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = sandboxes.user_id "
-     "AND u.deleted_at IS NOT NULL)) RETURNING id, end_reason"},
+     "AND u.suspended_at IS NOT NULL)) RETURNING id, end_reason"},
     {"sandbox_finish",
      "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "
      "container_status = 'removed' WHERE id = $1 AND status = 'stopping' RETURNING id"},

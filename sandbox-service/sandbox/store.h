@@ -96,7 +96,8 @@ struct store_end {
 void store_end(struct store *store, struct store_call *call, const char *id,
                const struct store_end *end, pg_result_fn *done, void *arg);
 /* creating, running -> stopping, for those of this node whose time is over ("timeout") or whose
- * user was deleted ("user"). Rows: their ids, for store_read_id, and why. */
+ * user was deleted ("user") or suspended ("suspended"). Rows: their ids, for store_read_id, and
+ * why. */
 void store_expire(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
 const char *store_read_expiry_reason(const PGresult *result, int row);
 /* stopping -> destroyed. One row when it was so. */

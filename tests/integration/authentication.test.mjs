@@ -45,14 +45,16 @@ test('a key in the query is not taken by REST', async () => {
 });
 
 test('an expired key and a key of a suspended user are refused', async () => {
-  for (const change of [
-    (prefix) => `UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE prefix = '${prefix}'`,
-    (prefix) => `UPDATE users SET suspended_at = now()
-                 WHERE id = (SELECT user_id FROM api_keys WHERE prefix = '${prefix}')`,
+  for (const [change, status, code] of [
+    [(prefix) => `UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE prefix = '${prefix}'`,
+      401, 'invalid_api_key'],
+    [(prefix) => `UPDATE users SET suspended_at = now()
+                  WHERE id = (SELECT user_id FROM api_keys WHERE prefix = '${prefix}')`,
+      403, 'account_suspended'],
   ]) {
     const key = await makeUser('free');
     await sql(change(key.slice(0, 12)));
-    assertError(await list({ 'X-API-Key': key }), 401, 'invalid_api_key');
+    assertError(await list({ 'X-API-Key': key }), status, code);
   }
 });
 

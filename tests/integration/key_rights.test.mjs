@@ -250,5 +250,5 @@ test('a session that is none, expired or of a suspended user is refused', async 
   assert.equal((await call('GET', '/sandbox', bearer(await sessionToken({ sub })))).status, 200);
   await sql(`UPDATE users SET suspended_at = now() FROM identities WHERE user_id = users.id AND subject = '${sub}'`);
   const fresh = await sessionToken({ sub, ttl: 59 }); // known to no cache
-  assertError(await call('GET', '/sandbox', bearer(fresh)), 401, 'invalid_session');
+  assertError(await call('GET', '/sandbox', bearer(fresh)), 403, 'account_suspended');
 });

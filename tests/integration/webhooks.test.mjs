@@ -77,7 +77,7 @@ test('a banned user is suspended', async () => {
   const key = await makeKey(sub);
   assert.equal((await webhook({ type: 'user.updated', userId: sub, patch: { banned: true } })).status, 200);
   await until('the key is refused', async () => (await call('GET', '/sandbox', { key })).status === 401, 1000);
-  assertError(await listKeys({ sub }), 401, 'invalid_session');
+  assertError(await listKeys({ sub }), 403, 'account_suspended');
 });
 
 test('the tokens of a session that was ended are refused, those of another are not', async () => {

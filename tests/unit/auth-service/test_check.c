@@ -110,9 +110,36 @@ static void a_key_that_ended_is_refused_though_it_was_remembered(void **state)
         change(accounts, ends[i], issued.made.id);
         assert_refused(accounts, issued.key);
     }
-    issue_for(accounts, "ends", &user, &issued);
+}
+
+static void assert_suspended(struct accounts *accounts, const char *key)
+{
+    struct accounts_check check;
+    accounts_check(accounts, key, &check);
+    assert_int_equal(check.err.code, ERR_DENIED);
+    assert_string_equal(check.err.reason, "account_suspended");
+}
+
+/* Whoever has the whole key, and nobody else, hears of it, whether it was proven before or not. */
+static void a_suspended_user_is_told_so_and_the_keys_serve_again_behind_it(void **state)
+{
+    struct accounts *accounts = *state;
+    struct user user;
+    struct issued_key issued;
+    char wrong[API_KEY_SIZE];
+    issue_for(accounts, "suspended", &user, &issued);
     assert_serves(accounts, issued.key);
     change(accounts, "UPDATE users SET suspended_at = now() WHERE id", user.id);
+    assert_suspended(accounts, issued.key);
+    accounts_forget_proofs(accounts);
+    assert_suspended(accounts, issued.key);
+    memcpy(wrong, issued.key, sizeof wrong);
+    wrong[API_KEY_LEN - 1] = wrong[API_KEY_LEN - 1] == '0' ? '1' : '0';
+    assert_refused(accounts, wrong);
+    change(accounts, "UPDATE users SET suspended_at = NULL WHERE id", user.id);
+    assert_serves(accounts, issued.key);
+    change(accounts, "UPDATE users SET suspended_at = now() WHERE id", user.id);
+    change(accounts, "UPDATE api_keys SET revoked_at = now() WHERE id", issued.made.id);
     assert_refused(accounts, issued.key);
 }
 
@@ -252,6 +279,7 @@ int main(void)
         cmocka_unit_test(an_issued_key_serves_and_says_whose_it_is),
         cmocka_unit_test(what_is_no_issued_key_is_refused),
         cmocka_unit_test(a_key_that_ended_is_refused_though_it_was_remembered),
+        cmocka_unit_test(a_suspended_user_is_told_so_and_the_keys_serve_again_behind_it),
         cmocka_unit_test(a_row_whose_hash_is_of_another_key_serves_nobody),
         cmocka_unit_test(a_proof_is_remembered_in_memory_and_in_redis),
         cmocka_unit_test(a_forged_memory_in_redis_is_worth_nothing),

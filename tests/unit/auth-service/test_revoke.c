@@ -1,4 +1,5 @@
 /* auth-service/api_keys: revoking keys, and telling the gateways. */
+#include "auth-service/api_keys/expiry.h"
 #include "tests/unit/auth-service/accounts.h"
 
 #include <setjmp.h>
@@ -199,6 +200,60 @@ static void a_new_process_repeats_who_was_suspended_lately(void **state)
     redis_unsubscribe(listener.subscription);
 }
 
+static void change_user(struct accounts *accounts, const char *change, const char *id)
+{
+    char sql[SQL_SIZE];
+    (void)snprintf(sql, sizeof sql, "UPDATE users SET %s WHERE id = '%s'", change, id);
+    postgres_run(accounts->postgres, sql);
+}
+
+struct expected {
+    const struct listener *listener;
+    enum invalidation_kind kind;
+    const char *id;
+};
+
+static bool has_come(void *arg)
+{
+    const struct expected *expected = arg;
+    const struct listener *listener = expected->listener;
+    int last = listener->count - 1;
+    return last >= 0 && listener->kinds[last] == expected->kind &&
+           strcmp(listener->ids[last], expected->id) == 0;
+}
+
+/* Something of before may still come first. */
+static void hear_of(struct accounts *accounts, struct listener *listener,
+                    enum invalidation_kind kind, const char *id)
+{
+    struct expected expected = {listener, kind, id};
+    listener->count = 0;
+    turn_until_true(accounts->loop, has_come, &expected);
+}
+
+/* Whoever does it: this is as an operator would in SQL. */
+static void what_changes_of_a_user_is_announced_by_what_the_user_is_then(void **state)
+{
+    struct accounts *accounts = *state;
+    struct listener listener;
+    struct user user;
+    struct err err = {0};
+    accounts_user(accounts, "changes", &user);
+    postgres_run(accounts->postgres, "UPDATE users SET access_changed_at = NULL");
+    listen_to(accounts, &listener);
+    struct expiry *expiry = expiry_open(accounts->loop, accounts->pg, accounts->announcer, &err);
+    assert_non_null(expiry);
+    change_user(accounts, "display_name = 'No news'", user.id);
+    change_user(accounts, "tier = 'pro'", user.id);
+    hear_of(accounts, &listener, INVALIDATE_ACCOUNT, user.id);
+    change_user(accounts, "suspended_at = now(), suspended_reason = 'spam'", user.id);
+    hear_of(accounts, &listener, INVALIDATE_USER, user.id);
+    change_user(accounts, "suspended_at = NULL, access_changed_at = NULL", user.id);
+    hear_of(accounts, &listener, INVALIDATE_ACCOUNT, user.id);
+    expiry_close(expiry);
+    redis_unsubscribe(listener.subscription);
+}
+
 struct list_answer {
     bool done;
     struct str text;
@@ -309,6 +364,7 @@ int main(void)
         cmocka_unit_test(an_announcement_waits_for_redis_to_come_back),
         cmocka_unit_test(a_new_process_repeats_what_was_revoked_lately),
         cmocka_unit_test(a_new_process_repeats_who_was_suspended_lately),
+        cmocka_unit_test(what_changes_of_a_user_is_announced_by_what_the_user_is_then),
         cmocka_unit_test(a_list_is_as_the_api_shows_it),
         cmocka_unit_test(keys_that_do_not_serve_are_told),
     };

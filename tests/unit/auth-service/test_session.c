@@ -177,7 +177,7 @@ static void a_refusal_tells_no_more_than_that_a_new_token_is_due(void **state)
     sessions_close(sessions);
 }
 
-static void a_suspended_user_is_signed_out(void **state)
+static void a_suspended_user_is_told_so(void **state)
 {
     struct accounts *accounts = *state;
     struct clerk_settings settings;
@@ -191,7 +191,8 @@ static void a_suspended_user_is_signed_out(void **state)
                    answer.user.id);
     postgres_run(accounts->postgres, sql);
     check(accounts, sessions, token, &answer);
-    assert_string_equal(answer.err.reason, "invalid_session");
+    assert_int_equal(answer.err.code, ERR_DENIED);
+    assert_string_equal(answer.err.reason, "account_suspended");
     sessions_close(sessions);
 }
 
@@ -318,7 +319,7 @@ int main(void)
         cmocka_unit_test(the_first_sight_makes_the_user_and_the_next_finds_it),
         cmocka_unit_test(many_first_sights_at_once_make_one_user),
         cmocka_unit_test(a_refusal_tells_no_more_than_that_a_new_token_is_due),
-        cmocka_unit_test(a_suspended_user_is_signed_out),
+        cmocka_unit_test(a_suspended_user_is_told_so),
         cmocka_unit_test(a_revoked_session_is_refused_though_its_token_is_good),
         cmocka_unit_test(without_redis_people_still_sign_in),
         cmocka_unit_test(a_deleted_user_does_not_come_back),

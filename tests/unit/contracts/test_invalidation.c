@@ -37,6 +37,7 @@ static void messages_survive(void **state)
         {INVALIDATE_KEY, UUID, "key " UUID},
         {INVALIDATE_USER, UUID, "user " UUID},
         {INVALIDATE_SANDBOX, UUID, "sandbox " UUID},
+        {INVALIDATE_ACCOUNT, UUID, "account " UUID},
         {INVALIDATE_SESSION, SESSION, "session " SESSION},
         {INVALIDATE_SESSION, LONGEST, "session " LONGEST},
     };

@@ -126,12 +126,15 @@ static void sandboxes_of_a_deleted_user_end_on_each_node(void **state)
     assert_int_equal(expire(fixture).count, 0);
 }
 
-static void sandboxes_of_a_suspended_user_live_on(void **state)
+static void sandboxes_of_a_suspended_user_end_on_each_node(void **state)
 {
     struct fixture *fixture = *state;
     postgres_run(fixture->postgres,
                  "UPDATE users SET suspended_at = now() WHERE id = '" LEAVER "'");
-    assert_int_equal(expire(fixture).count, 0);
+    const struct answer answer = expire(fixture);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.ids[0], LEAVERS);
+    assert_string_equal(answer.reasons[0], "suspended");
 }
 
 static void migrate(const struct fixture *fixture)
@@ -182,7 +185,7 @@ int main(void)
         TEST(sandboxes_whose_time_is_not_over_stay),
         TEST(sandbox_whose_time_is_over_ends),
         TEST(sandboxes_of_a_deleted_user_end_on_each_node),
-        TEST(sandboxes_of_a_suspended_user_live_on),
+        TEST(sandboxes_of_a_suspended_user_end_on_each_node),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -1,0 +1,18 @@
+/* sandbox-service/sandbox/news.h: hears of users who were suspended or deleted, so that what they
+ * have running ends at once. News that are missed cost a second: expiry looks by itself. */
+#ifndef SANDBOX_SANDBOX_NEWS_H
+#define SANDBOX_SANDBOX_NEWS_H
+
+#include "common/base/err.h"
+
+struct expiry;
+struct news;
+struct sandboxes;
+
+/* Borrows both. */
+struct news *news_open(const struct sandboxes *sandboxes, struct expiry *expiry,
+                       struct err *err) MUST_CHECK;
+/* Before expiry is closed. Accepts NULL. */
+void news_close(struct news *news);
+
+#endif
