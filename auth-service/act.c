@@ -11,8 +11,7 @@ struct audit_act *act_begin(struct call *call, enum audit_action action, const c
     struct audit_record *record = audit_act_record(act);
     record->action = action;
     audit_text_set(record->target_kind, sizeof record->target_kind, view_of(target_kind));
-    audit_text_set(record->request_id, sizeof record->request_id,
-                   view_of(call->request->trace.request_id));
+    audit_record_set_actor(record, &call->request->actor, call->request->trace.request_id);
     return act;
 }
 

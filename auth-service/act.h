@@ -5,7 +5,7 @@
 #include "auth-service/call.h"
 #include "common/audit/writer.h"
 
-/* Has the record's place, action, kind of target (a literal) and request id. NULL, and the call is
+/* Has the record's place, action, kind of target (a literal) and who acts. NULL, and the call is
  * answered, when the trail has no room for what is about to be done. */
 struct audit_act *act_begin(struct call *call, enum audit_action action,
                             const char *target_kind) MUST_CHECK;

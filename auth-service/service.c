@@ -32,8 +32,8 @@ static void refuse_key(struct check_call *check, const struct err *err)
         struct audit_record record = {.action = AUDIT_KEY_REFUSED, .result = AUDIT_REFUSED};
         shown.len = shown.len == API_KEY_LEN ? SHOWN_LEN : 0; /* else it is no key */
         audit_record_set_detail(&record, "prefix", shown);
-        audit_text_set(record.request_id, sizeof record.request_id,
-                       view_of(check->call.request->trace.request_id));
+        audit_record_set_actor(&record, &check->call.request->actor,
+                               check->call.request->trace.request_id);
         audit_note(check->call.service->parts.audit, &record);
     }
     call_fail(&check->call, err);

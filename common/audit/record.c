@@ -8,7 +8,9 @@
 #include <assert.h>
 
 static const char *const action_names[AUDIT_ACTION_COUNT] = {
+    [AUDIT_SESSION_STARTED] = "session.started",
     [AUDIT_SESSION_REFUSED] = "session.refused",
+    [AUDIT_SESSION_ENDED] = "session.ended",
     [AUDIT_KEY_REFUSED] = "key.refused",
     [AUDIT_KEY_CREATED] = "key.created",
     [AUDIT_KEY_REVOKED] = "key.revoked",
@@ -34,8 +36,9 @@ static const char *const result_names[] = {
 
 enum {
     DETAIL_NAME_MAX = 32,
-    /* Of a value, so that it fits when each byte takes the six of an escape. */
-    DETAIL_VALUE_MAX = (AUDIT_DETAIL_SIZE - DETAIL_NAME_MAX - sizeof("{\"\":\"\"}")) / 6,
+    MEMBER_AROUND = DETAIL_NAME_MAX + sizeof("\"\":\"\","),
+    ESCAPE_MAX = 6, /* bytes that a byte of a value may take in JSON */
+    REPAIR_MAX = 3, /* that one of no ASCII may: it may be no UTF-8 */
 };
 
 const char *audit_action_name(enum audit_action action)
@@ -82,21 +85,68 @@ void audit_text_set(char *out, size_t size, struct view value)
     out[len] = '\0';
 }
 
-void audit_record_set_detail(struct audit_record *record, const char *name, struct view value)
+static size_t escaped_size(char c)
 {
+    unsigned char byte = (unsigned char)c;
+    if (byte >= 0x80) {
+        return REPAIR_MAX;
+    }
+    return byte < 0x20 || byte == 0x7f ? ESCAPE_MAX : c == '"' || c == '\\' ? 2 : 1;
+}
+
+/* What of it takes at most that many bytes in JSON; up to a NUL. */
+static struct view cut_value(struct view value, size_t most)
+{
+    size_t len = 0;
+    size_t size = 0;
+    while (len < value.len && value.ptr[len] != '\0' &&
+           size + escaped_size(value.ptr[len]) <= most) {
+        size += escaped_size(value.ptr[len]);
+        len++;
+    }
+    while (len > 0 && len < value.len && ((unsigned char)value.ptr[len] & 0xc0) == 0x80) {
+        len--; /* not inside a character */
+    }
+    return (struct view){value.ptr, len};
+}
+
+void audit_record_set_members(struct audit_record *record, const struct audit_member *members,
+                              size_t count)
+{
+    assert(count > 0 && count <= AUDIT_MEMBERS_MAX);
     struct str text = STR_INIT(AUDIT_DETAIL_SIZE - 1);
     struct json_writer writer = json_writer_on(&text);
     struct err err;
-    assert(strlen(name) <= DETAIL_NAME_MAX);
-    value.len = value.len > DETAIL_VALUE_MAX ? DETAIL_VALUE_MAX : value.len;
-    value.len = value.len == 0 ? 0 : strnlen(value.ptr, value.len);
+    size_t most = (AUDIT_DETAIL_SIZE - sizeof "{}") / count - MEMBER_AROUND;
     json_begin_object(&writer, NULL);
-    json_string(&writer, name, value);
+    for (size_t i = 0; i < count; i++) {
+        assert(strlen(members[i].name) <= DETAIL_NAME_MAX);
+        if (members[i].value.len > 0) {
+            json_string(&writer, members[i].name, cut_value(members[i].value, most));
+        }
+    }
     json_end_object(&writer);
     if (str_check(&text, "detail", &err)) {
         memcpy(record->detail, text.data, text.len + 1);
     }
     str_free(&text);
+}
+
+void audit_record_set_detail(struct audit_record *record, const char *name, struct view value)
+{
+    const struct audit_member member = {name, value};
+    audit_record_set_members(record, &member, 1);
+}
+
+void audit_record_set_actor(struct audit_record *record, const struct actor *actor,
+                            const char *request_id)
+{
+    memcpy(record->actor_user, actor->user_id, sizeof record->actor_user);
+    memcpy(record->actor_key, actor->api_key_id, sizeof record->actor_key);
+    memcpy(record->address, actor->address, sizeof record->address);
+    memcpy(record->impersonator, actor->impersonator, sizeof record->impersonator);
+    memcpy(record->user_agent, actor->user_agent, sizeof record->user_agent);
+    audit_text_set(record->request_id, sizeof record->request_id, view_of(request_id));
 }
 
 static void clean(char *text)

@@ -2,13 +2,15 @@
 #ifndef COMMON_AUDIT_RECORD_H
 #define COMMON_AUDIT_RECORD_H
 
-#include "common/base/id.h"
+#include "common/contracts/actor.h"
 
 #include <stdint.h>
 
 /* Stored by name: names never change. */
 enum audit_action {
+    AUDIT_SESSION_STARTED, /* a token of it came for the first time */
     AUDIT_SESSION_REFUSED,
+    AUDIT_SESSION_ENDED, /* as its issuer said */
     AUDIT_KEY_REFUSED,
     AUDIT_KEY_CREATED,
     AUDIT_KEY_REVOKED,
@@ -37,9 +39,6 @@ enum {
     AUDIT_TARGET_SIZE = 257,
     AUDIT_REQUEST_ID_SIZE = 65,
     AUDIT_DETAIL_SIZE = 1025,
-    AUDIT_ADDRESS_SIZE = 46,
-    AUDIT_IMPERSONATOR_SIZE = 129,
-    AUDIT_USER_AGENT_SIZE = 257,
 };
 
 /* Texts that do not fit are cut by whoever fills them in; "" is none. */
@@ -53,9 +52,9 @@ struct audit_record {
     char request_id[AUDIT_REQUEST_ID_SIZE];
     char detail[AUDIT_DETAIL_SIZE]; /* a JSON object: see audit_record_set_detail */
     /* What can be traced to a person: kept apart, and erased with the person's account. */
-    char address[AUDIT_ADDRESS_SIZE];
-    char impersonator[AUDIT_IMPERSONATOR_SIZE];
-    char user_agent[AUDIT_USER_AGENT_SIZE];
+    char address[ACTOR_ADDRESS_SIZE];
+    char impersonator[ACTOR_IMPERSONATOR_SIZE];
+    char user_agent[ACTOR_USER_AGENT_SIZE];
 };
 
 /* "key.created". */
@@ -67,12 +66,24 @@ const char *audit_result_name(enum audit_result result);
  * what was done, failed. */
 enum audit_result audit_result_of(const struct err *err);
 
+/* Who did it, from where, and in which request (an id of AUDIT_REQUEST_ID_SIZE at most). */
+void audit_record_set_actor(struct audit_record *record, const struct actor *actor,
+                            const char *request_id);
+
 /* Cuts value to what fits. */
 void audit_text_set(char *out, size_t size, struct view value);
 
 /* Makes detail {"<name>": "<value>"}; value is cut so that it fits, and at a NUL. name is a literal
  * of ours. */
 void audit_record_set_detail(struct audit_record *record, const char *name, struct view value);
+/* The same with several members, which share the room; those without a value are left out. */
+struct audit_member {
+    const char *name;
+    struct view value;
+};
+enum { AUDIT_MEMBERS_MAX = 4 };
+void audit_record_set_members(struct audit_record *record, const struct audit_member *members,
+                              size_t count);
 
 /* Makes all texts such as the database takes: bytes that are no UTF-8 become '?', an address that
  * is none becomes "". */

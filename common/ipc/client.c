@@ -409,6 +409,7 @@ static struct ipc_call *call_new(struct ipc_client *client, const struct ipc_cal
     memcpy(call->body, body.ptr, body.len);
     call->request.body = (struct view){call->body, body.len};
     call->request.trace = options->trace == NULL ? trace_none : *options->trace;
+    call->request.actor = options->actor == NULL ? actor_none : *options->actor;
     if (!view_copy(view_of(options->method), call->request.method, IPC_METHOD_SIZE)) {
         err_set(err, ERR_INTERNAL, "%s: the method's name is too long", client->name);
     } else if (timer_open(&call->timer, client->loop, on_call_timer, call, err)) {

@@ -23,6 +23,7 @@ typedef void ipc_reply_fn(const struct view *body, const struct err *err, void *
 struct ipc_call_options {
     const char *method;        /* "auth.check_key" */
     const struct trace *trace; /* copied; NULL: of nobody's request */
+    const struct actor *actor; /* copied; NULL: nobody */
     int64_t timeout_ms;
     bool repeatable; /* asks again, within the deadline, when the peer died with the call in hand */
 };

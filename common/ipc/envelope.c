@@ -10,6 +10,7 @@ struct wire_request {
     struct view method;
     struct view request_id;
     struct view traceparent;
+    struct actor_wire actor;
     int64_t timeout_ms;
     struct view body;
 };
@@ -26,6 +27,7 @@ static const struct json_field request_fields[] = {
                 .max_len = IPC_METHOD_SIZE - 1),
     JSON_STRING(struct wire_request, request_id, "requestId", .max_len = TRACE_REQUEST_ID_SIZE - 1),
     JSON_STRING(struct wire_request, traceparent, "traceparent", .check = check_traceparent),
+    JSON_STRUCT(struct wire_request, actor, "actor", actor_fields),
     JSON_INT(struct wire_request, timeout_ms, "timeoutMs", .required = true),
     JSON_OBJECT(struct wire_request, body, "body", .required = true),
 };
@@ -63,6 +65,7 @@ bool ipc_request_write(const struct ipc_request *request, struct str *out, struc
     if (request->trace.parent[0] != '\0') {
         json_string(&writer, "traceparent", view_of(request->trace.parent));
     }
+    actor_write(&writer, "actor", &request->actor);
     json_int(&writer, "timeoutMs", request->timeout_ms);
     json_raw(&writer, "body", request->body);
     json_end_object(&writer);
@@ -100,6 +103,7 @@ struct json_doc *ipc_request_read(struct view message, struct ipc_request *out, 
         view_copy(wire.request_id, out->trace.request_id, sizeof out->trace.request_id) &&
         (wire.traceparent.len == 0 || trace_read_parent(wire.traceparent, out->trace.parent));
     assert(fits); /* the schema bounds both and lets no NUL in */
+    actor_read(&wire.actor, &out->actor);
     return doc;
 }
 

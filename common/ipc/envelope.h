@@ -1,6 +1,6 @@
 /* common/ipc/envelope.h: what wraps every message between two of our processes.
  *
- * A request is {"method","requestId","traceparent","timeoutMs","body"}, a reply {"body"} or
+ * A request is {"method","requestId","traceparent","actor","timeoutMs","body"}, a reply {"body"} or
  * {"error"}: JSON, read through schemas that refuse unknown members. */
 #ifndef COMMON_IPC_ENVELOPE_H
 #define COMMON_IPC_ENVELOPE_H
@@ -8,6 +8,7 @@
 #include "common/base/id.h"
 #include "common/base/str.h"
 #include "common/base/trace.h"
+#include "common/contracts/actor.h"
 #include "common/json/read.h"
 
 #include <stdint.h>
@@ -20,6 +21,7 @@ enum {
 struct ipc_request {
     char method[IPC_METHOD_SIZE];
     struct trace trace; /* of the outside request: for the log */
+    struct actor actor; /* who made that, and from where: for the audit trail */
     int64_t timeout_ms; /* what is left of the deadline when it was sent */
     struct view body;   /* a JSON object, points into the document */
 };

@@ -210,7 +210,7 @@ struct key_check *key_check_begin(struct key_cache *cache, const struct credenti
                           is_key(credential) ? "key" : "token", (int)text.len, text.ptr);
     assert(length > 0 && (size_t)length < sizeof body);
     const struct known_question question = {
-        compute_hmac(cache, text, hmac), {body, (size_t)length}, trace};
+        compute_hmac(cache, text, hmac), {body, (size_t)length}, trace, credential->actor};
     bool begun = known_ask(known_of(cache, credential), &check->ask, &question, on_answer, err);
     secret_wipe(body, (size_t)length);
     if (!begun) {

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+struct actor;
 struct ipc_client;
 struct key_cache;
 struct key_check;
@@ -23,8 +24,9 @@ enum {
 
 /* What a request brought to prove who it is. */
 struct credential {
-    char key[API_KEY_SIZE]; /* canonical; "": it is a session token */
-    struct view token;      /* borrowed; of the shape of a JWT, at most AUTH_TOKEN_MAX */
+    char key[API_KEY_SIZE];    /* canonical; "": it is a session token */
+    struct view token;         /* borrowed; of the shape of a JWT, at most AUTH_TOKEN_MAX */
+    const struct actor *actor; /* borrowed; from where it came, for the audit trail; may be NULL */
 };
 
 /* An authenticated caller: a key, or a session of a person. */

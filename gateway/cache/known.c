@@ -172,26 +172,30 @@ static void land(struct known_flight *flight, const struct view *body, const str
     free_flight(flight);
 }
 
-static bool take_off(struct known_flight *flight, const struct trace *trace, struct err *err);
+static bool take_off(struct known_flight *flight, const struct trace *trace,
+                     const struct actor *actor, struct err *err);
 
 static void on_reply(const struct view *body, const struct err *err, void *arg)
 {
     struct known_flight *flight = arg;
     struct err ignored;
     flight->call = NULL;
-    if (flight->is_stale && flight->again < KNOWN_AGAIN_MAX && take_off(flight, NULL, &ignored)) {
+    if (flight->is_stale && flight->again < KNOWN_AGAIN_MAX &&
+        take_off(flight, NULL, NULL, &ignored)) {
         flight->again++;
         return;
     }
     land(flight, body, err);
 }
 
-static bool take_off(struct known_flight *flight, const struct trace *trace, struct err *err)
+static bool take_off(struct known_flight *flight, const struct trace *trace,
+                     const struct actor *actor, struct err *err)
 {
     struct known *known = flight->known;
     int64_t timeout_ms = flight->until_ms - clock_monotonic_ms();
     const struct ipc_call_options options = {.method = known->kind->method,
                                              .trace = trace,
+                                             .actor = actor,
                                              .timeout_ms = timeout_ms > 0 ? timeout_ms : 1,
                                              .repeatable = true};
     flight->call =
@@ -221,7 +225,7 @@ static struct known_flight *begin_flight(struct known *known, const struct known
     memcpy(flight->key, question->key.ptr, question->key.len);
     memcpy(flight->body, question->body.ptr, question->body.len);
     list_init(&flight->asks);
-    if (!take_off(flight, question->trace, err)) {
+    if (!take_off(flight, question->trace, question->actor, err)) {
         free_flight(flight);
         return NULL;
     }

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+struct actor;
 struct ipc_client;
 struct known_ask;
 struct known_flight;
@@ -93,6 +94,7 @@ struct known_question {
     struct view key;  /* at most KNOWN_KEY_MAX */
     struct view body; /* the message to the service, at most KNOWN_BODY_MAX; wiped behind it */
     const struct trace *trace; /* copied; NULL: of nobody's request */
+    const struct actor *actor; /* copied; NULL: nobody */
 };
 
 /* Asks the service, or waits with others for the answer to the same; question is copied. done comes

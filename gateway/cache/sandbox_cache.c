@@ -118,7 +118,8 @@ static struct known_question question_about(const char id[ID_SIZE], char body[QU
                                             const struct trace *trace)
 {
     int length = snprintf(body, QUESTION_SIZE, "{\"sandboxId\":\"%s\"}", id);
-    return (struct known_question){view_of(id), {body, (size_t)length}, trace};
+    return (struct known_question){
+        .key = view_of(id), .body = {body, (size_t)length}, .trace = trace};
 }
 
 struct sandbox_fetch *sandbox_fetch_begin(struct sandbox_cache *cache, const char id[ID_SIZE],

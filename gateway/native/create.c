@@ -58,7 +58,7 @@ static bool nobody_will_know(const struct request *request)
 }
 
 /* Nobody will ever learn the sandbox's id: it is destroyed. */
-static void undo(const struct request *request)
+static void undo(struct request *request)
 {
     struct err err = {0};
     char body[2 * ID_SIZE + 40];
@@ -66,6 +66,7 @@ static void undo(const struct request *request)
                           request->id, request->caller.user_id);
     const struct ipc_call_options options = {.method = SANDBOX_DESTROY,
                                              .trace = &request->trace,
+                                             .actor = request_actor(request),
                                              .timeout_ms = DESTROY_TIMEOUT_MS,
                                              .repeatable = true};
     if (ipc_call_begin(request->gateway->sandbox_service, &options,
@@ -194,8 +195,10 @@ void sandbox_create_handle(struct request *request)
         request_fail_validation(request, &err, &violations);
         return;
     }
-    const struct ipc_call_options options = {
-        .method = SANDBOX_CREATE, .trace = &request->trace, .timeout_ms = CREATE_TIMEOUT_MS};
+    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
+                                             .trace = &request->trace,
+                                             .actor = request_actor(request),
+                                             .timeout_ms = CREATE_TIMEOUT_MS};
     request->outlives_client = true;
     request->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
     request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,

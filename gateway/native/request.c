@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/event/loop.h"
 #include "common/ipc/client.h"
+#include "gateway/http/address.h"
 #include "gateway/limits/limits.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/repeat.h"
@@ -166,6 +167,27 @@ static void on_gone(void *arg)
     }
 }
 
+/* From the client's own words and connection: both are gone when it leaves. */
+static void note_origin(struct actor *actor, const struct http_exchange *exchange)
+{
+    const struct address *client = http_exchange_client(exchange);
+    if (client != NULL) {
+        address_format(client, actor->address);
+    }
+    actor_text_set(actor->user_agent, sizeof actor->user_agent,
+                   http_exchange_header(exchange, "User-Agent"));
+}
+
+const struct actor *request_actor(struct request *request)
+{
+    struct actor *actor = &request->actor;
+    const struct caller *caller = &request->caller;
+    memcpy(actor->user_id, caller->user_id, sizeof actor->user_id);
+    memcpy(actor->api_key_id, caller->api_key_id, sizeof actor->api_key_id);
+    actor_text_set(actor->impersonator, sizeof actor->impersonator, view_of(caller->impersonator));
+    return actor;
+}
+
 struct request *request_new(const struct gateway *gateway, const struct route *route,
                             struct http_exchange *exchange, struct err *err)
 {
@@ -178,6 +200,7 @@ struct request *request_new(const struct gateway *gateway, const struct route *r
     request->route = route;
     request->exchange = exchange;
     request->trace = *http_exchange_trace(exchange);
+    note_origin(&request->actor, exchange);
     list_append(&gateway->requests->all, &request->node);
     http_on_gone(exchange, on_gone, request);
     return request;

@@ -6,6 +6,7 @@
 #define GATEWAY_NATIVE_REQUEST_H
 
 #include "common/base/list.h"
+#include "common/contracts/actor.h"
 #include "common/event/loop.h"
 #include "common/json/read.h"
 #include "gateway/cache/key_cache.h"
@@ -30,6 +31,7 @@ struct request {
     const struct route *route;      /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered; NULL when the client left */
     struct trace trace;
+    struct actor actor;          /* request_actor */
     struct caller caller;        /* of routes with ROUTE_CALLER */
     uint64_t key_generation;     /* of the key cache when the caller was looked for */
     char id[ID_SIZE];            /* the {id} of the path */
@@ -59,6 +61,10 @@ struct request {
 /* Begins with the exchange's ownership. NULL: the exchange is still the caller's. */
 struct request *request_new(const struct gateway *gateway, const struct route *route,
                             struct http_exchange *exchange, struct err *err) MUST_CHECK;
+
+/* Who is behind it, as far as that is known by now: for what is asked of the services. Valid as
+ * long as the request. */
+const struct actor *request_actor(struct request *request);
 
 /* All requests in flight, those whose client has left among them. */
 struct requests *requests_new(struct loop *loop, struct err *err) MUST_CHECK;

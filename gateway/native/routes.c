@@ -350,6 +350,7 @@ static void authenticate_caller(struct request *request)
     if (key_cache_find(request->gateway->keys, &credential, &request->caller)) {
         admission_of_caller(request, admit);
     } else if (!admission_refuses_address(request)) {
+        credential.actor = request_actor(request);
         request->key_check = key_check_begin(request->gateway->keys, &credential, &request->trace,
                                              on_key_checked, request, &err);
         if (request->key_check == NULL) {

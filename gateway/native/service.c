@@ -15,6 +15,7 @@ void service_ask(struct request *request, const struct service_question *questio
     json_end_object(&writer);
     const struct ipc_call_options options = {.method = question->method,
                                              .trace = &request->trace,
+                                             .actor = request_actor(request),
                                              .timeout_ms = question->timeout_ms,
                                              .repeatable = question->repeatable};
     if (str_check(&body, question->method, &err)) {

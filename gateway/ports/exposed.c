@@ -142,7 +142,8 @@ struct exposed_fetch *exposed_fetch_begin(struct exposed_cache *cache,
     fetch->arg = arg;
     char body[ID_SIZE + 32];
     int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\"}", sandbox_id);
-    const struct known_question question = {view_of(sandbox_id), {body, (size_t)length}, trace};
+    const struct known_question question = {
+        .key = view_of(sandbox_id), .body = {body, (size_t)length}, .trace = trace};
     if (!known_ask(&cache->known, &fetch->ask, &question, on_answer, err)) {
         free(fetch);
         return NULL;

@@ -68,6 +68,39 @@ static void detail_is_json_and_always_fits(void **state)
     assert_string_equal(record.detail + strlen(record.detail) - 2, "\"}");
 }
 
+static void details_share_the_room(void **state)
+{
+    (void)state;
+    static struct audit_record record;
+    static char long_text[4096];
+    memset(long_text, 'a', sizeof long_text - 1);
+    audit_record_set_detail(&record, "path", view_of(long_text));
+    assert_in_range(strlen(record.detail), 950, sizeof record.detail - 1);
+    const struct audit_member members[] = {
+        {"op", VIEW("exec")}, {"command", view_of(long_text)}, {"cwd", VIEW("")}};
+    audit_record_set_members(&record, members, 3);
+    assert_memory_equal(record.detail, "{\"op\":\"exec\",\"command\":\"aaa", 28);
+    assert_in_range(strlen(record.detail), 300, 400);
+    memset(long_text, '\xc3', sizeof long_text - 1);
+    audit_record_set_members(&record, members, 3);
+    assert_in_range(strlen(record.detail), 250, sizeof record.detail - 1);
+}
+
+static void who_acts_is_in_the_record(void **state)
+{
+    (void)state;
+    static struct audit_record record;
+    struct actor actor = {.user_id = "4b8c5a9e-3f0e-4d0a-9a57-0d6f3c2b1a00",
+                          .address = "2001:db8::1"};
+    actor_text_set(actor.user_agent, sizeof actor.user_agent, VIEW("curl/8"));
+    audit_record_set_actor(&record, &actor, "r-1");
+    assert_string_equal(record.actor_user, actor.user_id);
+    assert_string_equal(record.actor_key, "");
+    assert_string_equal(record.address, "2001:db8::1");
+    assert_string_equal(record.user_agent, "curl/8");
+    assert_string_equal(record.request_id, "r-1");
+}
+
 static void digest_of(uint8_t salt_byte, const char *address, const char *impersonator,
                       const char *user_agent, uint8_t out[AUDIT_HASH_BYTES])
 {
@@ -117,6 +150,8 @@ int main(void)
         cmocka_unit_test(text_is_cut_between_characters),
         cmocka_unit_test(what_the_database_would_refuse_is_cleaned),
         cmocka_unit_test(detail_is_json_and_always_fits),
+        cmocka_unit_test(details_share_the_room),
+        cmocka_unit_test(who_acts_is_in_the_record),
         cmocka_unit_test(personal_digest_differs_by_each_part_of_it),
         cmocka_unit_test(address_counts_by_its_value),
     };

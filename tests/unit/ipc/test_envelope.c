@@ -17,6 +17,9 @@ static void request_survives_the_way(void **state)
     (void)state;
     const struct ipc_request request = {.method = "auth.check_key",
                                         .trace = {.request_id = "r-1", .parent = TRACEPARENT},
+                                        .actor = {.user_id = "4b8c5a9e-3f0e-4d0a-9a57-0d6f3c2b1a00",
+                                                  .address = "192.0.2.7",
+                                                  .user_agent = "a \"client\""},
                                         .timeout_ms = 1234,
                                         .body = VIEW("{\"key\":\"a \\\"b\\\"\"}")};
     struct ipc_request read;
@@ -28,6 +31,7 @@ static void request_survives_the_way(void **state)
     assert_string_equal(read.method, "auth.check_key");
     assert_string_equal(read.trace.request_id, "r-1");
     assert_string_equal(read.trace.parent, TRACEPARENT);
+    assert_memory_equal(&read.actor, &request.actor, sizeof read.actor);
     assert_int_equal(read.timeout_ms, 1234);
     assert_true(view_equal(read.body, request.body));
     json_doc_free(doc);
