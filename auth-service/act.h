@@ -3,7 +3,7 @@
 #define AUTH_SERVICE_ACT_H
 
 #include "auth-service/call.h"
-#include "common/audit/writer.h"
+#include "common/audit/act.h"
 
 /* Has the record's place, action, kind of target (a literal) and who acts. NULL, and the call is
  * answered, when the trail has no room for what is about to be done. */

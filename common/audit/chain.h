@@ -13,7 +13,6 @@
 
 enum {
     AUDIT_HASH_BYTES = 32,
-    AUDIT_SALT_BYTES = 32,
     AUDIT_ROW_COLUMN_COUNT = 12,
 };
 

@@ -36,7 +36,7 @@ static const char *const result_names[] = {
 
 enum {
     DETAIL_NAME_MAX = 32,
-    MEMBER_AROUND = DETAIL_NAME_MAX + sizeof("\"\":\"\","),
+    DETAIL_ROOM = AUDIT_DETAIL_SIZE - 1 - DETAIL_NAME_MAX - sizeof("{\"\":\"\",}"),
     ESCAPE_MAX = 6, /* bytes that a byte of a value may take in JSON */
     REPAIR_MAX = 3, /* that one of no ASCII may: it may be no UTF-8 */
 };
@@ -110,22 +110,19 @@ static struct view cut_value(struct view value, size_t most)
     return (struct view){value.ptr, len};
 }
 
-void audit_record_set_members(struct audit_record *record, const struct audit_member *members,
-                              size_t count)
+/* detail is "" or an object, and stays one. most: bytes of the value in JSON. */
+static void add_member(struct audit_record *record, const char *name, struct view value,
+                       size_t most)
 {
-    assert(count > 0 && count <= AUDIT_MEMBERS_MAX);
     struct str text = STR_INIT(AUDIT_DETAIL_SIZE - 1);
     struct json_writer writer = json_writer_on(&text);
     struct err err;
-    size_t most = (AUDIT_DETAIL_SIZE - sizeof "{}") / count - MEMBER_AROUND;
-    json_begin_object(&writer, NULL);
-    for (size_t i = 0; i < count; i++) {
-        assert(strlen(members[i].name) <= DETAIL_NAME_MAX);
-        if (members[i].value.len > 0) {
-            json_string(&writer, members[i].name, cut_value(members[i].value, most));
-        }
-    }
-    json_end_object(&writer);
+    size_t held = strlen(record->detail);
+    assert(strlen(name) <= DETAIL_NAME_MAX);
+    str_append_view(&text, held == 0 ? VIEW("{") : (struct view){record->detail, held - 1});
+    writer.needs_comma = held > sizeof "{}" - 1;
+    json_string(&writer, name, cut_value(value, most));
+    str_append_char(&text, '}');
     if (str_check(&text, "detail", &err)) {
         memcpy(record->detail, text.data, text.len + 1);
     }
@@ -134,8 +131,16 @@ void audit_record_set_members(struct audit_record *record, const struct audit_me
 
 void audit_record_set_detail(struct audit_record *record, const char *name, struct view value)
 {
-    const struct audit_member member = {name, value};
-    audit_record_set_members(record, &member, 1);
+    record->detail[0] = '\0';
+    add_member(record, name, value, DETAIL_ROOM);
+}
+
+void audit_record_add_detail(struct audit_record *record, const char *name, struct view value)
+{
+    size_t held = strlen(record->detail);
+    if (value.len > 0 && held < DETAIL_ROOM) {
+        add_member(record, name, value, (DETAIL_ROOM - held) / 4 * 3);
+    }
 }
 
 void audit_record_set_actor(struct audit_record *record, const struct actor *actor,

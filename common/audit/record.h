@@ -39,6 +39,7 @@ enum {
     AUDIT_TARGET_SIZE = 257,
     AUDIT_REQUEST_ID_SIZE = 65,
     AUDIT_DETAIL_SIZE = 1025,
+    AUDIT_SALT_BYTES = 32, /* of what keeps a record from being there twice */
 };
 
 /* Texts that do not fit are cut by whoever fills them in; "" is none. */
@@ -76,14 +77,8 @@ void audit_text_set(char *out, size_t size, struct view value);
 /* Makes detail {"<name>": "<value>"}; value is cut so that it fits, and at a NUL. name is a literal
  * of ours. */
 void audit_record_set_detail(struct audit_record *record, const char *name, struct view value);
-/* The same with several members, which share the room; those without a value are left out. */
-struct audit_member {
-    const char *name;
-    struct view value;
-};
-enum { AUDIT_MEMBERS_MAX = 4 };
-void audit_record_set_members(struct audit_record *record, const struct audit_member *members,
-                              size_t count);
+/* Adds a member to detail, in most of the room that the ones before it left; "" is left out. */
+void audit_record_add_detail(struct audit_record *record, const char *name, struct view value);
 
 /* Makes all texts such as the database takes: bytes that are no UTF-8 become '?', an address that
  * is none becomes "". */

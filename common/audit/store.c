@@ -1,6 +1,5 @@
 #include "common/audit/store.h"
 
-#include "common/audit/writer.h"
 #include "common/base/encode.h"
 #include "common/json/write.h"
 
@@ -47,16 +46,16 @@ static void write_digests(struct json_writer *batch, const uint8_t salt[AUDIT_SA
     json_string(batch, "digest", view_of(hex));
 }
 
-bool audit_store_add(struct json_writer *batch, const struct audit_record *record,
-                     const uint8_t salt[AUDIT_SALT_BYTES], int64_t age_ms, struct err *err)
+static bool add_item(struct json_writer *batch, const struct audit_item *item, struct err *err)
 {
+    const struct audit_record *record = item->record;
     const struct audit_personal personal = {
         .address = record->address,
         .impersonator = record->impersonator,
         .user_agent = record->user_agent,
     };
     uint8_t digest[AUDIT_HASH_BYTES];
-    if (!audit_personal_digest(salt, &personal, digest, err)) {
+    if (!audit_personal_digest(item->salt, &personal, digest, err)) {
         return false;
     }
     json_begin_object(batch, NULL);
@@ -73,15 +72,26 @@ bool audit_store_add(struct json_writer *batch, const struct audit_record *recor
     text_or_none(batch, "address", record->address);
     text_or_none(batch, "impersonator", record->impersonator);
     text_or_none(batch, "userAgent", record->user_agent);
-    json_int(batch, "ageMs", age_ms);
-    write_digests(batch, salt, digest);
+    json_int(batch, "ageMs", item->age_ms);
+    write_digests(batch, item->salt, digest);
     json_end_object(batch);
     return true;
 }
 
-bool audit_store_insert(struct pg_pool *pg, const char *service, const char *batch,
-                        int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
+bool audit_store_insert(struct pg_pool *pg, const char *service, const struct audit_item *items,
+                        size_t count, int64_t timeout_ms, pg_result_fn *done, void *arg,
+                        struct err *err)
 {
-    const struct pg_parameters parameters = {{service, batch}, 2};
-    return pg_query_begin(pg, APPEND, &parameters, timeout_ms, done, arg, err) != NULL;
+    AUTO(str_free) struct str text = STR_INIT(AUDIT_BATCH_TEXT_MAX);
+    struct json_writer batch = json_writer_on(&text);
+    json_begin_array(&batch, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (!add_item(&batch, &items[i], err)) {
+            return false;
+        }
+    }
+    json_end_array(&batch);
+    const struct pg_parameters parameters = {{service, text.data}, 2};
+    return str_check(&text, "audit records", err) &&
+           pg_query_begin(pg, APPEND, &parameters, timeout_ms, done, arg, err) != NULL;
 }

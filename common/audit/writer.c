@@ -1,16 +1,13 @@
 #include "common/audit/writer.h"
 
-#include "common/audit/store.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
-#include "common/json/write.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 enum {
-    WRITE_TIMEOUT_MS = 5000,
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 2000,
     REFUSALS_MAX = 5, /* by a server that does answer; then the record stands in the log alone */
@@ -26,10 +23,9 @@ struct audit_act {
 };
 
 struct audit_writer {
-    struct pg_pool *pg;  /* borrowed */
-    const char *service; /* borrowed */
-    struct list waiting; /* acts that ended, owned */
-    struct list sent;    /* those that the statement under way holds, owned; empty: there is none */
+    struct audit_sink sink; /* owned */
+    struct list waiting;    /* acts that ended, owned */
+    struct list sent;       /* those of the batch under way, owned; empty: there is none */
     size_t sent_count;
     size_t count;       /* of all, those under way too */
     size_t batch_limit; /* 1 when a batch was refused, until it is known by which record */
@@ -67,21 +63,22 @@ static void on_retry(void *arg)
     write_next(arg);
 }
 
-struct audit_writer *audit_writer_open(struct loop *loop, struct pg_pool *pg, const char *service,
-                                       struct err *err)
+struct audit_writer *audit_writer_open_to(struct loop *loop, const struct audit_sink *sink,
+                                          struct err *err)
 {
     struct audit_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL) {
+        sink->close(sink->arg);
         err_set(err, ERR_INTERNAL, "audit: out of memory");
         return NULL;
     }
-    writer->pg = pg;
-    writer->service = service;
+    writer->sink = *sink;
     writer->batch_limit = AUDIT_BATCH_MAX;
     writer->backoff_ms = BACKOFF_FIRST_MS;
     list_init(&writer->waiting);
     list_init(&writer->sent);
     if (!timer_open(&writer->retry, loop, on_retry, writer, err)) {
+        sink->close(sink->arg);
         free(writer);
         return NULL;
     }
@@ -132,6 +129,7 @@ void audit_writer_close(struct audit_writer *writer)
     }
     assert(writer->count == 0);
     timer_close(&writer->retry);
+    writer->sink.close(writer->sink.arg);
     free(writer);
 }
 
@@ -189,10 +187,9 @@ static void on_not_stored(struct audit_writer *writer, const struct err *err)
     tell_when_drained(writer);
 }
 
-static void on_answer(const PGresult *result, const struct err *err, void *arg)
+static void on_answer(const struct err *err, void *arg)
 {
     struct audit_writer *writer = arg;
-    (void)result;
     if (err == NULL) {
         on_stored(writer);
     } else {
@@ -200,24 +197,19 @@ static void on_answer(const PGresult *result, const struct err *err, void *arg)
     }
 }
 
-static bool write_batch(struct audit_writer *writer, struct str *text, struct err *err)
+static bool send_batch(struct audit_writer *writer, struct err *err)
 {
-    struct json_writer batch = json_writer_on(text);
+    struct audit_item items[AUDIT_BATCH_MAX];
+    size_t count = 0;
     int64_t now_ms = clock_monotonic_ms();
-    json_begin_array(&batch, NULL);
     for (LIST_EACH(node, &writer->sent)) {
         const struct audit_act *act = LIST_ENTRY(node, struct audit_act, node);
-        if (!audit_store_add(&batch, &act->record, act->salt, now_ms - act->ended_ms, err)) {
-            return false;
-        }
+        items[count++] = (struct audit_item){&act->record, act->salt, now_ms - act->ended_ms};
     }
-    json_end_array(&batch);
-    return str_check(text, "audit records", err) &&
-           audit_store_insert(writer->pg, writer->service, text->data, WRITE_TIMEOUT_MS, on_answer,
-                              writer, err);
+    return writer->sink.store(writer->sink.arg, items, count, on_answer, writer, err);
 }
 
-/* One statement at a time, so that the order stays. */
+/* One batch at a time, so that the order stays. */
 static void write_next(struct audit_writer *writer)
 {
     if (writer->stopped || !list_is_empty(&writer->sent) || list_is_empty(&writer->waiting)) {
@@ -227,15 +219,13 @@ static void write_next(struct audit_writer *writer)
         list_append(&writer->sent, list_pop(&writer->waiting));
         writer->sent_count++;
     }
-    struct str text = STR_INIT(AUDIT_BATCH_TEXT_MAX);
     struct err err;
-    if (!write_batch(writer, &text, &err)) {
+    if (!send_batch(writer, &err)) {
         /* Nothing was refused: the next try may have the memory, or the place in the pool. */
         log_warn("audit.delayed", LOG_ERR(&err));
         take_back(writer);
         timer_arm(&writer->retry, BACKOFF_MAX_MS);
     }
-    str_free(&text);
 }
 
 static struct audit_act *new_act(struct audit_writer *writer, struct err *err)

@@ -1,4 +1,5 @@
-/* common/audit/writer.h: brings records of the audit trail to PostgreSQL, behind the requests.
+/* common/audit/writer.h: brings records of the audit trail to PostgreSQL (or to who has it), behind
+ * the requests.
  *
  * Records wait in a bounded queue and go in batches, in their order, each exactly once, however
  * often the database goes away meanwhile. A process that is killed takes along what still waits
@@ -25,6 +26,28 @@ struct audit_writer;
 /* Borrows loop, pg and service (which every record names). */
 struct audit_writer *audit_writer_open(struct loop *loop, struct pg_pool *pg, const char *service,
                                        struct err *err) MUST_CHECK;
+
+enum { AUDIT_BATCH_MAX = 64 }; /* records that are sent at once */
+
+/* A record on its way. One that was stored with the same salt is not stored again. */
+struct audit_item {
+    const struct audit_record *record; /* cleaned */
+    const uint8_t *salt;               /* AUDIT_SALT_BYTES */
+    int64_t age_ms;                    /* how long ago it happened */
+};
+/* err is NULL when all are stored. ERR_UNAVAILABLE, ERR_TIMEOUT and ERR_LIMIT mean: later. */
+typedef void audit_stored_fn(const struct err *err, void *arg);
+/* Where records go. One batch is under way at a time. */
+struct audit_sink {
+    /* Copies items. done comes once, later; or false, and it does not come. */
+    bool (*store)(void *arg, const struct audit_item *items, size_t count, audit_stored_fn *done,
+                  void *done_arg, struct err *err);
+    void (*close)(void *arg); /* frees arg; nothing is under way any more */
+    void *arg;
+};
+/* Takes what the sink has, also when it fails. */
+struct audit_writer *audit_writer_open_to(struct loop *loop, const struct audit_sink *sink,
+                                          struct err *err) MUST_CHECK;
 
 typedef void audit_drained_fn(void *arg);
 /* done comes when nothing waits any more; at once when that is so now. */
