@@ -7,6 +7,7 @@
 #include "auth-service/users/profiles.h"
 #include "common/audit/writer.h"
 #include "common/base/secret.h"
+#include "common/ipc/tls.h"
 
 #include <stdio.h>
 
@@ -168,6 +169,9 @@ static bool open_idempotency(struct program *program, struct err *err)
 
 static bool open_service(struct program *program, struct err *err)
 {
+    const struct settings *settings = &program->settings;
+    const struct ipc_tls tls = {settings->ipc_ca, settings->ipc_certificate, settings->ipc_key,
+                                "gateway"};
     char url[URL_SIZE];
     const struct service_parts parts = {
         .loop = program->loop,
@@ -181,9 +185,13 @@ static bool open_service(struct program *program, struct err *err)
         .checker = {program->pg, program->prover, program->last_used},
         .revoker = {program->pg, program->announcer},
     };
-    (void)snprintf(url, sizeof url, "ipc://%s/auth-1.sock", program->settings.run_dir);
+    if (settings->listen[0] == '\0') {
+        (void)snprintf(url, sizeof url, "ipc://%s/auth-1.sock", settings->run_dir);
+    } else {
+        (void)snprintf(url, sizeof url, "%s", settings->listen);
+    }
     keys_announce_revoked_lately(&parts.revoker);
-    program->service = service_open(&parts, url, err);
+    program->service = service_open(&parts, url, &tls, err);
     if (program->service == NULL) {
         return false;
     }

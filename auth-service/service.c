@@ -233,7 +233,8 @@ static const struct ipc_method methods[] = {
     {AUTH_HEALTH, health},
 };
 
-struct service *service_open(const struct service_parts *parts, const char *url, struct err *err)
+struct service *service_open(const struct service_parts *parts, const char *url,
+                             const struct ipc_tls *tls, struct err *err)
 {
     struct service *service = calloc(1, sizeof *service);
     if (service == NULL) {
@@ -241,8 +242,8 @@ struct service *service_open(const struct service_parts *parts, const char *url,
         return NULL;
     }
     service->parts = *parts;
-    service->server = ipc_server_open(parts->loop, url, (uid_t)-1, methods,
-                                      sizeof methods / sizeof methods[0], service, err);
+    service->server = ipc_server_open_tls(parts->loop, url, (uid_t)-1, tls, methods,
+                                          sizeof methods / sizeof methods[0], service, err);
     if (service->server == NULL) {
         service_free(service);
         return NULL;

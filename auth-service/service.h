@@ -8,6 +8,7 @@
 #include "auth-service/webhooks/webhooks.h"
 
 struct audit_writer;
+struct ipc_tls;
 struct idempotency;
 struct service;
 
@@ -25,8 +26,9 @@ struct service_parts {
     struct revoker revoker;
 };
 
+/* Listens on url; tls (may be NULL, needed for tls+tcp:// only) is borrowed during the call. */
 struct service *service_open(const struct service_parts *parts, const char *url,
-                             struct err *err) MUST_CHECK;
+                             const struct ipc_tls *tls, struct err *err) MUST_CHECK;
 
 typedef void service_drained_fn(void *arg);
 /* New requests are refused from here on. on_drained comes once, when none is under way any more;

@@ -13,6 +13,10 @@ struct settings {
     char log_level_name[8];
     char database_url[CONFIG_TEXT_SIZE];
     char redis_url[CONFIG_TEXT_SIZE];
+    char listen[CONFIG_PATH_SIZE];          /* for the gateway; empty: the socket in run_dir */
+    char ipc_ca[CONFIG_PATH_SIZE];          /* common/ipc/tls.h */
+    char ipc_certificate[CONFIG_PATH_SIZE]; /* the same */
+    char ipc_key[CONFIG_PATH_SIZE];         /* the same */
     char key_cache_secret[CONFIG_TEXT_SIZE];
     char idempotency_secret[CONFIG_TEXT_SIZE];
     int64_t bcrypt_workers; /* 0: one a core */

@@ -17,8 +17,11 @@ struct gateway_config {
     char api_url[CONFIG_PATH_SIZE];         /* the same of HTTP, for signed URLs */
     char file_url_secret[CONFIG_TEXT_SIZE]; /* signs them */
     char redis_url[CONFIG_TEXT_SIZE];
-    char auth_ipc[CONFIG_TEXT_SIZE];    /* empty: the socket in run_dir */
-    char sandbox_ipc[CONFIG_TEXT_SIZE]; /* the same */
+    char auth_ipc[CONFIG_TEXT_SIZE];        /* empty: the socket in run_dir */
+    char sandbox_ipc[CONFIG_TEXT_SIZE];     /* the same */
+    char ipc_ca[CONFIG_PATH_SIZE];          /* common/ipc/tls.h */
+    char ipc_certificate[CONFIG_PATH_SIZE]; /* the same */
+    char ipc_key[CONFIG_PATH_SIZE];         /* the same */
     char allowed_origins[CONFIG_TEXT_SIZE];
     char rate_limit_exempt[CONFIG_TEXT_SIZE];
     char rate_limits[CONFIG_TEXT_SIZE];

@@ -73,14 +73,25 @@ static bool open_limits(struct gateway *gateway, struct err *err)
     return gateway->limits != NULL;
 }
 
+static bool open_services(struct gateway *gateway, struct err *err)
+{
+    const struct gateway_config *config = gateway->config;
+    struct ipc_tls tls = {config->ipc_ca, config->ipc_certificate, config->ipc_key, "auth"};
+    gateway->auth_service =
+        ipc_client_open_tls(gateway->loop, config->auth_ipc, "auth-service", &tls, err);
+    if (gateway->auth_service == NULL) {
+        return err_wrap(err, "AUTH_IPC");
+    }
+    tls.peer_role = "sandbox";
+    gateway->sandbox_service =
+        ipc_client_open_tls(gateway->loop, config->sandbox_ipc, "sandbox-service", &tls, err);
+    return gateway->sandbox_service != NULL || err_wrap(err, "SANDBOX_IPC");
+}
+
 static bool open_inside(struct gateway *gateway, struct err *err)
 {
     const struct gateway_config *config = gateway->config;
-    return (gateway->loop = loop_new(err)) != NULL &&
-           (gateway->auth_service =
-                ipc_client_open(gateway->loop, config->auth_ipc, "auth-service", err)) != NULL &&
-           (gateway->sandbox_service = ipc_client_open(gateway->loop, config->sandbox_ipc,
-                                                       "sandbox-service", err)) != NULL &&
+    return (gateway->loop = loop_new(err)) != NULL && open_services(gateway, err) &&
            (gateway->keys = key_cache_new(gateway->auth_service, err)) != NULL &&
            (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
            (gateway->exposed =

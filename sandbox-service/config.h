@@ -18,7 +18,11 @@ struct sandbox_config {
     char log_level[8];
     char database_url[CONFIG_TEXT_SIZE];
     char redis_url[CONFIG_TEXT_SIZE];
-    char docker_host[CONFIG_PATH_SIZE]; /* "unix:///..." */
+    char docker_host[CONFIG_PATH_SIZE];     /* "unix:///..." */
+    char listen[CONFIG_PATH_SIZE];          /* for the gateway; empty: the socket in run_dir */
+    char ipc_ca[CONFIG_PATH_SIZE];          /* common/ipc/tls.h */
+    char ipc_certificate[CONFIG_PATH_SIZE]; /* the same */
+    char ipc_key[CONFIG_PATH_SIZE];         /* the same */
     char agent_jwt_secret[CONFIG_TEXT_SIZE];
     char agent_bundle[CONFIG_PATH_SIZE];
     char seccomp_profile[CONFIG_PATH_SIZE];

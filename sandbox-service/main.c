@@ -1,6 +1,7 @@
 /* insien-sandbox: the control plane of one Docker engine. */
 #include "common/base/log.h"
 #include "common/event/worker.h"
+#include "common/ipc/tls.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/image.h"
@@ -99,13 +100,20 @@ static void serve(void *arg)
 {
     struct app *app = arg;
     struct err err = {0};
+    const struct sandbox_config *config = &app->config;
+    const struct ipc_tls tls = {config->ipc_ca, config->ipc_certificate, config->ipc_key,
+                                "gateway"};
     char url[URL_SIZE];
     if (app->service != NULL || app->sandboxes.draining) {
         return;
     }
     timer_disarm(&app->serve);
-    (void)snprintf(url, sizeof url, "ipc://%s/sandbox-1.sock", app->config.run_dir);
-    app->service = service_open(app->loop, url, app->service_uid, &app->sandboxes, &err);
+    if (config->listen[0] == '\0') {
+        (void)snprintf(url, sizeof url, "ipc://%s/sandbox-1.sock", config->run_dir);
+    } else {
+        (void)snprintf(url, sizeof url, "%s", config->listen);
+    }
+    app->service = service_open(app->loop, url, app->service_uid, &tls, &app->sandboxes, &err);
     if (app->service == NULL) {
         log_error("service.not_open", LOG_ERR(&err));
         app->exit_status = EXIT_FAILURE;

@@ -325,7 +325,8 @@ static const struct ipc_method methods[] = {
 };
 
 struct service *service_open(struct loop *loop, const char *url, uid_t owner,
-                             struct sandboxes *sandboxes, struct err *err)
+                             const struct ipc_tls *tls, struct sandboxes *sandboxes,
+                             struct err *err)
 {
     struct service *service = calloc(1, sizeof *service);
     if (service == NULL) {
@@ -333,8 +334,8 @@ struct service *service_open(struct loop *loop, const char *url, uid_t owner,
         return NULL;
     }
     service->sandboxes = sandboxes;
-    service->server = ipc_server_open(loop, url, owner, methods, sizeof methods / sizeof methods[0],
-                                      service, err);
+    service->server = ipc_server_open_tls(loop, url, owner, tls, methods,
+                                          sizeof methods / sizeof methods[0], service, err);
     if (service->server == NULL) {
         free(service);
         return NULL;

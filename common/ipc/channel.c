@@ -23,6 +23,7 @@ struct ipc_channel {
     const struct ipc_channel_handlers *handlers; /* borrowed */
     void *arg;
     nng_stream *stream; /* owned */
+    bool is_tls;
     struct operation receiving;
     struct operation sending;
     char *input;           /* owned; not moved while it is being received into */
@@ -263,6 +264,12 @@ bool ipc_channel_send(struct ipc_channel *channel, uint64_t id, struct view text
     return true;
 }
 
+bool ipc_channel_is_verified(const struct ipc_channel *channel)
+{
+    bool verified = false;
+    return nng_stream_get_bool(channel->stream, NNG_OPT_TLS_VERIFIED, &verified) == 0 && verified;
+}
+
 void ipc_channel_pause(struct ipc_channel *channel)
 {
     channel->paused = true;
@@ -289,6 +296,7 @@ struct ipc_channel *ipc_channel_new(struct loop *loop, struct mailbox *mailbox, 
                                     const struct ipc_channel_handlers *handlers, void *arg,
                                     struct err *err)
 {
+    bool verified;
     struct ipc_channel *channel = calloc(1, sizeof *channel);
     if (channel == NULL) {
         nng_stream_free(stream);
@@ -299,6 +307,7 @@ struct ipc_channel *ipc_channel_new(struct loop *loop, struct mailbox *mailbox, 
     channel->handlers = handlers;
     channel->arg = arg;
     channel->stream = stream;
+    channel->is_tls = nng_stream_get_bool(stream, NNG_OPT_TLS_VERIFIED, &verified) != NNG_ENOTSUP;
     channel->flying = STR_INIT(IPC_PENDING_MAX);
     channel->pending = STR_INIT(IPC_PENDING_MAX);
     if (!open_operation(&channel->receiving, mailbox, on_received, err) ||
@@ -343,9 +352,14 @@ void ipc_channel_close(struct ipc_channel *channel)
         return;
     }
     assert(!channel->closed);
+    if (channel->is_tls) {
+        nng_stream_close(channel->stream); /* to stop what waits on a broken one would never end */
+    }
     end_operation(&channel->receiving);
     end_operation(&channel->sending);
-    send_rest(channel);
+    if (!channel->is_tls) {
+        send_rest(channel);
+    }
     nng_stream_close(channel->stream);
     timer_disarm(&channel->resumed);
     channel->closed = true;

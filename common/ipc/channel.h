@@ -25,13 +25,17 @@ struct ipc_channel_handlers {
 struct ipc_channel *ipc_channel_new(struct loop *loop, struct mailbox *mailbox, nng_stream *stream,
                                     const struct ipc_channel_handlers *handlers, void *arg,
                                     struct err *err) MUST_CHECK;
-/* No callback comes any more. What was sent and fits in the connection's buffer still goes. Accepts
+/* No callback comes any more. What was sent and fits in the connection's buffer still goes (over
+ * TLS as far as it has gone into it already). Accepts
  * NULL. Its memory goes with its last letters, for which the mailbox must stay. */
 void ipc_channel_close(struct ipc_channel *channel);
 
 /* Copies text. Fails with ERR_LIMIT when the peer does not take what waits for it. */
 bool ipc_channel_send(struct ipc_channel *channel, uint64_t id, struct view text,
                       struct err *err) MUST_CHECK;
+
+/* Whether the peer's certificate was found good; only over TLS, once a frame has come. */
+bool ipc_channel_is_verified(const struct ipc_channel *channel);
 
 /* While paused no frame is handed over and nothing is read, so that the peer feels it. */
 void ipc_channel_pause(struct ipc_channel *channel);

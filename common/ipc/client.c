@@ -23,7 +23,8 @@ struct ipc_client {
     struct loop *loop;       /* borrowed */
     struct mailbox *mailbox; /* owned */
     bool closing;
-    struct list peers; /* whoever was given a call goes to the end */
+    struct list peers;   /* whoever was given a call goes to the end */
+    nng_tls_config *tls; /* owned; NULL until the first peer that needs it */
     size_t connected_count;
     int64_t lost_ms;        /* monotonic: when the last connection went, or the client began */
     struct list waiting;    /* calls that no peer has */
@@ -42,9 +43,12 @@ struct peer {
     nng_stream_dialer *dialer; /* owned */
     nng_aio *dialing;          /* owned */
     struct letter dialed;      /* in the mailbox from the end of a dial to delivery */
-    struct timer redial;
+    bool is_tls;
+    struct timer redial;         /* or, while there is a channel, until its greeting is due */
     int64_t pause_ms;            /* before the next dial */
     struct ipc_channel *channel; /* owned; NULL while there is no connection */
+    bool greeted;                /* calls can go over the channel */
+    bool complained;             /* the log knows that it is refused */
     struct list calls;           /* which it has */
 };
 
@@ -138,7 +142,7 @@ static struct peer *next_peer(struct ipc_client *client)
 {
     for (LIST_EACH(node, &client->peers)) {
         struct peer *peer = LIST_ENTRY(node, struct peer, node);
-        if (peer->channel != NULL) {
+        if (peer->greeted) {
             list_remove(&peer->node);
             list_append(&client->peers, &peer->node);
             return peer;
@@ -167,7 +171,7 @@ static bool give(struct ipc_call *call, struct peer *peer, struct err *err)
 static void give_waiting(struct ipc_client *client, struct peer *peer)
 {
     struct list *node;
-    while (peer->channel != NULL && (node = list_pop(&client->waiting)) != NULL) {
+    while (peer->greeted && (node = list_pop(&client->waiting)) != NULL) {
         struct ipc_call *call = LIST_ENTRY(node, struct ipc_call, node);
         struct err err = {0};
         if (!give(call, peer, &err)) {
@@ -176,9 +180,73 @@ static void give_waiting(struct ipc_client *client, struct peer *peer)
     }
 }
 
+static void dial(struct peer *peer)
+{
+    nng_stream_dialer_dial(peer->dialer, peer->dialing);
+}
+
+static void dial_later(struct peer *peer)
+{
+    timer_arm(&peer->redial, peer->pause_ms);
+    peer->pause_ms *= 2;
+    if (peer->pause_ms > IPC_RECONNECT_MAX_MS) {
+        peer->pause_ms = IPC_RECONNECT_MAX_MS;
+    }
+}
+
+/* It could not prove to be whom we wanted, or did not find us to be one of its own. */
+static void refuse(struct peer *peer, const struct err *err)
+{
+    if (!peer->complained) {
+        log_warn("ipc.refused", LOG_STR("peer", peer->client->name), LOG_ERR(err));
+        peer->complained = true;
+    }
+    ipc_channel_close(TAKE(peer->channel));
+    dial_later(peer);
+}
+
+static void on_redial(void *arg)
+{
+    struct peer *peer = arg;
+    struct err err = {0};
+    if (peer->channel == NULL) {
+        dial(peer);
+        return;
+    }
+    err_set(&err, ERR_TIMEOUT, "no greeting in time");
+    refuse(peer, &err);
+}
+
+/* From here on calls go over it. */
+static void welcome(struct peer *peer)
+{
+    log_info("ipc.connected", LOG_STR("peer", peer->client->name));
+    peer->greeted = true;
+    peer->complained = false;
+    peer->pause_ms = IPC_RECONNECT_MIN_MS;
+    peer->client->connected_count++;
+    give_waiting(peer->client, peer);
+}
+
+static void on_greeting(struct peer *peer, const struct ipc_frame *frame)
+{
+    struct err err = {0};
+    if (ipc_frame_is_greeting(frame) && ipc_channel_is_verified(peer->channel)) {
+        timer_disarm(&peer->redial);
+        welcome(peer);
+        return;
+    }
+    err_set(&err, ERR_UNAVAILABLE, "it is none of ours");
+    refuse(peer, &err);
+}
+
 static void on_frame(const struct ipc_frame *frame, void *arg)
 {
     struct peer *peer = arg;
+    if (!peer->greeted) {
+        on_greeting(peer, frame);
+        return;
+    }
     const struct view key = {(const char *)&frame->id, sizeof frame->id};
     struct map_node *node = map_find(&peer->client->calls_by_id, key);
     if (node == NULL) {
@@ -197,31 +265,17 @@ static void on_frame(const struct ipc_frame *frame, void *arg)
     }
 }
 
-static void dial(struct peer *peer)
-{
-    nng_stream_dialer_dial(peer->dialer, peer->dialing);
-}
-
-static void on_redial(void *arg)
-{
-    dial(arg);
-}
-
-static void dial_later(struct peer *peer)
-{
-    timer_arm(&peer->redial, peer->pause_ms);
-    peer->pause_ms *= 2;
-    if (peer->pause_ms > IPC_RECONNECT_MAX_MS) {
-        peer->pause_ms = IPC_RECONNECT_MAX_MS;
-    }
-}
-
 /* What it had in hand is asked again where that does no harm. */
 static void on_lost(const struct err *err, void *arg)
 {
     struct peer *peer = arg;
     struct ipc_client *client = peer->client;
     struct list *node;
+    if (!peer->greeted) {
+        refuse(peer, err);
+        return;
+    }
+    peer->greeted = false;
     log_info("ipc.lost", LOG_STR("peer", client->name), LOG_ERR(err));
     ipc_channel_close(TAKE(peer->channel));
     client->connected_count--;
@@ -252,10 +306,13 @@ static void connect_to(struct peer *peer, nng_stream *stream)
         dial_later(peer);
         return;
     }
-    log_info("ipc.connected", LOG_STR("peer", client->name));
-    peer->pause_ms = IPC_RECONNECT_MIN_MS;
-    client->connected_count++;
-    give_waiting(client, peer);
+    if (!peer->is_tls) {
+        welcome(peer);
+    } else if (ipc_channel_send(peer->channel, 0, VIEW(""), &err)) {
+        timer_arm(&peer->redial, IPC_GREETING_WAIT_MS);
+    } else {
+        refuse(peer, &err);
+    }
 }
 
 /* On a thread of nng. */
@@ -288,7 +345,33 @@ static void peer_free(struct peer *peer)
     free(peer);
 }
 
-static bool add_peer(struct ipc_client *client, struct view url, struct err *err)
+static bool set_tls(struct peer *peer, const struct ipc_tls *tls, struct err *err)
+{
+    struct ipc_client *client = peer->client;
+    if (client->tls == NULL) {
+        client->tls = ipc_tls_open(tls, NNG_TLS_MODE_CLIENT, err);
+    }
+    if (client->tls == NULL) {
+        return false;
+    }
+    int failure = nng_stream_dialer_set_ptr(peer->dialer, NNG_OPT_TLS_CONFIG, client->tls);
+    return failure == 0 || err_set(err, ERR_INTERNAL, "TLS: %s", nng_strerror(failure));
+}
+
+static bool make_dialer(struct peer *peer, const struct ipc_tls *tls, struct err *err)
+{
+    if (!ipc_tls_is_needed(peer->url, &peer->is_tls, err)) {
+        return false;
+    }
+    int failure = nng_stream_dialer_alloc(&peer->dialer, peer->url);
+    if (failure != 0) {
+        return err_set(err, ERR_INVALID, "can't dial %s: %s", peer->url, nng_strerror(failure));
+    }
+    return !peer->is_tls || set_tls(peer, tls, err);
+}
+
+static bool add_peer(struct ipc_client *client, struct view url, const struct ipc_tls *tls,
+                     struct err *err)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL) {
@@ -302,12 +385,10 @@ static bool add_peer(struct ipc_client *client, struct view url, struct err *err
     if (!view_copy(url, peer->url, sizeof peer->url)) {
         return err_set(err, ERR_INVALID, "%s: an IPC URL is too long", client->name);
     }
-    int failure = nng_stream_dialer_alloc(&peer->dialer, peer->url);
-    if (failure != 0) {
-        return err_set(err, ERR_INVALID, "%s: can't dial %s: %s", client->name, peer->url,
-                       nng_strerror(failure));
+    if (!make_dialer(peer, tls, err)) {
+        return err_wrap(err, "%s", client->name);
     }
-    failure = nng_aio_alloc(&peer->dialing, on_nng_thread, peer);
+    int failure = nng_aio_alloc(&peer->dialing, on_nng_thread, peer);
     if (failure != 0) {
         return err_set(err, ERR_INTERNAL, "%s: %s", client->name, nng_strerror(failure));
     }
@@ -319,11 +400,12 @@ static bool add_peer(struct ipc_client *client, struct view url, struct err *err
     return true;
 }
 
-static bool add_peers(struct ipc_client *client, const char *urls, struct err *err)
+static bool add_peers(struct ipc_client *client, const char *urls, const struct ipc_tls *tls,
+                      struct err *err)
 {
     struct view rest = view_of(urls);
     while (rest.len > 0) {
-        if (!add_peer(client, view_cut(&rest, ','), err)) {
+        if (!add_peer(client, view_cut(&rest, ','), tls, err)) {
             return false;
         }
     }
@@ -332,6 +414,12 @@ static bool add_peers(struct ipc_client *client, const char *urls, struct err *e
 
 struct ipc_client *ipc_client_open(struct loop *loop, const char *urls, const char *peer,
                                    struct err *err)
+{
+    return ipc_client_open_tls(loop, urls, peer, NULL, err);
+}
+
+struct ipc_client *ipc_client_open_tls(struct loop *loop, const char *urls, const char *peer,
+                                       const struct ipc_tls *tls, struct err *err)
 {
     struct ipc_client *client = calloc(1, sizeof *client);
     if (client == NULL) {
@@ -345,7 +433,7 @@ struct ipc_client *ipc_client_open(struct loop *loop, const char *urls, const ch
     (void)snprintf(client->name, sizeof client->name, "%s", peer);
     client->mailbox = mailbox_new(loop, err);
     if (client->mailbox == NULL || !map_init(&client->calls_by_id, err) ||
-        !add_peers(client, urls, err)) {
+        !add_peers(client, urls, tls, err)) {
         ipc_client_close(client);
         return NULL;
     }
@@ -360,6 +448,9 @@ static void client_free(void *object)
     mailbox_free(client->mailbox); /* delivers what the end of dials and channels left */
     while ((node = list_pop(&client->peers)) != NULL) {
         peer_free(LIST_ENTRY(node, struct peer, node));
+    }
+    if (client->tls != NULL) {
+        nng_tls_config_free(client->tls);
     }
     assert(client->call_count == 0);
     map_free(&client->calls_by_id);
@@ -388,6 +479,7 @@ void ipc_client_close(struct ipc_client *client)
         if (peer->dialing != NULL) {
             nng_aio_stop(peer->dialing); /* from here on its letter, if any, is in the mailbox */
         }
+        peer->greeted = false;
         ipc_channel_close(TAKE(peer->channel));
     }
     loop_free_later(client->loop, &client->corpse, client_free, client);

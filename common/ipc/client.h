@@ -4,6 +4,7 @@
 
 #include "common/event/loop.h"
 #include "common/ipc/envelope.h"
+#include "common/ipc/tls.h"
 
 struct ipc_client;
 struct ipc_call;
@@ -14,6 +15,9 @@ enum { IPC_CALLS_MAX = 1024 }; /* in flight a client; more are refused with ERR_
  * a call goes to whichever peer is there. peer names it in errors and logs ("auth-service"). */
 struct ipc_client *ipc_client_open(struct loop *loop, const char *urls, const char *peer,
                                    struct err *err) MUST_CHECK;
+/* The same, and dials tls+tcp:// as tls says (may be NULL: then no such URL is taken). */
+struct ipc_client *ipc_client_open_tls(struct loop *loop, const char *urls, const char *peer,
+                                       const struct ipc_tls *tls, struct err *err) MUST_CHECK;
 /* Cancels what is in flight; those callbacks do not come any more. */
 void ipc_client_close(struct ipc_client *client);
 

@@ -1,7 +1,8 @@
 /* common/ipc/frame.h: how messages follow each other on a connection; private to this folder.
  *
  * A frame is u32 length of the text, u64 call id (both big endian), text (an envelope). A reply
- * carries the id of its request. */
+ * carries the id of its request. Over TLS each side first sends a greeting, which has id 0 and no
+ * text: where it arrives, the other side's certificate was found good. */
 #ifndef COMMON_IPC_FRAME_H
 #define COMMON_IPC_FRAME_H
 
@@ -9,7 +10,10 @@
 
 #include <stdint.h>
 
-enum { IPC_FRAME_HEAD_SIZE = 12 };
+enum {
+    IPC_FRAME_HEAD_SIZE = 12,
+    IPC_GREETING_WAIT_MS = 5000, /* for the handshake and the peer's greeting */
+};
 
 struct ipc_frame {
     uint64_t id;
@@ -28,5 +32,10 @@ enum ipc_frame_state ipc_frame_read(struct view bytes, struct ipc_frame *frame, 
 
 /* Appends one; a text over IPC_MESSAGE_MAX is the caller's bug. out remembers failure. */
 void ipc_frame_write(struct str *out, uint64_t id, struct view text);
+
+static inline bool ipc_frame_is_greeting(const struct ipc_frame *frame)
+{
+    return frame->id == 0 && frame->text.len == 0;
+}
 
 #endif

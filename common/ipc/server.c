@@ -12,6 +12,7 @@
 enum {
     IPC_PEERS_MAX = 256,       /* connections; further ones are closed at once */
     IPC_ACCEPT_PAUSE_MS = 100, /* after a failure: out of descriptors, say */
+    IPC_COMPLAIN_MS = 1000,    /* who is refused is logged at most so often */
 };
 
 static const struct view ipc_scheme = VIEW("ipc://");
@@ -20,8 +21,9 @@ struct ipc_server {
     struct loop *loop;             /* borrowed */
     struct mailbox *mailbox;       /* owned */
     nng_stream_listener *listener; /* owned */
-    nng_aio *accepting;            /* owned */
-    struct letter accepted;        /* in the mailbox from the end of an accept to delivery */
+    bool is_tls;
+    nng_aio *accepting;     /* owned */
+    struct letter accepted; /* in the mailbox from the end of an accept to delivery */
     struct timer accept_again;
     bool closing;
     const struct ipc_method *methods; /* borrowed */
@@ -29,6 +31,8 @@ struct ipc_server {
     void *arg;
     struct list peers;
     size_t peer_count;
+    size_t stranger_count;     /* of these */
+    int64_t next_complaint_ms; /* monotonic */
     struct list exchanges;
     size_t exchange_count;
     struct loop_corpse corpse;
@@ -39,6 +43,8 @@ struct peer {
     struct list node; /* in the server's peers */
     struct ipc_server *server;
     struct ipc_channel *channel; /* owned */
+    bool is_stranger;            /* it has not shown a good certificate yet */
+    struct timer greeting;       /* until that is due */
     struct list exchanges;       /* it waits for */
     struct loop_corpse corpse;
 };
@@ -57,7 +63,10 @@ struct ipc_exchange {
 static void pause_peers(struct ipc_server *server)
 {
     for (LIST_EACH(node, &server->peers)) {
-        ipc_channel_pause(LIST_ENTRY(node, struct peer, node)->channel);
+        struct peer *peer = LIST_ENTRY(node, struct peer, node);
+        if (!peer->is_stranger) { /* it may still greet */
+            ipc_channel_pause(peer->channel);
+        }
     }
 }
 
@@ -169,10 +178,75 @@ static void serve(struct ipc_exchange *exchange, struct view text)
     method->handle(exchange, &exchange->request, server->arg);
 }
 
+static void peer_free(void *object)
+{
+    free(object);
+}
+
+/* What it asked for goes on; nobody hears the answers. */
+static void drop_peer(struct peer *peer)
+{
+    struct list *node;
+    while ((node = list_pop(&peer->exchanges)) != NULL) {
+        LIST_ENTRY(node, struct ipc_exchange, peer_node)->peer = NULL;
+    }
+    list_remove(&peer->node);
+    peer->server->peer_count--;
+    peer->server->stranger_count -= peer->is_stranger;
+    timer_close(&peer->greeting);
+    ipc_channel_close(TAKE(peer->channel));
+    loop_free_later(peer->server->loop, &peer->corpse, peer_free, peer);
+}
+
+static void complain(struct ipc_server *server, const char *why)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms >= server->next_complaint_ms) {
+        server->next_complaint_ms = now_ms + IPC_COMPLAIN_MS;
+        log_warn("ipc.peer_refused", LOG_STR("error", why),
+                 LOG_INT("peers", (int64_t)server->peer_count));
+    }
+}
+
+static void refuse(struct peer *peer, const char *why)
+{
+    complain(peer->server, why);
+    drop_peer(peer);
+}
+
+static void on_greeting_overdue(void *arg)
+{
+    refuse(arg, "no certificate in time");
+}
+
+static void on_greeting(struct peer *peer, const struct ipc_frame *frame)
+{
+    struct ipc_server *server = peer->server;
+    struct err err = {0};
+    if (!ipc_frame_is_greeting(frame) || !ipc_channel_is_verified(peer->channel)) {
+        refuse(peer, "it is none of ours");
+        return;
+    }
+    if (!ipc_channel_send(peer->channel, 0, VIEW(""), &err)) {
+        refuse(peer, err.message);
+        return;
+    }
+    peer->is_stranger = false;
+    server->stranger_count--;
+    timer_disarm(&peer->greeting);
+    if (server->exchange_count >= IPC_EXCHANGES_MAX) {
+        ipc_channel_pause(peer->channel);
+    }
+}
+
 static void on_frame(const struct ipc_frame *frame, void *arg)
 {
     struct peer *peer = arg;
     struct ipc_server *server = peer->server;
+    if (peer->is_stranger) {
+        on_greeting(peer, frame);
+        return;
+    }
     struct ipc_exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL) { /* the caller's deadline tells it */
         log_error("ipc.exchange_failed", LOG_STR("error", "out of memory"));
@@ -189,51 +263,59 @@ static void on_frame(const struct ipc_frame *frame, void *arg)
     serve(exchange, frame->text);
 }
 
-static void peer_free(void *object)
-{
-    free(object);
-}
-
-/* What it asked for goes on; nobody hears the answers. */
-static void drop_peer(struct peer *peer)
-{
-    struct list *node;
-    while ((node = list_pop(&peer->exchanges)) != NULL) {
-        LIST_ENTRY(node, struct ipc_exchange, peer_node)->peer = NULL;
-    }
-    list_remove(&peer->node);
-    peer->server->peer_count--;
-    ipc_channel_close(TAKE(peer->channel));
-    loop_free_later(peer->server->loop, &peer->corpse, peer_free, peer);
-}
-
 static void on_lost(const struct err *err, void *arg)
 {
-    (void)err; /* processes come and go */
-    drop_peer(arg);
+    struct peer *peer = arg;
+    if (peer->is_stranger) {
+        refuse(peer, err->message);
+    } else {
+        drop_peer(peer); /* processes come and go */
+    }
+}
+
+static bool has_room(const struct ipc_server *server)
+{
+    return server->peer_count < IPC_PEERS_MAX &&
+           (!server->is_tls || server->stranger_count < IPC_STRANGERS_MAX);
+}
+
+/* Takes stream. */
+static bool open_peer(struct peer *peer, nng_stream *stream, struct err *err)
+{
+    static const struct ipc_channel_handlers handlers = {on_frame, on_lost};
+    struct ipc_server *server = peer->server;
+    list_init(&peer->exchanges);
+    if (!timer_open(&peer->greeting, server->loop, on_greeting_overdue, peer, err)) {
+        nng_stream_free(stream);
+        return false;
+    }
+    peer->channel = ipc_channel_new(server->loop, server->mailbox, stream, &handlers, peer, err);
+    return peer->channel != NULL;
 }
 
 static void add_peer(struct ipc_server *server, nng_stream *stream)
 {
-    static const struct ipc_channel_handlers handlers = {on_frame, on_lost};
     struct err err = {0};
-    struct peer *peer = server->peer_count < IPC_PEERS_MAX ? calloc(1, sizeof *peer) : NULL;
+    struct peer *peer = has_room(server) ? calloc(1, sizeof *peer) : NULL;
     if (peer == NULL) {
         nng_stream_free(stream);
-        log_error("ipc.peer_refused", LOG_INT("peers", (int64_t)server->peer_count));
+        complain(server, "too many connections, or out of memory");
         return;
     }
     peer->server = server;
-    list_init(&peer->exchanges);
-    peer->channel = ipc_channel_new(server->loop, server->mailbox, stream, &handlers, peer, &err);
-    if (peer->channel == NULL) {
+    if (!open_peer(peer, stream, &err)) {
+        timer_close(&peer->greeting);
         free(peer);
-        log_error("ipc.peer_refused", LOG_ERR(&err));
+        complain(server, err.message);
         return;
     }
     list_append(&server->peers, &peer->node);
     server->peer_count++;
-    if (server->exchange_count >= IPC_EXCHANGES_MAX) {
+    if (server->is_tls) {
+        peer->is_stranger = true;
+        server->stranger_count++;
+        timer_arm(&peer->greeting, IPC_GREETING_WAIT_MS);
+    } else if (server->exchange_count >= IPC_EXCHANGES_MAX) {
         ipc_channel_pause(peer->channel);
     }
 }
@@ -270,11 +352,29 @@ static void on_accepted(struct letter *letter)
     accept_next(server);
 }
 
+static bool set_tls(struct ipc_server *server, const struct ipc_tls *tls, struct err *err)
+{
+    nng_tls_config *config = ipc_tls_open(tls, NNG_TLS_MODE_SERVER, err);
+    if (config == NULL) {
+        return false;
+    }
+    int failure = nng_stream_listener_set_ptr(server->listener, NNG_OPT_TLS_CONFIG, config);
+    nng_tls_config_free(config); /* the listener keeps it */
+    return failure == 0 || err_set(err, ERR_INTERNAL, "ipc: TLS: %s", nng_strerror(failure));
+}
+
 /* nng itself replaces the file of a socket that nobody listens on. */
-static bool start_listener(struct ipc_server *server, const char *url, uid_t owner, struct err *err)
+static bool start_listener(struct ipc_server *server, const char *url, uid_t owner,
+                           const struct ipc_tls *tls, struct err *err)
 {
     bool is_ipc = view_starts_with(view_of(url), ipc_scheme);
+    if (!ipc_tls_is_needed(url, &server->is_tls, err)) {
+        return false;
+    }
     int failure = nng_stream_listener_alloc(&server->listener, url);
+    if (failure == 0 && server->is_tls && !set_tls(server, tls, err)) {
+        return false;
+    }
     if (failure != 0 ||
         (is_ipc && (failure = nng_stream_listener_set_int(server->listener, NNG_OPT_IPC_PERMISSIONS,
                                                           S_IRUSR | S_IWUSR)) != 0) ||
@@ -301,6 +401,13 @@ struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t own
                                    const struct ipc_method *methods, size_t method_count, void *arg,
                                    struct err *err)
 {
+    return ipc_server_open_tls(loop, url, owner, NULL, methods, method_count, arg, err);
+}
+
+struct ipc_server *ipc_server_open_tls(struct loop *loop, const char *url, uid_t owner,
+                                       const struct ipc_tls *tls, const struct ipc_method *methods,
+                                       size_t method_count, void *arg, struct err *err)
+{
     struct ipc_server *server = calloc(1, sizeof *server);
     if (server == NULL) {
         err_set(err, ERR_INTERNAL, "ipc: out of memory");
@@ -314,7 +421,7 @@ struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t own
     list_init(&server->exchanges);
     server->mailbox = mailbox_new(loop, err);
     if (server->mailbox == NULL || !open_accepting(server, err) ||
-        !start_listener(server, url, owner, err)) {
+        !start_listener(server, url, owner, tls, err)) {
         ipc_server_close(server);
         return NULL;
     }

@@ -4,13 +4,17 @@
 
 #include "common/event/loop.h"
 #include "common/ipc/envelope.h"
+#include "common/ipc/tls.h"
 
 #include <sys/types.h>
 
 struct ipc_server;
 struct ipc_exchange; /* one request and its one reply */
 
-enum { IPC_EXCHANGES_MAX = 256 }; /* served at a time; then nothing more is read */
+enum {
+    IPC_EXCHANGES_MAX = 256, /* served at a time; then nothing more is read */
+    IPC_STRANGERS_MAX = 32,  /* connections that have not shown a good certificate yet */
+};
 
 /* Handles a request, on the loop. request and what it points to are valid until the reply. Must
  * lead to exactly one ipc_reply_ok or ipc_reply_error, now or later. */
@@ -27,6 +31,10 @@ struct ipc_method {
 struct ipc_server *ipc_server_open(struct loop *loop, const char *url, uid_t owner,
                                    const struct ipc_method *methods, size_t method_count, void *arg,
                                    struct err *err) MUST_CHECK;
+/* The same, and listens on tls+tcp:// as tls says (may be NULL: then no such URL is taken). */
+struct ipc_server *ipc_server_open_tls(struct loop *loop, const char *url, uid_t owner,
+                                       const struct ipc_tls *tls, const struct ipc_method *methods,
+                                       size_t method_count, void *arg, struct err *err) MUST_CHECK;
 /* Exchanges that are still open are forgotten: replying to them does nothing but free them. The
  * socket's file goes soon after. */
 void ipc_server_close(struct ipc_server *server);

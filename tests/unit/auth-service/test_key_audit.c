@@ -62,7 +62,7 @@ static void open_service(struct stage *stage)
                                         .revoker = accounts->revoker};
     folder_make(stage->folder);
     (void)snprintf(url, sizeof url, "ipc://%s/auth.sock", stage->folder);
-    stage->service = service_open(&parts, url, &err);
+    stage->service = service_open(&parts, url, NULL, &err);
     assert_non_null(stage->service);
     stage->client = ipc_client_open(accounts->loop, url, "auth-service", &err);
     assert_non_null(stage->client);
