@@ -18,6 +18,7 @@
 #include "sandbox-service/sandbox/starts.h"
 #include "sandbox-service/sandbox/store.h"
 #include "sandbox-service/service.h"
+#include "sandbox-service/trail.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ struct app {
     struct loop *loop;
     struct worker_pool *workers;
     struct store *store;
+    struct trail *trail;
     struct redis *redis;
     struct docker *docker;
     struct images *images;
@@ -161,7 +163,8 @@ static void finish_drain(void *arg)
     struct app *app = arg;
     bool busy = sandbox_creates_unanswered(&app->sandboxes) > 0 ||
                 app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
-                (app->service != NULL && service_open_requests(app->service) > 0);
+                (app->service != NULL && service_open_requests(app->service) > 0) ||
+                audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
     if (!busy || app->drain_left_ms <= 0) {
         log_info("service.drained", LOG_INT("busy", busy));
@@ -190,6 +193,7 @@ static bool open_stores(struct app *app, struct err *err)
     return (app->loop = loop_new(err)) != NULL &&
            (app->workers = worker_pool_new(app->loop, WORKERS, WORKER_QUEUE, err)) != NULL &&
            (app->store = store_open(app->loop, &store, err)) != NULL &&
+           (app->trail = trail_open(app->loop, config->database_url, err)) != NULL &&
            (app->redis = redis_open(app->loop, config->redis_url, err)) != NULL;
 }
 
@@ -234,6 +238,7 @@ static bool share(struct app *app, struct err *err)
     sandboxes->docker = app->docker;
     sandboxes->images = app->images;
     sandboxes->store = app->store;
+    sandboxes->audit = trail_writer(app->trail);
     sandboxes->redis = app->redis;
     sandboxes->dirs = &app->dirs;
     sandboxes->starts = app->starts;
@@ -304,6 +309,7 @@ static void close_parts(struct app *app)
     redis_close(app->redis);
     store_close(app->store);
     sandboxes_clear(&app->sandboxes);
+    trail_close(app->trail);
     loop_free(app->loop);
     agent_dirs_close(&app->dirs);
     str_free(&app->limits);

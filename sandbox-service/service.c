@@ -1,5 +1,6 @@
 #include "sandbox-service/service.h"
 
+#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/contracts/ports.h"
@@ -124,6 +125,7 @@ static void handle_create(struct ipc_exchange *exchange, const struct ipc_reques
     request->work.create.done = on_created;
     request->work.create.arg = request;
     request->work.create.trace = message->trace;
+    request->work.create.actor = &message->actor;
     if (!sandbox_create(request->service->sandboxes, &body, ipc_exchange_remaining_ms(exchange),
                         &request->work.create, &err)) {
         finish_failed(request, &err);
@@ -207,20 +209,39 @@ static void on_destroyed(const struct err *err, void *arg)
     }
 }
 
+static struct audit_act *begin_destroyed(const struct request *request,
+                                         const struct ipc_request *message,
+                                         const struct sandbox_destroy *body, struct err *err)
+{
+    struct audit_act *act =
+        audit_act_begin_by(request->service->sandboxes->audit, AUDIT_SANDBOX_DESTROYED, "sandbox",
+                           &message->actor, message->trace.request_id, err);
+    if (act != NULL) {
+        memcpy(audit_act_record(act)->actor_user, body->user_id, ID_SIZE);
+    }
+    return act;
+}
+
 static void handle_destroy(struct ipc_exchange *exchange, const struct ipc_request *message,
                            void *arg)
 {
     struct sandbox_destroy body;
+    struct err err = {0};
     AUTO(json_doc_release)
     struct json_doc *doc = read_body(exchange, message, &sandbox_destroy_schema, &body);
     struct request *request = doc == NULL ? NULL : begin(arg, exchange);
-    if (request != NULL) {
-        log_info("sandbox.destroy", LOG_TRACE(&message->trace),
-                 LOG_STR("sandbox_id", body.sandbox_id));
-        request->work.destroy.trace = message->trace;
-        sandbox_destroy(request->service->sandboxes, &request->work.destroy, &body, on_destroyed,
-                        request);
+    if (request == NULL) {
+        return;
     }
+    struct sandbox_destruction *destruction = &request->work.destroy;
+    destruction->act = begin_destroyed(request, message, &body, &err);
+    if (destruction->act == NULL) {
+        finish_failed(request, &err);
+        return;
+    }
+    log_info("sandbox.destroy", LOG_TRACE(&message->trace), LOG_STR("sandbox_id", body.sandbox_id));
+    destruction->trace = message->trace;
+    sandbox_destroy(request->service->sandboxes, destruction, &body, on_destroyed, request);
 }
 
 static void on_connected(const struct sandbox_agent_welcome *welcome, const struct err *err,

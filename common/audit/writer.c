@@ -101,6 +101,11 @@ void audit_writer_drain(struct audit_writer *writer, audit_drained_fn *done, voi
     tell_when_drained(writer);
 }
 
+size_t audit_writer_count(const struct audit_writer *writer)
+{
+    return writer->count;
+}
+
 void audit_writer_stop(struct audit_writer *writer)
 {
     if (writer != NULL) {

@@ -53,6 +53,9 @@ typedef void audit_drained_fn(void *arg);
 /* done comes when nothing waits any more; at once when that is so now. */
 void audit_writer_drain(struct audit_writer *writer, audit_drained_fn *done, void *arg);
 
+/* Records that wait, and acts under way. */
+size_t audit_writer_count(const struct audit_writer *writer);
+
 /* Nothing is sent from here on: before the pool is closed. */
 void audit_writer_stop(struct audit_writer *writer);
 /* After every act ended, and after it was drained or the pool was closed. What still waits goes to

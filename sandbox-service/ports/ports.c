@@ -1,5 +1,6 @@
 #include "sandbox-service/ports/ports.h"
 
+#include "common/audit/act.h"
 #include "common/base/log.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
@@ -12,6 +13,7 @@
 enum {
     ANSWER_MAX = 32 * 1024,
     MIRROR_KEY_SIZE = 96,
+    PORT_TARGET_SIZE = ID_SIZE + 8,
     MIRROR_LIFE_S = 24 * 3600, /* what nobody removed goes away */
     MIRROR_TIMEOUT_MS = 1000,
 };
@@ -27,6 +29,8 @@ struct port_request {
     struct ports *ports;           /* borrowed */
     struct ipc_exchange *exchange; /* NULL: nobody waits, the copy in Redis is due */
     struct trace trace;
+    struct audit_act *act;             /* owned; of those that change something, until it is done */
+    char act_target[PORT_TARGET_SIZE]; /* "<sandbox id>:<port>" */
     char sandbox_id[ID_SIZE];
 };
 
@@ -67,6 +71,7 @@ size_t ports_open_requests(const struct ports *ports)
 /* The only two ways out of a request. */
 static void finish(struct port_request *request, struct view body)
 {
+    audit_act_end_with(request->act, request->act_target, NULL);
     ipc_reply_ok(request->exchange, body);
     request->ports->open_requests--;
     free(request);
@@ -74,6 +79,7 @@ static void finish(struct port_request *request, struct view body)
 
 static void finish_failed(struct port_request *request, const struct err *err)
 {
+    audit_act_end_with(request->act, request->act_target, err);
     ipc_reply_error(request->exchange, err);
     request->ports->open_requests--;
     free(request);
@@ -254,6 +260,23 @@ void ports_handle_list(struct ports *ports, struct ipc_exchange *exchange,
     }
 }
 
+/* False, and the request is answered, when there is no room for its record. */
+static bool begin_act(struct port_request *request, enum audit_action action,
+                      const struct ipc_request *message, const char *user_id, int64_t port)
+{
+    struct err err = {0};
+    (void)snprintf(request->act_target, sizeof request->act_target, "%s:%u", request->sandbox_id,
+                   (unsigned)(uint16_t)port);
+    request->act = audit_act_begin_by(request->ports->sandboxes->audit, action, "port",
+                                      &message->actor, message->trace.request_id, &err);
+    if (request->act == NULL) {
+        finish_failed(request, &err);
+        return false;
+    }
+    memcpy(audit_act_record(request->act)->actor_user, user_id, ID_SIZE);
+    return true;
+}
+
 static void on_exposed(const PGresult *result, const struct err *err, void *arg)
 {
     struct port_request *request = arg;
@@ -280,7 +303,12 @@ void ports_handle_expose(struct ports *ports, struct ipc_exchange *exchange,
     AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct port_request *request =
         begin(ports, exchange, message, &port_expose_schema, &body, &doc);
-    if (request != NULL && !port_store_expose(ports->store, &body, on_exposed, request, &err)) {
+    if (request == NULL ||
+        !begin_act(request, AUDIT_PORT_EXPOSED, message, body.user_id, body.container_port)) {
+        return;
+    }
+    audit_record_add_detail(audit_act_record(request->act), "visibility", body.visibility);
+    if (!port_store_expose(ports->store, &body, on_exposed, request, &err)) {
         finish_failed(request, &err);
     }
 }
@@ -312,7 +340,9 @@ void ports_handle_close(struct ports *ports, struct ipc_exchange *exchange,
     struct err err = {0};
     AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct port_request *request = begin(ports, exchange, message, &port_close_schema, &body, &doc);
-    if (request != NULL && !port_store_remove(ports->store, &body, on_removed, request, &err)) {
+    if (request != NULL &&
+        begin_act(request, AUDIT_PORT_CLOSED, message, body.user_id, body.container_port) &&
+        !port_store_remove(ports->store, &body, on_removed, request, &err)) {
         finish_failed(request, &err);
     }
 }

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/create.h"
 
+#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/network/network.h"
@@ -20,6 +21,7 @@ static struct creation *find(const struct sandboxes *sandboxes, const char sandb
 void creation_release(struct creation *creation)
 {
     map_remove(&creation->sandboxes->creating, &creation->by_id);
+    audit_act_cancel(creation->act);
     timer_close(&creation->deadline);
     timer_close(&creation->repeat);
     str_free(&creation->info);
@@ -118,26 +120,43 @@ static bool join(struct creation *creation, const struct sandbox_create *request
     return true;
 }
 
-bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
-                    int64_t deadline_ms, struct create_waiter *waiter, struct err *err)
+/* Takes act, also when it fails. */
+static bool create(struct sandboxes *sandboxes, const struct sandbox_create *request,
+                   int64_t deadline_ms, struct create_waiter *waiter, struct audit_act *act,
+                   struct err *err)
 {
     const char *network = "none";
-    struct creation *creation = find(sandboxes, request->sandbox_id);
-    if (creation != NULL) {
-        return join(creation, request, waiter, err);
-    }
-    if (!is_possible(sandboxes, request, deadline_ms, err) ||
-        !choose_network(sandboxes, request->network, &network, err)) {
-        return false;
-    }
-    creation = creation_new(sandboxes, request, deadline_ms, err);
+    bool is_fine = is_possible(sandboxes, request, deadline_ms, err) &&
+                   choose_network(sandboxes, request->network, &network, err);
+    struct creation *creation = is_fine ? creation_new(sandboxes, request, deadline_ms, err) : NULL;
     if (creation == NULL) {
+        audit_act_end_with(act, request->sandbox_id, err);
         return false;
     }
+    creation->act = act;
     creation->trace = waiter->trace;
     list_append(&creation->waiters, &waiter->node);
     creation_begin(creation, request, network);
     return true;
+}
+
+bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
+                    int64_t deadline_ms, struct create_waiter *waiter, struct err *err)
+{
+    struct creation *creation = find(sandboxes, request->sandbox_id);
+    if (creation != NULL) {
+        return join(creation, request, waiter, err);
+    }
+    struct audit_act *act = audit_act_begin_by(sandboxes->audit, AUDIT_SANDBOX_CREATED, "sandbox",
+                                               waiter->actor, waiter->trace.request_id, err);
+    if (act == NULL) {
+        return false;
+    }
+    struct audit_record *record = audit_act_record(act);
+    memcpy(record->actor_user, request->user_id, ID_SIZE);
+    memcpy(record->actor_key, request->api_key_id, ID_SIZE);
+    audit_record_add_detail(record, "template", request->template_name);
+    return create(sandboxes, request, deadline_ms, waiter, act, err);
 }
 
 bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])

@@ -11,10 +11,11 @@ struct sandboxes;
 /* info is a sandbox_info's JSON, NULL when err is not. Both are valid during the call only. */
 typedef void sandbox_created_fn(const struct view *info, const struct err *err, void *arg);
 
-/* Lies in the caller's request, which stays until done; the last three are the caller's to set. */
+/* Lies in the caller's request, which stays until done; all but node is the caller's to set. */
 struct create_waiter {
     struct list node;
-    struct trace trace; /* of the first, for the log */
+    struct trace trace;        /* of the first, for the log and the audit trail, as the next */
+    const struct actor *actor; /* borrowed during sandbox_create */
     sandbox_created_fn *done;
     void *arg;
 };

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/creation.h"
 
+#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
@@ -34,6 +35,7 @@ static void finish_failed(struct creation *creation)
 {
     log_info("sandbox.create_failed", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(&creation->err));
+    audit_act_end_with(TAKE(creation->act), creation->sandbox_id, &creation->err);
     creation_answer(creation, &creation->err);
     creation_release(creation);
 }
@@ -83,6 +85,7 @@ static void on_part_done(struct creation *creation)
              LOG_STR("sandbox_id", creation->sandbox_id),
              LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
     creation->answered = true;
+    audit_act_end_with(TAKE(creation->act), creation->sandbox_id, NULL);
     creation_answer(creation, NULL);
     timer_arm(&creation->deadline, CREATE_MAX_MS);
     creation_release_if_over(creation);

@@ -21,6 +21,7 @@ struct creation {
     struct map_node by_id;
     struct sandboxes *sandboxes; /* borrowed */
     struct trace trace;          /* of the request that began it */
+    struct audit_act *act;       /* owned until it is known what came of it */
     struct list waiters;
     struct timer deadline; /* armed in the queue, and after the answer */
     struct timer repeat;   /* somebody asked again after the answer */

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/destroy.h"
 
+#include "common/audit/act.h"
 #include "common/base/log.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
@@ -26,23 +27,31 @@ void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SI
     sandbox_remove(sandboxes, sandbox_id, trace);
 }
 
+static void finish(struct sandbox_destruction *destruction, const struct err *err)
+{
+    audit_act_end_with(TAKE(destruction->act), destruction->sandbox_id, err);
+    destruction->done(err, destruction->arg);
+}
+
 static void on_row(const PGresult *result, const struct err *err, void *arg)
 {
     struct sandbox_destruction *destruction = arg;
     struct err failure = {0};
     if (err != NULL) {
-        destruction->done(err, destruction->arg);
+        finish(destruction, err);
         return;
     }
     if (pg_rows(result) == 0) {
         err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
-        destruction->done(&failure, destruction->arg);
+        finish(destruction, &failure);
         return;
     }
     if (store_read_moved(result)) {
         sandbox_clear_away(destruction->sandboxes, destruction->sandbox_id, &destruction->trace);
+    } else {
+        audit_act_cancel(TAKE(destruction->act)); /* it had ended before */
     }
-    destruction->done(NULL, destruction->arg);
+    finish(destruction, NULL);
 }
 
 void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,

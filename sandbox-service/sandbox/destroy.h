@@ -16,7 +16,8 @@ typedef void sandbox_destroyed_fn(const struct err *err, void *arg);
 struct sandbox_destruction {
     struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
-    struct trace trace; /* the caller's to set */
+    struct trace trace;    /* the caller's to set, as the next */
+    struct audit_act *act; /* of its own place in the audit trail; taken by sandbox_destroy */
     char sandbox_id[ID_SIZE];
     sandbox_destroyed_fn *done;
     void *arg;

@@ -8,6 +8,7 @@
 #include "sandbox-service/credential/agent_dir.h"
 #include "sandbox-service/docker/bundle.h"
 
+struct audit_writer;
 struct docker;
 struct images;
 struct network;
@@ -29,6 +30,7 @@ struct sandboxes {
     struct docker *docker;
     struct images *images;
     struct store *store;
+    struct audit_writer *audit;
     struct redis *redis;
     struct agent_dirs *dirs;
     struct starts *starts;

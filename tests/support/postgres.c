@@ -152,3 +152,15 @@ void postgres_run(const struct postgres *postgres, const char *sql)
     PQclear(result);
     PQfinish(pg);
 }
+
+void postgres_expect(const struct postgres *postgres, const char *sql, const char *expected)
+{
+    PGconn *pg = PQconnectdb(postgres_url(postgres));
+    PGresult *result = PQexec(pg, sql);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) == 0) {
+        fail_msg("%s: %s", sql, PQerrorMessage(pg));
+    }
+    assert_string_equal(PQgetvalue(result, 0, 0), expected);
+    PQclear(result);
+    PQfinish(pg);
+}

@@ -20,5 +20,7 @@ void postgres_start_again(struct postgres *postgres);
 
 /* Runs SQL on a connection of its own and checks that it succeeds. */
 void postgres_run(const struct postgres *postgres, const char *sql);
+/* The first column of the first row is that. */
+void postgres_expect(const struct postgres *postgres, const char *sql, const char *expected);
 
 #endif

@@ -21,6 +21,8 @@
 #define LEAVERS "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
 #define LEAVERS_ELSEWHERE "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
 #define STAYERS "aaaaaaaa-aaaa-4aaa-8aaa-000000000003"
+#define DYING "aaaaaaaa-aaaa-4aaa-8aaa-000000000004"
+#define UNBORN "aaaaaaaa-aaaa-4aaa-8aaa-000000000005"
 #define SANDBOX(id, user, node, expires)                                                           \
     "('" id "', '" user "', 'base', 'image', 'locked', 'free', 'running', 'none', 'test', '" node  \
     "', 512, 1000, 256, 2, " expires ")"
@@ -99,6 +101,18 @@ static int clear(void **state)
     return 0;
 }
 
+/* The audit trail has this of the sandbox, once. */
+static void expect_told(const struct fixture *fixture, const char *sandbox_id, const char *expected)
+{
+    char sql[256];
+    (void)snprintf(
+        sql, sizeof sql,
+        "SELECT string_agg(concat_ws(' ', action, result, actor_user, target_kind, detail),"
+        " ',') FROM audit_log WHERE target = '%s'",
+        sandbox_id);
+    postgres_expect(fixture->postgres, sql, expected);
+}
+
 static void sandboxes_whose_time_is_not_over_stay(void **state)
 {
     assert_int_equal(expire(*state).count, 0);
@@ -113,6 +127,47 @@ static void sandbox_whose_time_is_over_ends(void **state)
     assert_int_equal(answer.count, 1);
     assert_string_equal(answer.ids[0], STAYERS);
     assert_string_equal(answer.reasons[0], "timeout");
+    expect_told(fixture, STAYERS, "sandbox.ended ok " STAYER " sandbox {\"reason\": \"timeout\"}");
+    assert_int_equal(expire(fixture).count, 0);
+    expect_told(fixture, STAYERS, "sandbox.ended ok " STAYER " sandbox {\"reason\": \"timeout\"}");
+}
+
+static void on_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    assert_null(err);
+    answer->count = pg_rows(result);
+}
+
+static void sandbox_that_dies_is_told_once(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_end end = {.reason = "oom", .container_status = "exited", .error = ""};
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET id = '" DYING "' WHERE id = '" STAYERS "'");
+    for (int i = 0; i < 2; i++) {
+        struct answer answer = {0};
+        struct store_call call;
+        store_end(fixture->store, &call, DYING, &end, on_ended, &answer);
+        turn_until(fixture->loop, &answer.done);
+        assert_int_equal(answer.count, i == 0 ? 1 : 0);
+    }
+    expect_told(fixture, DYING, "sandbox.ended ok " STAYER " sandbox {\"reason\": \"oom\"}");
+}
+
+static void sandbox_whose_agent_never_comes_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer = {0};
+    struct store_call call;
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET id = '" UNBORN "', status = 'creating' "
+                                    "WHERE id = '" STAYERS "'");
+    store_fail(fixture->store, &call, UNBORN, "agent_lost", on_ended, &answer);
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.count, 1);
+    expect_told(fixture, UNBORN,
+                "sandbox.ended ok " STAYER " sandbox {\"reason\": \"agent_lost\"}");
 }
 
 static void sandboxes_of_a_deleted_user_end_on_each_node(void **state)
@@ -123,6 +178,8 @@ static void sandboxes_of_a_deleted_user_end_on_each_node(void **state)
     assert_int_equal(answer.count, 1); /* the other node ends the other one */
     assert_string_equal(answer.ids[0], LEAVERS);
     assert_string_equal(answer.reasons[0], "user");
+    expect_told(fixture, LEAVERS,
+                "sandbox.ended ok " LEAVER " sandbox {\"reason\": \"user_deleted\"}");
     assert_int_equal(expire(fixture).count, 0);
 }
 
@@ -184,6 +241,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(sandboxes_whose_time_is_not_over_stay),
         TEST(sandbox_whose_time_is_over_ends),
+        TEST(sandbox_that_dies_is_told_once),
+        TEST(sandbox_whose_agent_never_comes_is_told),
         TEST(sandboxes_of_a_deleted_user_end_on_each_node),
         TEST(sandboxes_of_a_suspended_user_end_on_each_node),
     };

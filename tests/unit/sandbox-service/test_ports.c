@@ -6,6 +6,7 @@
 #include "common/ipc/client.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/trail.h"
 #include "tests/support/folder.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
@@ -40,6 +41,7 @@ struct fixture {
     struct redis_subscription *news;
     struct sandbox_config config;
     struct sandboxes sandboxes;
+    struct trail *trail;
     struct ports *ports;
     struct ipc_server *server;
     struct ipc_client *client;
@@ -87,7 +89,10 @@ static void on_reply(const struct view *body, const struct err *err, void *arg)
 
 static void ask(struct fixture *fixture, const char *method, const char *body)
 {
-    const struct ipc_call_options options = {.method = method, .timeout_ms = TURN_PATIENCE_MS};
+    static const struct trace trace = {.request_id = "r-1"};
+    static const struct actor actor = {.user_id = USER, .address = "192.0.2.7"};
+    const struct ipc_call_options options = {
+        .method = method, .trace = &trace, .actor = &actor, .timeout_ms = TURN_PATIENCE_MS};
     struct err err = {0};
     fixture->done = false;
     assert_non_null(
@@ -172,6 +177,49 @@ static void closed_port_is_told_and_leaves_the_mirror(void **state)
     assert_string_equal(fixture->err.reason, "port_not_found");
 }
 
+static bool is_told(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return audit_writer_count(fixture->sandboxes.audit) == 0;
+}
+
+static void what_was_done_is_in_the_trail(void **state)
+{
+    struct fixture *fixture = *state;
+    ask(fixture, PORT_EXPOSE,
+        "{" OWNED ",\"visibility\":\"public\",\"containerPort\":9090,"
+        "\"hostPortFirst\":30000,\"hostPortLast\":30000}");
+    ask(fixture, PORT_CLOSE, "{" OWNED ",\"containerPort\":9090}");
+    ask(fixture, PORT_CLOSE, "{" OWNED ",\"containerPort\":9090}");
+    turn_until_true(fixture->loop, is_told, fixture);
+    postgres_expect(
+        fixture->postgres,
+        "SELECT string_agg(concat_ws(' ', action, result, actor_user, target_kind, request_id,"
+        " detail, address), ',' ORDER BY id) FROM audit_log JOIN audit_personal ON id = audit_id"
+        " WHERE target = '" SANDBOX ":9090'",
+        "port.exposed ok " USER " port r-1 {\"visibility\": \"public\"} 192.0.2.7,"
+        "port.closed ok " USER " port r-1 192.0.2.7,"
+        "port.closed refused " USER " port r-1 {\"reason\": \"port_not_found\"} 192.0.2.7");
+}
+
+static void without_room_in_the_trail_nothing_is_done(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    struct err err = {0};
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        acts[i] = audit_act_begin(fixture->sandboxes.audit, &err);
+        assert_non_null(acts[i]);
+    }
+    ask(fixture, PORT_EXPOSE, EXPOSE);
+    assert_int_equal(fixture->err.code, ERR_UNAVAILABLE);
+    assert_string_equal(fixture->err.reason, "audit_unavailable");
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        audit_act_cancel(acts[i]);
+    }
+    postgres_expect(fixture->postgres, "SELECT count(*) FROM ports", "0");
+}
+
 static void what_is_not_there_is_not_found(void **state)
 {
     struct fixture *fixture = *state;
@@ -231,6 +279,9 @@ static int open_ports(void **state)
                  " VALUES ('" SANDBOX "', '" USER "', 'base', 'x', 'sudo', 'free', 'running',"
                  " 'none', 'test', 'node-1', 1, 1, 1, 1, now())");
     fixture->told = 0;
+    fixture->trail = trail_open(fixture->loop, postgres_url(fixture->postgres), &err);
+    assert_non_null(fixture->trail);
+    fixture->sandboxes.audit = trail_writer(fixture->trail);
     fixture->ports = ports_open(&fixture->sandboxes, &err);
     assert_non_null(fixture->ports);
     return 0;
@@ -242,6 +293,7 @@ static int close_ports(void **state)
     (void)ports_fail_all(fixture->ports);
     ports_forget(fixture->ports, SANDBOX);
     ports_close(fixture->ports);
+    trail_close(fixture->trail);
     postgres_run(fixture->postgres, "DELETE FROM sandboxes");
     return 0;
 }
@@ -316,9 +368,14 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(exposed_port_is_answered_told_and_mirrored), TEST(listing_brings_a_lost_mirror_back),
-        TEST(closed_port_is_told_and_leaves_the_mirror),  TEST(what_is_not_there_is_not_found),
-        TEST(messages_that_are_none_are_refused),         TEST(shutting_down_everybody_is_answered),
+        TEST(exposed_port_is_answered_told_and_mirrored),
+        TEST(listing_brings_a_lost_mirror_back),
+        TEST(closed_port_is_told_and_leaves_the_mirror),
+        TEST(what_is_not_there_is_not_found),
+        TEST(what_was_done_is_in_the_trail),
+        TEST(without_room_in_the_trail_nothing_is_done),
+        TEST(messages_that_are_none_are_refused),
+        TEST(shutting_down_everybody_is_answered),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
