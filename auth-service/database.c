@@ -2,7 +2,9 @@
 
 #include "auth-service/api_keys/store.h"
 #include "auth-service/audit/store.h"
+#include "auth-service/audit/trail.h"
 #include "auth-service/idempotency/store.h"
+#include "auth-service/users/account.h"
 #include "auth-service/users/store.h"
 #include "auth-service/webhooks/store.h"
 #include "common/audit/writer.h"
@@ -13,7 +15,9 @@ enum {
     AUDIT_STATEMENTS_AT = WEBHOOK_STATEMENTS_AT + WEBHOOK_STATEMENT_COUNT,
     SEALER_STATEMENTS_AT = AUDIT_STATEMENTS_AT + AUDIT_STATEMENT_COUNT,
     IDEMPOTENCY_STATEMENTS_AT = SEALER_STATEMENTS_AT + AUDIT_SEAL_STATEMENT_COUNT,
-    STATEMENT_COUNT = IDEMPOTENCY_STATEMENTS_AT + IDEMPOTENCY_STATEMENT_COUNT,
+    ACCOUNT_STATEMENTS_AT = IDEMPOTENCY_STATEMENTS_AT + IDEMPOTENCY_STATEMENT_COUNT,
+    TRAIL_STATEMENTS_AT = ACCOUNT_STATEMENTS_AT + ACCOUNT_STATEMENT_COUNT,
+    STATEMENT_COUNT = TRAIL_STATEMENTS_AT + AUDIT_TRAIL_STATEMENT_COUNT,
 };
 
 #define PING "ping"
@@ -33,6 +37,8 @@ struct pg_pool *database_open(struct loop *loop, const char *url, size_t connect
            AUDIT_SEAL_STATEMENT_COUNT * sizeof statements[0]);
     memcpy(&statements[IDEMPOTENCY_STATEMENTS_AT], idempotency_statements,
            sizeof idempotency_statements);
+    memcpy(&statements[ACCOUNT_STATEMENTS_AT], account_statements, sizeof account_statements);
+    memcpy(&statements[TRAIL_STATEMENTS_AT], audit_trail_statements, sizeof audit_trail_statements);
     const struct pg_options options = {.url = url,
                                        .connections = connections,
                                        .statements = statements,

@@ -4,6 +4,7 @@
 #include "auth-service/database.h"
 #include "auth-service/idempotency/keeper.h"
 #include "auth-service/service.h"
+#include "auth-service/users/eraser.h"
 #include "auth-service/users/profiles.h"
 #include "common/audit/writer.h"
 #include "common/base/secret.h"
@@ -35,6 +36,7 @@ struct program {
     struct announcer *announcer;
     struct audit_writer *audit;
     struct audit_sealer *sealer;
+    struct eraser *eraser;
     struct idempotency *idempotency;
     struct expiry *expiry;
     struct service *service;
@@ -87,7 +89,8 @@ static bool open_audit(struct program *program, struct err *err)
     program->audit = audit_writer_open(program->loop, program->pg, "auth-service", err);
     program->sealer =
         program->audit == NULL ? NULL : audit_sealer_open(program->loop, program->pg, err);
-    return program->sealer != NULL;
+    program->eraser = program->sealer == NULL ? NULL : eraser_open(program->loop, program->pg, err);
+    return program->eraser != NULL;
 }
 
 static bool open_inside(struct program *program, struct err *err)
@@ -212,6 +215,7 @@ static void close_all(struct program *program)
     audit_writer_stop(program->audit);
     pg_pool_close(program->pg);
     audit_sealer_close(program->sealer);
+    eraser_close(program->eraser);
     idempotency_close(program->idempotency);
     profiles_close(program->profiles);
     expiry_close(program->expiry);

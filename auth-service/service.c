@@ -5,9 +5,11 @@
 #include "auth-service/idempotency/calls.h"
 #include "auth-service/key_calls.h"
 #include "auth-service/session_calls.h"
+#include "auth-service/user_calls.h"
 #include "common/audit/writer.h"
 #include "common/base/encode.h"
 #include "common/contracts/idempotency.h"
+#include "common/contracts/users.h"
 
 #include <stdlib.h>
 
@@ -226,6 +228,10 @@ static const struct ipc_method methods[] = {
     {AUTH_LIST_KEYS, key_call_list},
     {AUTH_REVOKE_KEY, key_call_revoke},
     {AUTH_ROTATE_KEY, key_call_rotate},
+    {AUTH_GET_USER, user_call_get},
+    {AUTH_UPDATE_USER, user_call_update},
+    {AUTH_DELETE_USER, user_call_delete},
+    {AUTH_LIST_AUDIT, audit_call_list},
     {AUTH_WEBHOOK, take_webhook},
     {IDEMPOTENCY_CLAIM, idempotency_call_claim},
     {IDEMPOTENCY_FINISH, idempotency_call_finish},

@@ -344,10 +344,11 @@ static const struct {
     [JSON_KIND_STRUCT] = {"{", "must be an object", 0, read_struct},
 };
 
-static void set_present(const struct json_field *field, void *out, bool present)
+/* offset 0: nobody wants to know. */
+static void set_flag(void *out, size_t offset, bool value)
 {
-    if (field->present_offset != 0) {
-        *(bool *)((char *)out + field->present_offset) = present;
+    if (offset != 0) {
+        *(bool *)((char *)out + offset) = value;
     }
 }
 
@@ -360,7 +361,8 @@ static void clear_fields(const struct json_field *fields, size_t count, void *ou
             clear_fields(field->fields, field->field_count, member);
         }
         memset(member, 0, kinds[field->kind].size);
-        set_present(field, out, false);
+        set_flag(out, field->present_offset, false);
+        set_flag(out, field->null_offset, false);
     }
 }
 
@@ -383,7 +385,9 @@ static void read_field(struct object *object, size_t index, void *out)
     struct view text = object->values[index];
     struct target target = {object->reader, field, path, (char *)out + field->offset};
     member_path(object->path, view_of(field->name), path);
-    if (text.len == 0 || (field->nullable && text.ptr[0] == 'n')) {
+    bool is_null = text.len > 0 && field->nullable && text.ptr[0] == 'n';
+    set_flag(out, field->null_offset, is_null);
+    if (text.len == 0 || is_null) {
         set_absent(&target);
         return;
     }
@@ -391,7 +395,7 @@ static void read_field(struct object *object, size_t index, void *out)
         violate(object->reader, path, "%s", kinds[field->kind].must_be);
         return;
     }
-    set_present(field, out, true);
+    set_flag(out, field->present_offset, true);
     kinds[field->kind].read(&target, text);
 }
 

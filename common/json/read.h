@@ -50,6 +50,7 @@ struct json_field {
     size_t offset;         /* of the value in the struct */
     size_t present_offset; /* of a bool that tells whether it was there; 0 (so it can't be the
                               struct's first member): none */
+    size_t null_offset;    /* the same, of a bool that tells whether it was null */
     bool required;
     bool nullable; /* null counts as absent */
     bool allow_nul;
@@ -93,6 +94,8 @@ struct json_field {
                 .field_count = sizeof(table) / sizeof(table)[0], ##__VA_ARGS__)
 /* Records presence in a bool member. */
 #define JSON_PRESENT(type, member) .present_offset = offsetof(type, member)
+/* Records in a bool member that a nullable one came as null, which else counts as absent. */
+#define JSON_IS_NULL(type, member) .null_offset = offsetof(type, member)
 
 struct json_schema {
     const struct json_field *fields;

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 
 static const char *const migrations[] = {
-    "0001_accounts.sql", "0002_sandboxes.sql",   "0003_ports.sql",          "0004_identity.sql",
-    "0005_audit.sql",    "0006_idempotency.sql", "0007_api_key_rights.sql", "0008_admin.sql",
+    "0001_accounts.sql",       "0002_sandboxes.sql", "0003_ports.sql",
+    "0004_identity.sql",       "0005_audit.sql",     "0006_idempotency.sql",
+    "0007_api_key_rights.sql", "0008_admin.sql",     "0009_users.sql",
 };
 
 enum {

@@ -32,6 +32,7 @@ struct sample {
     struct view color;
     struct view even;
     struct inner inner;
+    bool name_is_null;
 };
 
 static bool has_even_length(struct view value, const char **problem)
@@ -46,7 +47,8 @@ static const struct json_field inner_fields[] = {
     JSON_STRING(struct inner, label, "label", .not_empty = true),
 };
 static const struct json_field fields[] = {
-    JSON_STRING(struct sample, name, "name", .max_len = 8, .nullable = true),
+    JSON_STRING(struct sample, name, "name", .max_len = 8, .nullable = true,
+                JSON_IS_NULL(struct sample, name_is_null)),
     JSON_STRING(struct sample, text, "text", .allow_nul = true,
                 JSON_PRESENT(struct sample, has_text)),
     JSON_ID(struct sample, id, "id"),
@@ -144,7 +146,12 @@ static void null_is_absent_where_it_may_be(void **state)
     struct sample sample;
     struct json_doc *doc = read_valid(VIEW("{\"name\":null}"), &sample);
     assert_int_equal(sample.name.len, 0);
+    assert_true(sample.name_is_null);
     json_doc_free(doc);
+    json_doc_free(read_valid(VIEW("{\"name\":\"\"}"), &sample));
+    assert_false(sample.name_is_null);
+    json_doc_free(read_valid(VIEW("{}"), &sample));
+    assert_false(sample.name_is_null);
 }
 
 static void escapes_are_resolved(void **state)
