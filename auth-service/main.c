@@ -6,6 +6,7 @@
 #include "auth-service/service.h"
 #include "auth-service/users/eraser.h"
 #include "auth-service/users/profiles.h"
+#include "auth-service/users/session_watch.h"
 #include "common/audit/writer.h"
 #include "common/base/secret.h"
 #include "common/ipc/tls.h"
@@ -14,7 +15,7 @@
 
 enum {
     DATABASE_CONNECTIONS = 4,
-    HTTP_CONNECTIONS = 4, /* two key sets, a profile, and one to spare */
+    HTTP_CONNECTIONS = 5, /* two key sets, a profile, a session, and one to spare */
     BCRYPT_QUEUE_MAX = 256,
     DRAIN_MS = 5000,
     URL_SIZE = CONFIG_PATH_SIZE + 32,
@@ -29,6 +30,7 @@ struct program {
     struct http_client *http;
     struct worker_pool *workers;
     struct profiles *profiles;
+    struct session_watch *session_watch;
     struct sessions *sessions;
     struct webhooks *webhooks;
     struct prover *prover;
@@ -135,10 +137,31 @@ static bool open_profiles(struct program *program, struct err *err)
     return program->profiles != NULL;
 }
 
+/* The same; nor when it is not wished for. */
+static bool open_session_watch(struct program *program, struct err *err)
+{
+    enum { MS_IN_S = 1000 };
+    const struct settings *settings = &program->settings;
+    struct session_watch_options options = {.loop = program->loop,
+                                            .redis = program->redis,
+                                            .http = program->http,
+                                            .announcer = program->announcer,
+                                            .instance = settings->instance,
+                                            .api_url = settings->clerk.api_url,
+                                            .secret_key = settings->clerk.secret_key,
+                                            .timing = session_watch_default_timing};
+    if (settings->clerk.secret_key[0] == '\0' || settings->clerk_session_check_s == 0) {
+        return true;
+    }
+    options.timing.interval_ms = settings->clerk_session_check_s * MS_IN_S;
+    program->session_watch = session_watch_open(&options, err);
+    return program->session_watch != NULL;
+}
+
 static bool open_identity(struct program *program, struct err *err)
 {
     const struct settings *settings = &program->settings;
-    if (!open_profiles(program, err)) {
+    if (!open_profiles(program, err) || !open_session_watch(program, err)) {
         return false;
     }
     const struct sessions_options sessions = {.loop = program->loop,
@@ -184,6 +207,7 @@ static bool open_service(struct program *program, struct err *err)
         .audit = program->audit,
         .idempotency = program->idempotency,
         .sessions = program->sessions,
+        .session_watch = program->session_watch,
         .webhooks = program->webhooks,
         .checker = {program->pg, program->prover, program->last_used},
         .revoker = {program->pg, program->announcer},
@@ -218,6 +242,7 @@ static void close_all(struct program *program)
     eraser_close(program->eraser);
     idempotency_close(program->idempotency);
     profiles_close(program->profiles);
+    session_watch_close(program->session_watch);
     expiry_close(program->expiry);
     announcer_close(program->announcer);
     webhooks_close(program->webhooks);

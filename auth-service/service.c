@@ -223,6 +223,7 @@ static void health(struct ipc_exchange *exchange, const struct ipc_request *requ
 static const struct ipc_method methods[] = {
     {AUTH_CHECK_KEY, check_key},
     {AUTH_CHECK_SESSION, session_call_check},
+    {AUTH_NOTE_SESSIONS, session_call_note},
     {AUTH_FIND_ENDED_KEYS, find_ended_keys},
     {AUTH_CREATE_KEY, key_call_create},
     {AUTH_LIST_KEYS, key_call_list},

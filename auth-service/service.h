@@ -11,6 +11,7 @@ struct audit_writer;
 struct ipc_tls;
 struct idempotency;
 struct service;
+struct session_watch;
 
 /* All borrowed until service_close. */
 struct service_parts {
@@ -21,6 +22,7 @@ struct service_parts {
     struct audit_writer *audit;
     struct idempotency *idempotency;
     struct sessions *sessions;
+    struct session_watch *session_watch; /* NULL: none is asked for */
     struct webhooks *webhooks;
     struct key_checker checker;
     struct revoker revoker;

@@ -1,6 +1,7 @@
 #include "auth-service/session_calls.h"
 
 #include "auth-service/act.h"
+#include "auth-service/users/session_watch.h"
 
 struct check_call {
     struct call call;
@@ -41,12 +42,14 @@ static void on_checked(const struct session *session, const struct err *err, voi
         return;
     }
     const struct user *user = session->user;
-    struct auth_identity reply = {.session_id = view_of(session->session_id),
-                                  .impersonator = view_of(session->impersonator),
-                                  .tier = view_of(user->tier),
-                                  .expires_at_ms = session->expires_at_ms,
-                                  .scopes = user->is_admin ? AUTH_SCOPES_ALL : AUTH_SCOPES_DEFAULT,
-                                  .is_admin = user->is_admin};
+    struct auth_identity reply = {
+        .session_id = view_of(session->session_id),
+        .impersonator = view_of(session->impersonator),
+        .tier = view_of(user->tier),
+        .expires_at_ms = session->expires_at_ms,
+        .scopes = user->is_admin ? AUTH_SCOPES_ALL : AUTH_SCOPES_DEFAULT,
+        .is_admin = user->is_admin,
+        .watch_session = session->is_of_clerk && check->call.service->parts.session_watch != NULL};
     memcpy(reply.user_id, user->id, sizeof reply.user_id);
     record_arrival(TAKE(check->arrival), user);
     call_succeed(&check->call, &auth_identity_schema, &reply);
@@ -68,4 +71,23 @@ void session_call_check(struct ipc_exchange *exchange, const struct ipc_request 
                        call_timeout_ms(&check->call), on_checked, check, &err)) {
         refuse(check, &err);
     }
+}
+
+struct note_call {
+    struct call call;
+    struct auth_session_ids body;
+};
+
+void session_call_note(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct note_call, &auth_session_ids_schema);
+    struct note_call *note = call_begin(arg, exchange, request, &shape);
+    if (note == NULL) {
+        return;
+    }
+    struct session_watch *watch = note->call.service->parts.session_watch;
+    for (size_t i = 0; watch != NULL && i < note->body.session_ids.count; i++) {
+        session_watch_note(watch, note->body.session_ids.items[i]);
+    }
+    call_succeed(&note->call, &empty_schema, NULL);
 }

@@ -23,6 +23,7 @@ struct settings {
     struct clerk_settings clerk;
     struct oidc_settings oidc;
     char webhook_secrets[CONFIG_TEXT_SIZE];
+    int64_t clerk_session_check_s; /* 0: sessions are not asked for */
     enum log_level log_level;
 };
 

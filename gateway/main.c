@@ -7,6 +7,7 @@
 #include "gateway/cache/invalidation.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/cache/sandbox_cache.h"
+#include "gateway/cache/session_report.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/http/outflow.h"
@@ -37,6 +38,7 @@ struct process {
     struct redis *limits_redis;
     struct gateway gateway;
     struct invalidation *invalidation;
+    struct session_report *session_report;
     struct http_tls *tls; /* NULL: plain */
     struct http_listener *listeners[2];
     struct timer drain_timer;
@@ -99,7 +101,8 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
            (gateway->pending = pending_open(gateway, err)) != NULL && open_limits(gateway, err) &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
-           (process.invalidation = invalidation_open(gateway, err)) != NULL;
+           (process.invalidation = invalidation_open(gateway, err)) != NULL &&
+           (process.session_report = session_report_new(gateway, err)) != NULL;
 }
 
 static bool open_host_ports(struct gateway *gateway, struct err *err)
@@ -226,6 +229,7 @@ static void take_down(struct gateway *gateway)
 {
     timer_close(&process.drain_timer);
     invalidation_close(process.invalidation);
+    session_report_free(process.session_report);
     client_sockets_free(gateway->client_sockets);
     pending_close(gateway->pending);
     hub_stop_listening(gateway->hub);
@@ -275,6 +279,7 @@ int main(void)
               loop_on_stop_signal(gateway->loop, on_stop, NULL, &err) &&
               loop_on_reload_signal(gateway->loop, on_reload, NULL, &err);
     if (up) {
+        session_report_begin(process.session_report);
         log_info("process.started", LOG_INT("port", process.config.port),
                  LOG_INT("ws_port", process.config.ws_port), LOG_STR("gateway_id", gateway->id));
         loop_run(gateway->loop);

@@ -50,6 +50,7 @@ static void finish(struct check *check, const struct user *user, const struct er
         .user = user,
         .session_id = check->claims.session_id,
         .impersonator = check->claims.actor,
+        .is_of_clerk = is_of_clerk(check),
         .expires_at_ms = (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s)};
     check->done(err == NULL ? &session : NULL, err, check->arg);
     free(check);

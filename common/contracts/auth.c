@@ -119,6 +119,7 @@ FIELDS identity_fields[] = {
     JSON_INT(struct auth_identity, max_sandboxes, "maxSandboxes"),
     JSON_INT(struct auth_identity, requests_per_minute, "requestsPerMinute"),
     JSON_BOOL(struct auth_identity, is_admin, "isAdmin"),
+    JSON_BOOL(struct auth_identity, watch_session, "watchSession"),
     JSON_STRING(struct auth_identity, key_limits, "keyLimits", .max_len = AUTH_KEY_LIMITS_SIZE - 1),
 };
 SCHEMA(auth_identity_schema, identity_fields);
@@ -128,6 +129,12 @@ FIELDS check_session_fields[] = {
                 .max_len = AUTH_TOKEN_MAX),
 };
 SCHEMA(auth_check_session_schema, check_session_fields);
+
+FIELDS session_ids_fields[] = {
+    JSON_STRINGS(struct auth_session_ids, session_ids, "sessionIds", .required = true,
+                 .max_len = AUTH_SESSION_IDS_MAX, .item_max = AUTH_SESSION_ID_MAX),
+};
+SCHEMA(auth_session_ids_schema, session_ids_fields);
 
 FIELDS key_ids_fields[] = {
     JSON_STRINGS(struct auth_key_ids, api_key_ids, "apiKeyIds", .required = true,

@@ -67,6 +67,7 @@ struct auth_identity {
     int64_t max_sandboxes;       /* of the key; 0: as many as the tier has */
     int64_t requests_per_minute; /* of the key; 0: as many as the tier has */
     bool is_admin;               /* the user has the role */
+    bool watch_session;          /* what it opens is to be told of with auth.note_sessions */
     struct view key_limits;      /* of auth_key_limits_read; empty: none but requests_per_minute */
 };
 extern const struct json_schema auth_identity_schema;
@@ -93,6 +94,20 @@ struct auth_check_session {
     struct view token;
 };
 extern const struct json_schema auth_check_session_schema;
+
+/* auth.note_sessions: something long is open for each of them (watch_session), so that its end is
+ * looked for at the issuer's. To be repeated every AUTH_NOTE_SESSIONS_MS. The answer has no
+ * members.
+ */
+#define AUTH_NOTE_SESSIONS "auth.note_sessions"
+enum {
+    AUTH_NOTE_SESSIONS_MS = 10 * 1000,
+    AUTH_SESSION_IDS_MAX = 256, /* in one message */
+};
+struct auth_session_ids {
+    struct json_strings session_ids;
+};
+extern const struct json_schema auth_session_ids_schema;
 
 /* auth.find_ended_keys -> the same message: those of the keys that do not serve (any more), for
  * whoever knows keys by their ids and may have missed news. */

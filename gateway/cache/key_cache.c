@@ -50,6 +50,7 @@ static bool copy_identity(const struct auth_identity *identity, struct caller *o
     out->max_sandboxes = identity->max_sandboxes;
     out->requests_per_minute = identity->requests_per_minute;
     out->is_admin = identity->is_admin;
+    out->session_is_watched = identity->watch_session && identity->session_id.len > 0;
     return copy_key_limits(identity, &out->key_limits) &&
            view_copy(identity->tier, out->tier, sizeof out->tier) &&
            view_copy(identity->session_id, out->session_id, sizeof out->session_id) &&

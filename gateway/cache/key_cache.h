@@ -42,6 +42,7 @@ struct caller {
     int64_t requests_per_minute;
     struct auth_key_limits key_limits; /* where a request of the key counts; none: of the user's */
     bool is_admin;                     /* the user has the role */
+    bool session_is_watched;           /* see session_report.h */
 };
 
 /* Whether the caller's key has expired: what it opened before ends too. */

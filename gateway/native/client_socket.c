@@ -414,6 +414,30 @@ void client_sockets_each_key(struct client_sockets *sockets,
     map_each(&sockets->groups, list_keys, &listing);
 }
 
+struct session_listing {
+    void (*on_session)(const char *session_id, void *arg);
+    void *arg;
+};
+
+static void list_sessions(struct map_node *node, void *arg)
+{
+    const struct session_listing *listing = arg;
+    const struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
+    for (LIST_EACH(client_node, &group->clients)) {
+        const struct client *client = LIST_ENTRY(client_node, struct client, node);
+        if (client->caller.session_is_watched) {
+            listing->on_session(client->caller.session_id, listing->arg);
+        }
+    }
+}
+
+void client_sockets_each_session(struct client_sockets *sockets,
+                                 void (*on_session)(const char *session_id, void *arg), void *arg)
+{
+    struct session_listing listing = {on_session, arg};
+    map_each(&sockets->groups, list_sessions, &listing);
+}
+
 struct revocation {
     const char *id;
 };

@@ -30,6 +30,10 @@ void client_sockets_recheck_all(struct client_sockets *sockets);
 void client_sockets_each_key(struct client_sockets *sockets,
                              void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
 
+/* The same of the sessions that are watched. */
+void client_sockets_each_session(struct client_sockets *sockets,
+                                 void (*on_session)(const char *session_id, void *arg), void *arg);
+
 /* An API key was revoked, a session has ended, or all of a user's; id is that one's. Their sockets
  * close with 1008. */
 void client_sockets_revoke(struct client_sockets *sockets, const char *id);

@@ -137,6 +137,17 @@ void requests_each_key(const struct requests *requests,
     }
 }
 
+void requests_each_session(const struct requests *requests,
+                           void (*on_session)(const char *session_id, void *arg), void *arg)
+{
+    for (LIST_EACH(node, &requests->all)) {
+        const struct request *request = LIST_ENTRY(node, struct request, node);
+        if (request->caller.session_is_watched) {
+            on_session(request->caller.session_id, arg);
+        }
+    }
+}
+
 void requests_revoke(struct requests *requests, const char *id)
 {
     for (LIST_EACH(node, &requests->all)) {

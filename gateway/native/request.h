@@ -80,6 +80,10 @@ void requests_end_expired(struct requests *requests, int64_t now_ms);
 void requests_each_key(const struct requests *requests,
                        void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
 
+/* The same of the sessions that are watched. */
+void requests_each_session(const struct requests *requests,
+                           void (*on_session)(const char *session_id, void *arg), void *arg);
+
 /* Each answers and ends the request: it must not be touched again. When the client has left, they
  * only end it. */
 void request_respond(struct request *request, const struct http_response *response);

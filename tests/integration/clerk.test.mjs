@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox } from '../support/api.mjs';
 import { noSignIn, startBeside } from '../support/beside.mjs';
 import { sessionToken, standIn } from '../support/session.mjs';
-import { apiKey, root } from '../support/stack.mjs';
+import { apiKey, root, until } from '../support/stack.mjs';
 import { openClient } from '../support/websocket.mjs';
 
 const issuer = 'https://clerk.example.com';
@@ -90,6 +90,39 @@ test('before the first answer of Clerk one hears soon that it does not answer, a
   assertError(await ask(base, await clerk.token({})), 503, 'clerk_unavailable');
   assert.ok(performance.now() - began < 6000);
   assert.equal((await call('GET', '/sandbox?limit=1', { base, key: apiKey })).status, 200);
+});
+
+test('a session that ends at Clerk ends its sockets, though no webhook tells; one that Clerk is silent about stays', async (t) => {
+  const clerk = await startStandIn(t);
+  const base = await startBeside(t, {
+    name: 'watch', port: 4388, change: {
+      ...noSignIn, CLERK_JWKS_URL: clerk.url, CLERK_ISSUER: issuer, CLERK_AUTHORIZED_PARTIES: parties,
+      CLERK_API_URL: new URL(clerk.url).origin, CLERK_SECRET_KEY: 'sk_test_standIn', CLERK_SESSION_CHECK_S: '1',
+    },
+  });
+  const sub = `user_${randomBytes(8).toString('hex')}`;
+  const sids = [1, 2, 3].map(() => `sess_${randomBytes(8).toString('hex')}`);
+  const tokens = await Promise.all(sids.map((sid) => clerk.token({ sub, sid })));
+  const made = await call('POST', '/api/keys', { base, key: null, body: {}, headers: { Authorization: `Bearer ${tokens[0]}` } });
+  const { key } = made.json.apiKey;
+  const { sandboxId } = await createSandbox({}, key);
+  t.after(() => destroySandbox(sandboxId, key));
+  const [revoked, unknown, stays] = await Promise.all(tokens.map((token) => openClient(sandboxId, {
+    key: null, headers: { Authorization: `Bearer ${token}` }, base: base.replace('http', 'ws'),
+  })));
+  await until('all are asked for', async () => (await clerk.hits()).sessions >= 3, 20_000);
+  await clerk.fault({ sessions: '500' });
+  await clerk.describeSession({ id: sids[0], status: 'revoked' });
+  const early = await Promise.race([revoked.closed, new Promise((resolve) => setTimeout(resolve, 3000, 'open'))]);
+  assert.equal(early, 'open', 'a Clerk that fails says nothing');
+  await clerk.fault({});
+  assert.equal((await revoked.closed).code, 1008);
+  assertError(await ask(base, tokens[0]), 401, 'invalid_session');
+  await clerk.describeSession({ id: sids[1] });
+  assert.equal((await unknown.closed).code, 1008);
+  assert.equal((await stays.request({ type: 'unwatch', streamId: 1 })).code, 'stream_not_open');
+  assert.equal((await ask(base, tokens[2])).status, 200);
+  await stays.close();
 });
 
 test('a key that was made by somebody with a short token outlives it, and so does its socket', async () => {

@@ -23,11 +23,12 @@ function ask(port, path, body) {
 // The stand-in that listens on that port of this machine. What is not given to token is as in a
 // token of a person who is signed in: {sub, sid, ttl, claims, header, key}. webhook: {type,
 // userId | sessionId, patch, id, secret, timestamp} -> {status, id}. describeUser: what the Backend
-// API says of a user from now on. fault: {jwks: '500' | 'timeout' | ..., users: ...}; {}: none.
+// API says of a user from now on; describeSession: {id, status} of a session. fault: {jwks: '500' | 'timeout' | ..., users: ...}; {}: none.
 export const standIn = (port) => ({
   token: async (options) => (await ask(port, '/__stub/token', options)).token,
   webhook: (event) => ask(port, '/__stub/webhook', { url: `${apiUrl}/webhooks/clerk`, ...event }),
   describeUser: (user) => ask(port, '/__stub/user', user),
+  describeSession: (session) => ask(port, '/__stub/session', session),
   fault: (faults) => ask(port, '/__stub/fault', faults),
   rotate: () => ask(port, '/__stub/rotate', {}),
   hits: () => ask(port, '/__stub/hits'),

@@ -5,9 +5,10 @@
 //             GET /v1/jwks, /v1/users/{id}, /v1/sessions/{id}, POST /v1/sessions/{id}/revoke (with a secret key)
 // As another issuer, with keys of its own:  GET /oidc/keys
 // For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}; key 'oidc' is the other issuer's
-//             POST /__stub/fault {jwks: FAULT, users: FAULT}, FAULT being '500' | '429' | 'timeout' | 'slow' |
+//             POST /__stub/fault {jwks: FAULT, users: FAULT, sessions: FAULT}, FAULT being '500' | '429' | 'timeout' | 'slow' |
 //               'garbage' | 'empty' | 'hostile' | ''
 //             POST /__stub/user {id, ...} -> what Clerk says of a user from now on; id alone: nothing any more
+//             POST /__stub/session {id, status} -> what Clerk says of a session; without status: it knows none
 //             POST /__stub/webhook {url, type, userId | sessionId, patch, id, secret, timestamp} -> {status, id}
 //             POST /__stub/rotate, POST /__stub/reset, GET /__stub/hits -> {jwks, users, sessions, oidc}
 // Tokens name the issuer and the party that the auth-service of the same environment believes, and
@@ -42,7 +43,7 @@ let state;
 const reset = () => {
   state = {
     rotated: false, faults: {}, hits: { jwks: 0, users: 0, sessions: 0, oidc: 0 },
-    users: new Map(Object.values(vectors.users).map((user) => [user.id, user])), revoked: new Set(),
+    users: new Map(Object.values(vectors.users).map((user) => [user.id, user])), sessions: new Map(),
   };
 };
 reset();
@@ -142,9 +143,15 @@ function serveUser(response, id) {
 
 function serveSession(response, id, revoke) {
   if (revoke) {
-    state.revoked.add(id);
+    state.sessions.set(id, 'revoked');
   }
-  serve('sessions', response, { object: 'session', id, status: state.revoked.has(id) ? 'revoked' : 'active' });
+  const status = state.sessions.has(id) ? state.sessions.get(id) : 'active';
+  if (status === undefined) {
+    state.hits.sessions += 1;
+    notFound(response);
+    return;
+  }
+  serve('sessions', response, { object: 'session', id, status });
 }
 
 // The Backend API: what needs the secret key.
@@ -184,6 +191,10 @@ const routes = {
     } else {
       state.users.delete(id);
     }
+    answer(response, 200, {});
+  },
+  'POST /__stub/session': ({ id, status }, response) => {
+    state.sessions.set(id, status);
     answer(response, 200, {});
   },
   'POST /__stub/webhook': async (body, response) => answer(response, 200, await webhook(body)),

@@ -72,6 +72,7 @@ static void messages_survive(void **state)
         struct auth_check_key check;
         struct auth_identity identity;
         struct auth_key_ids key_ids;
+        struct auth_session_ids session_ids;
         struct auth_create_key create;
         struct auth_new_key new_key;
         struct auth_list_keys list;
@@ -90,13 +91,15 @@ static void messages_survive(void **state)
         {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"apiKeyId\":\"" ID_B
                                 "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000,"
                                 "\"scopes\":31,\"maxSandboxes\":2,\"requestsPerMinute\":60,"
-                                "\"isAdmin\":false}"},
+                                "\"isAdmin\":false,\"watchSession\":false,"
+                                "\"keyLimits\":\"" ID_B ":60\"}"},
         {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"sessionId\":\"sess_1\","
                                 "\"impersonator\":\"user_1\",\"tier\":\"free\","
                                 "\"expiresAtMs\":1893456000000,\"scopes\":63,\"maxSandboxes\":0,"
-                                "\"requestsPerMinute\":0,\"isAdmin\":true}"},
+                                "\"requestsPerMinute\":0,\"isAdmin\":true,\"watchSession\":true}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[\"" ID_A "\",\"" ID_B "\"]}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[]}"},
+        {&auth_session_ids_schema, "{\"sessionIds\":[\"sess_1\",\"sess_2\"]}"},
         {&auth_check_session_schema, "{\"token\":\"a.b.c\"}"},
         {&auth_create_key_schema, "{\"userId\":\"" ID_A "\",\"actorKeyId\":\"" ID_B
                                   "\",\"name\":\"n\",\"expiresInDays\":30,\"scopes\":5,"

@@ -26,11 +26,15 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
 static void serve_check_session(struct ipc_exchange *exchange, const struct ipc_request *request,
                                 void *arg)
 {
+    const struct rest_stage *stage = arg;
+    char reply[256];
     (void)request;
-    (void)arg;
-    ipc_reply_ok(exchange, VIEW("{\"userId\":\"11111111-1111-4111-8111-111111111111\","
-                                "\"sessionId\":\"" REST_SESSION "\",\"tier\":\"free\","
-                                "\"expiresAtMs\":4102444800000,\"scopes\":31}"));
+    (void)snprintf(reply, sizeof reply,
+                   "{\"userId\":\"11111111-1111-4111-8111-111111111111\","
+                   "\"sessionId\":\"" REST_SESSION "\",\"tier\":\"free\","
+                   "\"expiresAtMs\":4102444800000,\"scopes\":31,\"watchSession\":%s}",
+                   stage->is_watched ? "true" : "false");
+    ipc_reply_ok(exchange, view_of(reply));
 }
 
 static void serve_idempotency(struct ipc_exchange *exchange, const struct ipc_request *request,

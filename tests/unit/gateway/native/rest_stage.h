@@ -20,7 +20,8 @@ struct rest_stage {
     struct ipc_server *auth;
     char auth_folder[FOLDER_PATH_SIZE];
     struct client client;
-    bool is_person; /* the client brings the session token, not the key */
+    bool is_watched; /* the session of that token */
+    bool is_person;  /* the client brings the session token, not the key */
 
     /* What the agent was asked last; its texts with their line ends. */
     struct str asked;
