@@ -41,6 +41,7 @@ struct jwks_cache {
     struct http_client *http; /* borrowed */
     char *url;                /* owned */
     char authorization[HEADER_SIZE];
+    bool with_ec;
     struct jwks_timing timing;
     struct timer timer;     /* the next fetch in the background */
     struct http_call *call; /* the fetch under way; NULL: none */
@@ -158,7 +159,7 @@ static void on_reply(const struct http_reply *reply, const struct err *err, void
         on_failure(cache, &cause);
         return;
     }
-    struct key_set *keys = key_set_from_jwks(reply->body, &cause);
+    struct key_set *keys = key_set_from_jwks(reply->body, cache->with_ec, &cause);
     if (keys == NULL) {
         on_failure(cache, &cause);
         return;
@@ -264,6 +265,7 @@ struct jwks_cache *jwks_cache_open(struct loop *loop, struct http_client *http,
         return NULL;
     }
     cache->http = http;
+    cache->with_ec = options->with_ec;
     cache->timing = options->timing;
     list_init(&cache->waits);
     if (!set_up(cache, loop, options, err)) {

@@ -27,6 +27,7 @@ extern const struct jwks_timing jwks_default_timing;
 struct jwks_options {
     const char *url;
     const char *secret_key; /* NULL: the request carries none */
+    bool with_ec;           /* as key_set_from_jwks */
     struct jwks_timing timing;
 };
 

@@ -5,6 +5,8 @@
 #include "common/json/scan.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -14,6 +16,9 @@ enum {
     MODULUS_TEXT_MAX = 1400, /* characters of base64url: a little over KEY_BITS_MAX */
     EXPONENT_TEXT_MAX = 12,  /* 64 bits */
     EXPONENT_BITS_MAX = 64,
+    CURVE_TEXT_MAX = 16,
+    COORDINATE_BYTES = 32,
+    COORDINATE_TEXT_MAX = 43, /* of so many bytes */
     PEM_TEXT_MAX = 8192,
 };
 
@@ -34,16 +39,22 @@ struct jwk {
     struct view use;
     struct view alg;
     struct view kid;
-    struct view n;
+    struct view n; /* of RSA, as the next */
     struct view e;
+    struct view crv; /* of EC, as the next two */
+    struct view x;
+    struct view y;
 };
 static const struct json_field jwk_fields[] = {
     JSON_STRING(struct jwk, kty, "kty", .required = true),
     JSON_STRING(struct jwk, use, "use", .nullable = true),
     JSON_STRING(struct jwk, alg, "alg", .nullable = true),
     JSON_STRING(struct jwk, kid, "kid", .required = true, .not_empty = true, .max_len = KEY_ID_MAX),
-    JSON_STRING(struct jwk, n, "n", .required = true, .max_len = MODULUS_TEXT_MAX),
-    JSON_STRING(struct jwk, e, "e", .required = true, .max_len = EXPONENT_TEXT_MAX),
+    JSON_STRING(struct jwk, n, "n", .max_len = MODULUS_TEXT_MAX),
+    JSON_STRING(struct jwk, e, "e", .max_len = EXPONENT_TEXT_MAX),
+    JSON_STRING(struct jwk, crv, "crv", .max_len = CURVE_TEXT_MAX),
+    JSON_STRING(struct jwk, x, "x", .max_len = COORDINATE_TEXT_MAX),
+    JSON_STRING(struct jwk, y, "y", .max_len = COORDINATE_TEXT_MAX),
 };
 
 struct jwks {
@@ -116,12 +127,62 @@ static EVP_PKEY *pkey_from_numbers(const BIGNUM *modulus, const BIGNUM *exponent
     return pkey;
 }
 
-/* NULL for a key that can't verify an RS256 signature. */
-static EVP_PKEY *pkey_from_jwk(const struct jwk *jwk)
+static bool coordinate_from_text(struct view text, uint8_t out[COORDINATE_BYTES])
 {
-    if (!view_equal(jwk->kty, VIEW("RSA")) ||
-        (jwk->use.len > 0 && !view_equal(jwk->use, VIEW("sig"))) ||
-        (jwk->alg.len > 0 && !view_equal(jwk->alg, VIEW("RS256")))) {
+    uint8_t bytes[ENCODE_BASE64_DECODED_MAX(COORDINATE_TEXT_MAX)];
+    size_t len = 0;
+    if (text.len > COORDINATE_TEXT_MAX ||
+        !encode_base64_decode(ENCODE_BASE64_URL, text, bytes, &len) || len != COORDINATE_BYTES) {
+        return false;
+    }
+    memcpy(out, bytes, COORDINATE_BYTES);
+    return true;
+}
+
+/* NULL for a point that does not lie on P-256. */
+static EVP_PKEY *pkey_from_point(const uint8_t *point, size_t len)
+{
+    AUTO(free_builder) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    AUTO(free_context) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    if (builder == NULL || context == NULL ||
+        OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) != 1 ||
+        OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, len) != 1) {
+        return NULL;
+    }
+    AUTO(free_params) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
+    AUTO(free_pkey) EVP_PKEY *pkey = NULL;
+    if (params == NULL || EVP_PKEY_fromdata_init(context) != 1 ||
+        EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+        return NULL;
+    }
+    AUTO(free_context) EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    return check != NULL && EVP_PKEY_public_check(check) == 1 ? TAKE(pkey) : NULL;
+}
+
+static bool is_for(const struct jwk *jwk, struct view algorithm)
+{
+    return (jwk->use.len == 0 || view_equal(jwk->use, VIEW("sig"))) &&
+           (jwk->alg.len == 0 || view_equal(jwk->alg, algorithm));
+}
+
+/* NULL for a key that can't verify an ES256 signature. */
+static EVP_PKEY *pkey_from_ec(const struct jwk *jwk)
+{
+    uint8_t point[1 + 2 * COORDINATE_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
+    if (!is_for(jwk, VIEW("ES256")) || !view_equal(jwk->crv, VIEW("P-256")) ||
+        !coordinate_from_text(jwk->x, point + 1) ||
+        !coordinate_from_text(jwk->y, point + 1 + COORDINATE_BYTES)) {
+        return NULL;
+    }
+    EVP_PKEY *pkey = pkey_from_point(point, sizeof point);
+    ERR_clear_error();
+    return pkey;
+}
+
+/* NULL for a key that can't verify an RS256 signature. */
+static EVP_PKEY *pkey_from_rsa(const struct jwk *jwk)
+{
+    if (!is_for(jwk, VIEW("RS256"))) {
         return NULL;
     }
     AUTO(free_number) BIGNUM *modulus = number_from_text(jwk->n);
@@ -132,8 +193,17 @@ static EVP_PKEY *pkey_from_jwk(const struct jwk *jwk)
     return pkey_from_numbers(modulus, exponent);
 }
 
+static EVP_PKEY *pkey_from_jwk(const struct jwk *jwk, bool with_ec)
+{
+    if (view_equal(jwk->kty, VIEW("RSA"))) {
+        return pkey_from_rsa(jwk);
+    }
+    return with_ec && view_equal(jwk->kty, VIEW("EC")) ? pkey_from_ec(jwk) : NULL;
+}
+
 struct collecting {
     struct key_set *set;
+    bool with_ec;
     size_t seen;
 };
 
@@ -152,7 +222,7 @@ static void on_jwk(struct view item, void *arg)
         return;
     }
     struct key *key = &set->keys[set->count];
-    key->pkey = pkey_from_jwk(&jwk);
+    key->pkey = pkey_from_jwk(&jwk, collecting->with_ec);
     if (key->pkey != NULL && view_copy(jwk.kid, key->kid, sizeof key->kid)) {
         set->count++;
         return;
@@ -160,10 +230,10 @@ static void on_jwk(struct view item, void *arg)
     EVP_PKEY_free(TAKE(key->pkey));
 }
 
-static bool collect(struct key_set *set, struct view json, struct err *err)
+static bool collect(struct key_set *set, struct view json, bool with_ec, struct err *err)
 {
     struct jwks jwks;
-    struct collecting collecting = {.set = set};
+    struct collecting collecting = {.set = set, .with_ec = with_ec};
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(json, &JSON_SCHEMA(jwks_fields), &jwks, NULL, err);
     if (doc == NULL || !json_scan_items(jwks.keys, on_jwk, &collecting, err)) {
@@ -173,18 +243,18 @@ static bool collect(struct key_set *set, struct view json, struct err *err)
         return err_set(err, ERR_INVALID, "%zu keys; at most %d are read", collecting.seen,
                        KEY_SET_MAX);
     }
-    return set->count > 0 ||
-           err_set(err, ERR_INVALID, "none of %zu keys is an RSA key for RS256", collecting.seen);
+    return set->count > 0 || err_set(err, ERR_INVALID, "none of %zu keys is one for %s",
+                                     collecting.seen, with_ec ? "RS256 or ES256" : "RS256");
 }
 
-struct key_set *key_set_from_jwks(struct view json, struct err *err)
+struct key_set *key_set_from_jwks(struct view json, bool with_ec, struct err *err)
 {
     struct key_set *set = calloc(1, sizeof *set);
     if (set == NULL) {
         err_set(err, ERR_INTERNAL, "key set: out of memory");
         return NULL;
     }
-    if (!collect(set, json, err)) {
+    if (!collect(set, json, with_ec, err)) {
         err_wrap(err, "key set");
         key_set_free(set);
         return NULL;

@@ -2,10 +2,15 @@
 
 #include "common/base/encode.h"
 
+#include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-enum { TOKEN_PARTS = 3 };
+enum {
+    TOKEN_PARTS = 3,
+    ES256_NUMBER = 32,                     /* bytes of r, and of s */
+    ES256_DER_MAX = 2 * ES256_NUMBER + 16, /* the two as ASN.1 */
+};
 
 /* What "cat" says of a session token, and of one that a machine got. */
 static const struct view category_session = VIEW("cl_B7d4PD111AAA");
@@ -71,6 +76,12 @@ static bool split(struct view token, struct token_parts *parts, struct err *err)
     return true;
 }
 
+/* What a token says of its signature. The algorithm is only ever compared with that of our key. */
+struct token_head {
+    char kid[KEY_ID_SIZE];
+    bool is_es256; /* else RS256 */
+};
+
 /* Media types have no case; "JWT" is no media type. */
 static bool has_right_type(const struct header *header, const struct token_policy *policy)
 {
@@ -82,7 +93,8 @@ static bool has_right_type(const struct header *header, const struct token_polic
 static bool check_header(const struct header *header, const struct token_policy *policy,
                          struct err *err)
 {
-    if (!view_equal(header->algorithm, VIEW("RS256"))) {
+    if (!view_equal(header->algorithm, VIEW("RS256")) &&
+        !(policy->is_oidc && view_equal(header->algorithm, VIEW("ES256")))) {
         return token_refuse(err, "token-invalid-algorithm");
     }
     if (!has_right_type(header, policy) || header->has_critical) {
@@ -111,7 +123,7 @@ static bool decode(struct view part, uint8_t *bytes, struct view *out, struct er
 }
 
 static bool read_header(const struct token_parts *parts, const struct token_policy *policy,
-                        char kid[KEY_ID_SIZE], struct err *err)
+                        struct token_head *head, struct err *err)
 {
     uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
     struct view text;
@@ -128,16 +140,29 @@ static bool read_header(const struct token_parts *parts, const struct token_poli
         return token_refuse_document(&violations, header_reasons,
                                      sizeof header_reasons / sizeof header_reasons[0], err);
     }
+    head->is_es256 = view_equal(header.algorithm, VIEW("ES256"));
     return check_header(&header, policy, err) &&
-           (view_copy(header.kid, kid, KEY_ID_SIZE) || token_refuse(err, "token-invalid"));
+           (view_copy(header.kid, head->kid, sizeof head->kid) ||
+            token_refuse(err, "token-invalid"));
+}
+
+static bool read_head(struct view token, const struct token_policy *policy,
+                      struct token_parts *parts, struct token_head *head, struct err *err)
+{
+    return split(token, parts, err) && read_header(parts, policy, head, err) &&
+           (parts->signature.len > 0 || token_refuse(err, "token-invalid"));
 }
 
 bool token_read_kid(struct view token, const struct token_policy *policy, char kid[KEY_ID_SIZE],
                     struct err *err)
 {
     struct token_parts parts;
-    return split(token, &parts, err) && read_header(&parts, policy, kid, err) &&
-           (parts.signature.len > 0 || token_refuse(err, "token-invalid"));
+    struct token_head head;
+    if (!read_head(token, policy, &parts, &head, err)) {
+        return false;
+    }
+    memcpy(kid, head.kid, KEY_ID_SIZE);
+    return true;
 }
 
 static void free_digest(EVP_MD_CTX **context)
@@ -145,8 +170,47 @@ static void free_digest(EVP_MD_CTX **context)
     EVP_MD_CTX_free(*context);
 }
 
+static void free_ecdsa(ECDSA_SIG **signature)
+{
+    ECDSA_SIG_free(*signature);
+}
+
+/* Of r and s, side by side (RFC 7518, 3.4), the form that OpenSSL takes. Returns its length, 0 when
+ * they have another. */
+static size_t write_der(struct view signature, uint8_t out[ES256_DER_MAX])
+{
+    const unsigned char *bytes = (const unsigned char *)signature.ptr;
+    AUTO(free_ecdsa) ECDSA_SIG *pair = ECDSA_SIG_new();
+    if (pair == NULL || signature.len != (size_t)2 * ES256_NUMBER) {
+        return 0;
+    }
+    BIGNUM *r = BN_bin2bn(bytes, ES256_NUMBER, NULL);
+    BIGNUM *s = BN_bin2bn(bytes + ES256_NUMBER, ES256_NUMBER, NULL);
+    if (r == NULL || s == NULL || ECDSA_SIG_set0(pair, r, s) != 1) {
+        BN_free(r);
+        BN_free(s);
+        return 0;
+    }
+    int len = i2d_ECDSA_SIG(pair, NULL);
+    return len > 0 && len <= ES256_DER_MAX ? (size_t)i2d_ECDSA_SIG(pair, &out) : 0;
+}
+
+/* SHA-256 on the key's curve, which is P-256. */
+static bool es256_holds(EVP_PKEY *pkey, struct view signed_text, struct view signature)
+{
+    uint8_t der[ES256_DER_MAX];
+    size_t len = write_der(signature, der);
+    AUTO(free_digest) EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool holds = context != NULL && len > 0 &&
+                 EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, pkey) == 1 &&
+                 EVP_DigestVerify(context, der, len, (const unsigned char *)signed_text.ptr,
+                                  signed_text.len) == 1;
+    ERR_clear_error();
+    return holds;
+}
+
 /* SHA-256 and PKCS#1 padding, whatever the token says. */
-static bool signature_holds(EVP_PKEY *pkey, struct view signed_text, struct view signature)
+static bool rs256_holds(EVP_PKEY *pkey, struct view signed_text, struct view signature)
 {
     EVP_PKEY_CTX *pkey_context = NULL; /* borrowed from context */
     AUTO(free_digest) EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -162,18 +226,22 @@ static bool signature_holds(EVP_PKEY *pkey, struct view signed_text, struct view
 }
 
 static bool check_signature(const struct token_parts *parts, const struct key_set *keys,
-                            const char *kid, struct err *err)
+                            const struct token_head *head, struct err *err)
 {
     uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
     struct view signature;
     if (!decode(parts->signature, bytes, &signature, err)) {
         return false;
     }
-    EVP_PKEY *pkey = key_set_find(keys, view_of(kid));
+    EVP_PKEY *pkey = key_set_find(keys, view_of(head->kid));
     if (pkey == NULL) {
         return token_refuse(err, "jwk-kid-mismatch");
     }
-    return signature_holds(pkey, parts->signed_text, signature) ||
+    bool is_ec = EVP_PKEY_get_base_id(pkey) == EVP_PKEY_EC;
+    if (is_ec != head->is_es256) {
+        return token_refuse(err, "token-invalid-algorithm");
+    }
+    return (is_ec ? es256_holds : rs256_holds)(pkey, parts->signed_text, signature) ||
            token_refuse(err, "token-invalid-signature");
 }
 
@@ -181,12 +249,13 @@ bool token_verify(struct view token, const struct token_policy *policy, const st
                   double now_s, struct token_claims *claims, struct err *err)
 {
     struct token_parts parts;
-    char kid[KEY_ID_SIZE];
+    struct token_head head;
     uint8_t bytes[ENCODE_BASE64_DECODED_MAX(TOKEN_MAX)];
     struct view payload;
     *claims = (struct token_claims){0};
-    return token_read_kid(token, policy, kid, err) && split(token, &parts, err) &&
-           check_signature(&parts, keys, kid, err) && decode(parts.payload, bytes, &payload, err) &&
+    return read_head(token, policy, &parts, &head, err) &&
+           check_signature(&parts, keys, &head, err) &&
+           decode(parts.payload, bytes, &payload, err) &&
            token_claims_read(payload, policy, now_s, claims, err);
 }
 

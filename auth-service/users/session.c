@@ -224,6 +224,7 @@ static bool open_keys(const struct sessions *sessions, struct source *source, st
     const struct jwks_options options = {
         .url = source->issuer.jwks_url,
         .secret_key = source->issuer.jwks_needs_secret ? settings->secret_key : NULL,
+        .with_ec = source->issuer.policy.is_oidc,
         .timing = jwks_default_timing};
     source->jwks = jwks_cache_open(sessions->parts.loop, sessions->parts.http, &options, err);
     return source->jwks != NULL;

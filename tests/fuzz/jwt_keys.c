@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct view text = {(const char *)data, size};
     struct err err = {0};
     char host[CLERK_HOST_SIZE];
-    struct key_set *set = key_set_from_jwks(text, &err);
+    struct key_set *set = key_set_from_jwks(text, true, &err);
     if (set != NULL) {
         assert(key_set_count(set) >= 1 && key_set_count(set) <= KEY_SET_MAX);
         assert(key_set_find(set, VIEW("")) == NULL);

@@ -1,4 +1,5 @@
-/* Any bytes as a session token, and as the payload of one whose signature holds. */
+/* Any bytes as a session token, of Clerk and of another issuer, and as the payload of one whose
+ * signature holds. */
 #include "auth-service/jwt/verify.h"
 
 #include <assert.h>
@@ -17,12 +18,18 @@ static const char pem[] = "-----BEGIN PUBLIC KEY-----\n"
                           "6QIDAQAB\n"
                           "-----END PUBLIC KEY-----\n";
 
+static const char jwks[] = "{\"keys\":[{\"kid\":\"ec\",\"kty\":\"EC\",\"crv\":\"P-256\","
+                           "\"x\":\"WcDOKMmE-BwBaIft_sQ5swwrIxLhCWn1mKsOh3pU9Mo\","
+                           "\"y\":\"MNrTcFRKUXMnap1YGJDWrMsdPiE9QE8rDIkNOgej184\"}]}";
+
 static const struct token_policy policy = {.issuer = "https://clerk.sandbox.test",
                                            .audience = "insien",
                                            .authorized_parties = {VIEW("https://app.sandbox.test")},
                                            .authorized_party_count = 1,
                                            .allow_missing_azp = true,
                                            .clock_skew_s = 5};
+static const struct token_policy other_policy = {
+    .issuer = "https://id.sandbox.test/", .audience = "insien", .is_oidc = true, .clock_skew_s = 5};
 static const double now_s = 1767225600;
 
 static const struct key_set *keys(void)
@@ -31,6 +38,17 @@ static const struct key_set *keys(void)
     struct err err;
     if (set == NULL) {
         set = key_set_from_pem(view_of(pem), &err);
+        assert(set != NULL);
+    }
+    return set;
+}
+
+static const struct key_set *other_keys(void)
+{
+    static struct key_set *set;
+    struct err err;
+    if (set == NULL) {
+        set = key_set_from_jwks(view_of(jwks), true, &err);
         assert(set != NULL);
     }
     return set;
@@ -46,6 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(err.code == ERR_UNAUTHENTICATED && err.reason[0] != '\0');
     } else {
         assert(token_read_kid(text, &policy, kid, &err));
+    }
+    if (!token_verify(text, &other_policy, other_keys(), now_s, &claims, &err)) {
+        assert(err.code == ERR_UNAUTHENTICATED && err.reason[0] != '\0');
     }
     claims = (struct token_claims){0};
     if (token_claims_read(text, &policy, now_s, &claims, &err)) {

@@ -120,6 +120,8 @@ test('people of another issuer sign in too, and are others', async () => {
   const sub = newSubject();
   assert.equal((await listKeys({ sub })).status, 200);
   assert.equal((await listKeys({ sub, key: 'oidc' })).status, 200);
+  assert.equal((await listKeys({ sub, key: 'oidcEc' })).status, 200, 'ES256');
+  assertError(await listKeys({ sub, key: 'oidcEc', header: { alg: 'RS256' } }), 401, 'invalid_session');
   assert.equal(await userOf(sub, 'count(DISTINCT users.id)'), '2');
   assertError(await listKeys({ sub, key: 'oidc', claims: { aud: 'https://other.example.com' } }), 401, 'invalid_session');
 });

@@ -4,7 +4,7 @@
 // As Clerk:   GET /.well-known/jwks.json
 //             GET /v1/jwks, /v1/users/{id}, /v1/sessions/{id}, POST /v1/sessions/{id}/revoke (with a secret key)
 // As another issuer, with keys of its own:  GET /oidc/keys
-// For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}; key 'oidc' is the other issuer's
+// For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}; keys 'oidc' and 'oidcEc' (ES256) are the other issuer's
 //             POST /__stub/fault {jwks: FAULT, users: FAULT, sessions: FAULT}, FAULT being '500' | '429' | 'timeout' | 'slow' |
 //               'garbage' | 'empty' | 'hostile' | ''
 //             POST /__stub/user {id, ...} -> what Clerk says of a user from now on; id alone: nothing any more
@@ -32,11 +32,16 @@ const makeKey = (kid) => {
   const { n, e } = publicKey.export({ format: 'jwk' });
   return { kid, privateKey, jwk: { use: 'sig', kty: 'RSA', kid, alg: 'RS256', n, e } };
 };
+const makeEcKey = (kid) => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { kid, privateKey, jwk: { use: 'sig', kid, alg: 'ES256', ...publicKey.export({ format: 'jwk' }) } };
+};
 const keys = {
   primary: makeKey('ins_standInPrimary'),
   rotated: makeKey('ins_standInRotated'),
   attacker: makeKey('ins_standInPrimary'),
   oidc: makeKey('other-1'),
+  oidcEc: makeEcKey('other-2'),
 };
 
 let state;
@@ -61,14 +66,15 @@ const clerkClaims = (now, sid) => ({
 const otherClaims = () => ({ iss: otherIssuer, aud: otherAudience });
 
 function token({ sub = 'user_standInAlice', sid = 'sess_standIn', ttl = 60, claims = {}, header = {}, key } = {}) {
-  const { kid, privateKey } = keys[key ?? (state.rotated ? 'rotated' : 'primary')];
+  const { kid, privateKey, jwk: { alg } } = keys[key ?? (state.rotated ? 'rotated' : 'primary')];
   const now = Math.floor(Date.now() / 1000);
-  const head = key === 'oidc'
-    ? { alg: 'RS256', kid, typ: 'at+jwt', ...header }
-    : { alg: 'RS256', cat: 'cl_B7d4PD111AAA', kid, typ: 'JWT', ...header };
-  const own = key === 'oidc' ? otherClaims() : clerkClaims(now, sid);
+  const isOther = key === 'oidc' || key === 'oidcEc';
+  const head = isOther
+    ? { alg, kid, typ: 'at+jwt', ...header }
+    : { alg, cat: 'cl_B7d4PD111AAA', kid, typ: 'JWT', ...header };
+  const own = isOther ? otherClaims() : clerkClaims(now, sid);
   const signed = `${encode(head)}.${encode({ ...own, exp: now + ttl, iat: now, sub, ...claims })}`;
-  return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
+  return `${signed}.${sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
 }
 
 // A user as Clerk describes them.
@@ -179,7 +185,7 @@ function serveBackend(request, response) {
 
 const routes = {
   'GET /.well-known/jwks.json': (body, response) => serve('jwks', response, keySet()),
-  'GET /oidc/keys': (body, response) => serve('oidc', response, { keys: [keys.oidc.jwk] }),
+  'GET /oidc/keys': (body, response) => serve('oidc', response, { keys: [keys.oidc.jwk, keys.oidcEc.jwk] }),
   'POST /__stub/token': (body, response) => answer(response, 200, { token: token(body) }),
   'POST /__stub/fault': (body, response) => {
     state.faults = body;

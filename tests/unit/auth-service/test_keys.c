@@ -48,7 +48,7 @@ static void keys_are_found_by_their_kid(void **state)
     struct str text = STR_INIT(TEXT_MAX);
     struct err err = {0};
     write_set(&text, 3);
-    struct key_set *set = key_set_from_jwks(str_view(&text), &err);
+    struct key_set *set = key_set_from_jwks(str_view(&text), false, &err);
     assert_non_null(set);
     assert_int_equal(key_set_count(set), 3);
     assert_non_null(key_set_find(set, VIEW("k0")));
@@ -67,10 +67,67 @@ static void a_set_of_more_than_the_most_keys_is_refused(void **state)
         struct str text = STR_INIT(TEXT_MAX);
         struct err err = {0};
         write_set(&text, count);
-        struct key_set *set = key_set_from_jwks(str_view(&text), &err);
+        struct key_set *set = key_set_from_jwks(str_view(&text), false, &err);
         assert_int_equal(set != NULL, count == KEY_SET_MAX);
         key_set_free(set);
         str_free(&text);
+    }
+}
+
+static size_t count_keys(const char *jwk, bool with_ec)
+{
+    char text[MINT_JWK_SIZE * 2];
+    struct err err = {0};
+    (void)snprintf(text, sizeof text, "{\"keys\":[%s]}", jwk);
+    struct key_set *set = key_set_from_jwks(view_of(text), with_ec, &err);
+    size_t count = set == NULL ? 0 : key_set_count(set);
+    key_set_free(set);
+    return count;
+}
+
+static void keys_on_curves_are_for_those_who_ask_for_them(void **state)
+{
+    (void)state;
+    static const char *const curves[] = {"P-256", "P-384", "P-521"};
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        char jwk[MINT_JWK_SIZE];
+        struct mint_key *ec = mint_ec_key_new(curves[i]);
+        mint_jwk(ec, "k", jwk);
+        assert_int_equal(count_keys(jwk, true), i == 0 ? 1 : 0);
+        assert_int_equal(count_keys(jwk, false), 0);
+        mint_key_free(ec);
+    }
+}
+
+/* A point of P-256 (RFC 7515, A.3.1), and what is none. */
+#define X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
+#define Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+#define POINT(x, y) "\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" x "\",\"y\":\"" y "\""
+
+static void only_points_of_the_curve_are_keys(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "{\"kid\":\"k\"," POINT(X, X) "}",
+        "{\"kid\":\"k\"," POINT(Y, X) "}",
+        "{\"kid\":\"k\"," POINT("", "") "}",
+        "{\"kid\":\"k\"," POINT(X, "") "}",
+        "{\"kid\":\"k\"," POINT("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA") "}",
+        "{\"kid\":\"k\"," POINT(X, "AMfxRM0bvZt-hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt") "}",
+        "{\"kid\":\"k\",\"alg\":\"RS256\"," POINT(X, Y) "}",
+        "{\"kid\":\"k\",\"alg\":\"ES384\"," POINT(X, Y) "}",
+        "{\"kid\":\"k\",\"use\":\"enc\"," POINT(X, Y) "}",
+        "{" POINT(X, Y) "}",
+        "{\"kid\":\"k\",\"kty\":\"RSA\",\"crv\":\"P-256\",\"x\":\"" X "\",\"y\":\"" Y "\"}",
+        "{\"kid\":\"k\",\"kty\":\"oct\",\"k\":\"" X "\"}",
+    };
+    assert_int_equal(
+        count_keys("{\"kid\":\"k\",\"use\":\"sig\",\"alg\":\"ES256\"," POINT(X, Y) "}", true), 1);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (count_keys(others[i], true) != 0) {
+            fail_msg("%s", others[i]);
+        }
     }
 }
 
@@ -79,7 +136,7 @@ static void assert_no_key(const char *jwk)
     char text[MINT_JWK_SIZE * 2];
     struct err err = {0};
     (void)snprintf(text, sizeof text, "{\"keys\":[%s]}", jwk);
-    struct key_set *set = key_set_from_jwks(view_of(text), &err);
+    struct key_set *set = key_set_from_jwks(view_of(text), false, &err);
     if (set != NULL) {
         fail_msg("accepted: %s", jwk);
     }
@@ -167,6 +224,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_found_by_their_kid),
+        cmocka_unit_test(keys_on_curves_are_for_those_who_ask_for_them),
+        cmocka_unit_test(only_points_of_the_curve_are_keys),
         cmocka_unit_test(a_set_of_more_than_the_most_keys_is_refused),
         cmocka_unit_test(unsound_keys_are_left_out),
         cmocka_unit_test(a_pem_is_read_in_each_spelling),

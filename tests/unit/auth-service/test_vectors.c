@@ -70,7 +70,7 @@ static struct key_set *key_set_named(const struct fixture *fixture, const char *
     struct err err = {0};
     char *text = cJSON_PrintUnformatted(cJSON_GetObjectItem(fixture->vectors, name));
     assert_non_null(text);
-    struct key_set *set = key_set_from_jwks(view_of(text), &err);
+    struct key_set *set = key_set_from_jwks(view_of(text), false, &err);
     if (set == NULL) {
         fail_msg("%s: %s", name, err.message);
     }
@@ -187,7 +187,7 @@ static void every_broken_key_set_is_refused(void **state)
     {
         struct err err = {0};
         const char *text = cJSON_GetStringValue(vector);
-        if (key_set_from_jwks(view_of(text), &err) != NULL) {
+        if (key_set_from_jwks(view_of(text), false, &err) != NULL) {
             fail_msg("\"%s\" was accepted", text);
         }
         assert_int_equal(err.code, ERR_INVALID);

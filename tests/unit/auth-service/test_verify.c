@@ -18,7 +18,8 @@
 static const double now_s = 1000;
 
 struct fixture {
-    struct mint_key *key;
+    struct mint_key *key; /* "k" */
+    struct mint_key *ec;  /* "ec" */
     struct key_set *keys;
     struct token_policy policy;
     struct token_claims claims;
@@ -29,13 +30,16 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     char jwk[MINT_JWK_SIZE];
-    char jwks[MINT_JWK_SIZE + 16];
+    char ec[MINT_JWK_SIZE];
+    char jwks[2 * MINT_JWK_SIZE + 16];
     struct err err = {0};
     assert_non_null(fixture);
     fixture->key = mint_key_new(2048);
+    fixture->ec = mint_ec_key_new("P-256");
     mint_jwk(fixture->key, "k", jwk);
-    (void)snprintf(jwks, sizeof jwks, "{\"keys\":[%s]}", jwk);
-    fixture->keys = key_set_from_jwks(view_of(jwks), &err);
+    mint_jwk(fixture->ec, "ec", ec);
+    (void)snprintf(jwks, sizeof jwks, "{\"keys\":[%s,%s]}", jwk, ec);
+    fixture->keys = key_set_from_jwks(view_of(jwks), true, &err);
     assert_non_null(fixture->keys);
     *state = fixture;
     return 0;
@@ -54,6 +58,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
     key_set_free(fixture->keys);
     mint_key_free(fixture->key);
+    mint_key_free(fixture->ec);
     free(fixture);
     return 0;
 }
@@ -173,6 +178,91 @@ static void the_kid_is_read_before_any_key_is_there(void **state)
     assert_string_equal(kid, "");
 }
 
+#define EC_HEADER "{\"alg\":\"ES256\",\"kid\":\"ec\"}"
+
+/* "" when the token is good. */
+static const char *reason_of(struct fixture *fixture, const char *token)
+{
+    fixture->err = (struct err){0};
+    bool good = token_verify(view_of(token), &fixture->policy, fixture->keys, now_s,
+                             &fixture->claims, &fixture->err);
+    return good ? "" : fixture->err.reason;
+}
+
+static void set_signature(char token[MINT_TOKEN_SIZE], const char *signature)
+{
+    char *dot = strrchr(token, '.');
+    (void)snprintf(dot + 1, MINT_TOKEN_SIZE - (size_t)(dot + 1 - token), "%s", signature);
+}
+
+static void es256_serves_where_it_is_let_in(void **state)
+{
+    struct fixture *fixture = *state;
+    char token[MINT_TOKEN_SIZE];
+    for (int i = 0; i < 20; i++) { /* numbers of all lengths */
+        mint_token(fixture->ec, EC_HEADER, CLAIMS(""), token);
+        fixture->policy.is_oidc = true;
+        assert_string_equal(reason_of(fixture, token), "");
+        fixture->policy.is_oidc = false;
+        assert_string_equal(reason_of(fixture, token), "token-invalid-algorithm");
+    }
+}
+
+/* The key says which algorithm it is for, whatever the token says. */
+static void algorithms_and_keys_are_not_confused(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct {
+        struct mint_key *key;
+        const char *header;
+        const char *reason;
+    } cases[] = {
+        {fixture->ec, "{\"alg\":\"RS256\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->key, "{\"alg\":\"RS256\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->key, "{\"alg\":\"ES256\",\"kid\":\"k\"}", "token-invalid-algorithm"},
+        {fixture->ec, "{\"alg\":\"ES256\",\"kid\":\"k\"}", "token-invalid-algorithm"},
+        {fixture->key, "{\"alg\":\"ES256\",\"kid\":\"ec\"}", "token-invalid-signature"},
+        {fixture->ec, "{\"alg\":\"RS256\",\"kid\":\"k\"}", "token-invalid-signature"},
+        {fixture->ec, "{\"alg\":\"ES384\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->ec, "{\"alg\":\"es256\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->ec, "{\"alg\":\"HS256\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->ec, "{\"alg\":\"none\",\"kid\":\"ec\"}", "token-invalid-algorithm"},
+        {fixture->ec, "{\"alg\":\"ES256\",\"kid\":\"other\"}", "jwk-kid-mismatch"},
+    };
+    char token[MINT_TOKEN_SIZE];
+    fixture->policy.is_oidc = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        mint_token(cases[i].key, cases[i].header, CLAIMS(""), token);
+        if (strcmp(reason_of(fixture, token), cases[i].reason) != 0) {
+            fail_msg("%zu: %s", i, reason_of(fixture, token));
+        }
+    }
+}
+
+static void signatures_of_another_form_hold_nothing(void **state)
+{
+    static const char zeros[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+                                "AAAAAAAAAAAAAAAAAAAAAA";
+    struct fixture *fixture = *state;
+    char token[MINT_TOKEN_SIZE];
+    char longer[MINT_TOKEN_SIZE];
+    fixture->policy.is_oidc = true;
+    mint_token(fixture->ec, EC_HEADER, CLAIMS(""), token);
+    assert_string_equal(reason_of(fixture, token), "");
+    (void)snprintf(longer, sizeof longer, "%.*sAAAA", (int)strlen(token), token);
+    longer[strlen(token) - 2] = 'A'; /* a whole group of four */
+    longer[strlen(token) - 1] = 'A';
+    assert_string_not_equal(reason_of(fixture, longer), "");
+    set_signature(token, zeros);
+    assert_string_equal(reason_of(fixture, token), "token-invalid-signature");
+    set_signature(token, "AAAA");
+    assert_string_equal(reason_of(fixture, token), "token-invalid-signature");
+    set_signature(token, "MAYCAQECAQE"); /* as ASN.1 */
+    assert_string_equal(reason_of(fixture, token), "token-invalid-signature");
+    set_signature(token, "");
+    assert_string_equal(reason_of(fixture, token), "token-invalid");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +274,9 @@ int main(void)
         cmocka_unit_test_setup(an_escaped_critical_header_is_seen, reset),
         cmocka_unit_test_setup(a_subject_is_printable_and_bounded, reset),
         cmocka_unit_test_setup(the_kid_is_read_before_any_key_is_there, reset),
+        cmocka_unit_test_setup(es256_serves_where_it_is_let_in, reset),
+        cmocka_unit_test_setup(algorithms_and_keys_are_not_confused, reset),
+        cmocka_unit_test_setup(signatures_of_another_form_hold_nothing, reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
