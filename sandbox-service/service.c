@@ -294,6 +294,34 @@ static void handle_report(struct ipc_exchange *exchange, const struct ipc_reques
     ipc_reply_ok(exchange, VIEW("{}"));
 }
 
+static void handle_limits(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    struct service *service = arg;
+    struct sandbox_tier body;
+    struct err err = {0};
+    enum tier tier = TIER_FREE;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &sandbox_tier_schema, &body);
+    if (doc == NULL) {
+        return;
+    }
+    if (!tier_find(body.tier, &tier)) {
+        err_set(&err, ERR_INVALID, "there is no such tier");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    const struct tier_limits *has = &service->sandboxes->config->tiers[tier];
+    const struct sandbox_limits limits = {.sandboxes = has->sandboxes,
+                                          .memory_mb = has->memory_mb,
+                                          .cpu_shares = tier_cpu_shares(has->cpu_milli),
+                                          .lifetime_hours = has->lifetime_hours};
+    struct request *request = begin(service, exchange);
+    if (request != NULL) {
+        finish_with(request, &sandbox_limits_schema, &limits);
+    }
+}
+
 static void handle_health(struct ipc_exchange *exchange, const struct ipc_request *message,
                           void *arg)
 {
@@ -339,6 +367,7 @@ static const struct ipc_method methods[] = {
     {SANDBOX_DESTROY, handle_destroy},
     {SANDBOX_AGENT_CONNECT, handle_agent_connect},
     {SANDBOX_REPORT, handle_report},
+    {SANDBOX_LIMITS, handle_limits},
     {SANDBOX_HEALTH, handle_health},
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},

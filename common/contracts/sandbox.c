@@ -126,6 +126,19 @@ FIELDS page_fields[] = {
 };
 SCHEMA(sandbox_page_schema, page_fields);
 
+FIELDS tier_fields[] = {
+    JSON_STRING(struct sandbox_tier, tier, "tier", .required = true),
+};
+SCHEMA(sandbox_tier_schema, tier_fields);
+
+FIELDS limits_fields[] = {
+    JSON_INT(struct sandbox_limits, sandboxes, "sandboxes", .required = true),
+    JSON_INT(struct sandbox_limits, memory_mb, "memoryMB", .required = true),
+    JSON_INT(struct sandbox_limits, cpu_shares, "cpuShares", .required = true),
+    JSON_INT(struct sandbox_limits, lifetime_hours, "lifetimeHours", .required = true),
+};
+SCHEMA(sandbox_limits_schema, limits_fields);
+
 FIELDS destroy_fields[] = {
     JSON_ID(struct sandbox_destroy, sandbox_id, "sandboxId", .required = true),
     JSON_ID(struct sandbox_destroy, user_id, "userId", .required = true),

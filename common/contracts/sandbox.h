@@ -97,6 +97,20 @@ struct sandbox_page {
 };
 extern const struct json_schema sandbox_page_schema;
 
+/* sandbox.limits -> what a tier allows. ERR_INVALID for none. */
+#define SANDBOX_LIMITS "sandbox.limits"
+struct sandbox_tier {
+    struct view tier;
+};
+extern const struct json_schema sandbox_tier_schema;
+struct sandbox_limits {
+    int64_t sandboxes; /* alive at a time, a user */
+    int64_t memory_mb; /* this and the rest: of one sandbox */
+    int64_t cpu_shares;
+    int64_t lifetime_hours;
+};
+extern const struct json_schema sandbox_limits_schema;
+
 /* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. Again: the same.
  * ERR_NOT_FOUND "sandbox_not_found" for unknown ids and ids of others. */
 #define SANDBOX_DESTROY "sandbox.destroy"

@@ -51,6 +51,7 @@ static const struct known_error {
      "A key has no more scopes, no higher limits and no longer life than the key that makes it, "
      "and \"admin\" only when its user is an administrator.",
      0},
+    {"child_key", 403, NULL, "A key that another key made can't end the account.", 0},
     {"api_key_ended", 409, NULL, "This API key was revoked, or has expired.", 0},
     {"api_key_limit", 429, NULL,
      "You have as many API keys in use as there can be: revoke one first.", QUOTA_RETRY_AFTER_S},

@@ -1,6 +1,7 @@
 #include "gateway/native/parameters.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "gateway/http/server.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMBER_SIZE = 24, MODE_DIGITS_MIN = 3 };
+enum { NUMBER_SIZE = 24, TIME_TEXT_SIZE = 48, MODE_DIGITS_MIN = 3 };
 
 static PRINTF_LIKE(3, 4) void violate(struct parameters *parameters, const char *name,
                                       const char *format, ...)
@@ -100,6 +101,36 @@ int64_t parameter_int(struct parameters *parameters, const char *name, int64_t m
     }
     violate(parameters, name, "must be a whole number from %" PRId64 " to %" PRId64, min, max);
     return fallback;
+}
+
+int64_t parameter_time(struct parameters *parameters, const char *name)
+{
+    char text[TIME_TEXT_SIZE] = "";
+    int64_t wall_ms = 0;
+    if (http_query_has(parameters->query, name) &&
+        !(http_query_find(parameters->query, name, text, sizeof text) &&
+          clock_parse_iso(view_of(text), &wall_ms))) {
+        violate(parameters, name, "must be a time such as 2026-01-31T23:59:59Z");
+        return 0;
+    }
+    return wall_ms;
+}
+
+void parameter_id(struct parameters *parameters, const char *name, char out[ID_SIZE])
+{
+    char text[ID_SIZE] = "";
+    out[0] = '\0';
+    if (http_query_has(parameters->query, name) &&
+        !(http_query_find(parameters->query, name, text, sizeof text) &&
+          id_parse(view_of(text), out))) {
+        out[0] = '\0';
+        violate(parameters, name, "must be a UUID");
+    }
+}
+
+void parameter_refuse(struct parameters *parameters, const char *name, const char *problem)
+{
+    violate(parameters, name, "%s", problem);
 }
 
 void parameter_mode(struct parameters *parameters, const char *name, char out[PARAMETER_MODE_SIZE])

@@ -2,6 +2,7 @@
 #ifndef GATEWAY_NATIVE_PARAMETERS_H
 #define GATEWAY_NATIVE_PARAMETERS_H
 
+#include "common/base/id.h"
 #include "common/json/read.h"
 
 struct parameters {
@@ -21,6 +22,12 @@ int64_t parameter_int(struct parameters *parameters, const char *name, int64_t m
                       int64_t fallback);
 /* One of the words of a NULL-terminated list: its index; 0 when it is absent. */
 size_t parameter_word(struct parameters *parameters, const char *name, const char *const *words);
+/* A time of RFC 3339, in milliseconds since 1970; 0 when it is absent or wrong. */
+int64_t parameter_time(struct parameters *parameters, const char *name);
+/* A UUID; "" when it is absent or wrong. */
+void parameter_id(struct parameters *parameters, const char *name, char out[ID_SIZE]);
+/* A rule of the caller's own was broken; problem: "must be ...". */
+void parameter_refuse(struct parameters *parameters, const char *name, const char *problem);
 /* Permission bits: three or four octal digits; "" when it is absent. */
 enum { PARAMETER_MODE_SIZE = 5 };
 void parameter_mode(struct parameters *parameters, const char *name, char out[PARAMETER_MODE_SIZE]);

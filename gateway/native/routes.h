@@ -27,6 +27,7 @@ struct route {
 
 enum {
     JSON_BODY_MAX = 1024 * 1024,
+    USER_BODY_MAX = 16 * 1024,
     INPUT_BODY_MAX = 2 * JSON_BODY_MAX, /* of what a process takes at once, in base64 */
 };
 
@@ -40,6 +41,9 @@ request_handler_fn health_show;                                 /* health.c */
 request_handler_fn openapi_show;                                /* openapi.c */
 request_handler_fn keys_create, keys_list, keys_revoke;         /* keys.c */
 request_handler_fn keys_rotate;                                 /* keys.c */
+request_handler_fn user_show_handle, user_update_handle;        /* users.c */
+request_handler_fn user_delete_handle;                          /* users.c */
+request_handler_fn audit_list_handle;                           /* audit.c */
 request_handler_fn webhooks_clerk_handle;                       /* webhooks.c */
 request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */

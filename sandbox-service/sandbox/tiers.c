@@ -5,6 +5,17 @@
 static const char *const names[] = {
     [TIER_FREE] = "free", [TIER_PRO] = "pro", [TIER_ENTERPRISE] = "enterprise"};
 
+bool tier_find(struct view name, enum tier *out)
+{
+    for (int i = 0; i < TIER_COUNT; i++) {
+        if (view_equal(name, view_of(names[i]))) {
+            *out = (enum tier)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out, struct err *err)
 {
     struct json_writer json = json_writer_on(out);

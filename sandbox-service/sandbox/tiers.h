@@ -17,6 +17,9 @@ struct tier_limits {
     int64_t lifetime_hours;
 };
 
+/* False: there is no tier of that name. */
+bool tier_find(struct view name, enum tier *out) MUST_CHECK;
+
 /* All tiers as the JSON object that the SQL function sandbox_begin reads. */
 bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out,
                  struct err *err) MUST_CHECK;

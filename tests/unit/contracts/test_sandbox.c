@@ -16,6 +16,8 @@ static void messages_survive(void **state)
         struct sandbox_info info;
         struct sandbox_list list;
         struct sandbox_page page;
+        struct sandbox_tier tier;
+        struct sandbox_limits limits;
         struct sandbox_destroy destroy;
         struct sandbox_agent_connect connect;
         struct sandbox_agent_welcome welcome;
@@ -47,6 +49,9 @@ static void messages_survive(void **state)
          "{\"userId\":\"" ID_A "\",\"status\":\"failed\",\"limit\":1,\"cursor\":\"x\"}"},
         {&sandbox_page_schema, "{\"sandboxes\":[{\"a\":1}],\"nextCursor\":\"y\"}"},
         {&sandbox_page_schema, "{\"sandboxes\":[]}"},
+        {&sandbox_tier_schema, "{\"tier\":\"pro\"}"},
+        {&sandbox_limits_schema,
+         "{\"sandboxes\":2,\"memoryMB\":512,\"cpuShares\":1024,\"lifetimeHours\":2}"},
         {&sandbox_destroy_schema, "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\"}"},
         {&sandbox_agent_connect_schema,
          "{\"sandboxId\":\"" ID_A "\",\"gatewayId\":\"" ID_B "\",\"token\":\"a.b.c\"}"},

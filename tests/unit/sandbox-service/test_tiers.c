@@ -27,6 +27,16 @@ static void tiers_are_written_as_the_database_reads_them(void **state)
     str_free(&text);
 }
 
+static void tiers_are_found_by_name(void **state)
+{
+    (void)state;
+    enum tier tier = TIER_COUNT;
+    assert_true(tier_find(VIEW("enterprise"), &tier));
+    assert_int_equal(tier, TIER_ENTERPRISE);
+    assert_false(tier_find(VIEW("Pro"), &tier));
+    assert_false(tier_find(VIEW(""), &tier));
+}
+
 static void shares_follow_the_processors(void **state)
 {
     (void)state;
@@ -49,6 +59,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiers_are_written_as_the_database_reads_them),
+        cmocka_unit_test(tiers_are_found_by_name),
         cmocka_unit_test(shares_follow_the_processors),
         cmocka_unit_test(open_files_follow_the_processes_within_bounds),
     };

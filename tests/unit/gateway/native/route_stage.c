@@ -1,6 +1,7 @@
 #include "tests/unit/gateway/native/route_stage.h"
 
 #include "common/contracts/sandbox.h"
+#include "common/contracts/users.h"
 #include "common/redis/redis.h"
 #include "gateway/limits/limits.h"
 
@@ -84,12 +85,49 @@ static void serve_webhook(struct ipc_exchange *exchange, const struct ipc_reques
     ipc_reply_ok(exchange, VIEW("{}"));
 }
 
+static void serve_limits(struct ipc_exchange *exchange, const struct ipc_request *request,
+                         void *arg)
+{
+    (void)request;
+    (void)arg;
+    ipc_reply_ok(exchange, VIEW("{\"sandboxes\":2,\"memoryMB\":512,\"cpuShares\":1024,"
+                                "\"lifetimeHours\":3}"));
+}
+
+static void serve_user(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    struct stage *stage = arg;
+    str_clear(&stage->asked);
+    str_append_string(&stage->asked, request->method);
+    str_append_view(&stage->asked, request->body);
+    if (stage->account_is != ERR_NONE) {
+        struct err err = {0};
+        err_set_reason(&err, stage->account_is, "invalid_api_key", "gone");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    ipc_reply_ok(exchange, VIEW("{\"id\":\"" USER_ID "\",\"displayName\":\"Ann\",\"tier\":\"pro\","
+                                "\"role\":\"user\",\"createdAt\":\"2026-01-01T00:00:00.000Z\"}"));
+}
+
+static void serve_leave(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    struct stage *stage = arg;
+    if (stage->account_is != ERR_NONE) {
+        serve_user(exchange, request, stage);
+        return;
+    }
+    str_clear(&stage->asked);
+    str_append_view(&stage->asked, request->body);
+    ipc_reply_ok(exchange, VIEW("{}"));
+}
+
 static const struct ipc_method methods[] = {
-    {AUTH_WEBHOOK, serve_webhook},
-    {AUTH_CHECK_KEY, serve_check_key},
-    {AUTH_CHECK_SESSION, serve_check_session},
-    {SANDBOX_GET, serve_get},
-    {SANDBOX_LIST, serve_list},
+    {AUTH_GET_USER, serve_user},       {AUTH_UPDATE_USER, serve_user},
+    {AUTH_DELETE_USER, serve_leave},   {AUTH_LIST_AUDIT, serve_list},
+    {SANDBOX_LIMITS, serve_limits},    {AUTH_WEBHOOK, serve_webhook},
+    {AUTH_CHECK_KEY, serve_check_key}, {AUTH_CHECK_SESSION, serve_check_session},
+    {SANDBOX_GET, serve_get},          {SANDBOX_LIST, serve_list},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)

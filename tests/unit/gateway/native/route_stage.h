@@ -26,8 +26,9 @@ struct stage {
     unsigned scopes; /* of the key */
     bool refuse_key;
     bool revoke_while_fetching;
-    const char *page; /* what sandbox.list answers */
-    struct str asked; /* the last sandbox.list or auth.webhook */
+    const char *page;         /* what sandbox.list and auth.list_audit answer */
+    enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */
+    struct str asked; /* the last sandbox.list, auth.webhook, auth.*_user or auth.list_audit */
 };
 
 /* cmocka's setup and teardown; *state is the stage. */
