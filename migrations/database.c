@@ -183,23 +183,35 @@ static bool record(struct database *database, const struct migration *migration,
     return result != NULL;
 }
 
-static bool apply_inside(struct database *database, const struct migration *migration,
-                         struct err *err)
+/* Inside a transaction, which is there afterwards too. */
+static bool run_text(struct database *database, const struct migration *migration, struct err *err)
 {
     if (!run_only(database, "running it", migration->text, err)) {
         return false;
     }
-    if (PQtransactionStatus(database->pg) != PQTRANS_INTRANS) {
-        return err_set(err, ERR_INVALID, "it ends the transaction it is run in; it must not");
-    }
-    return record(database, migration, err) && run_only(database, "committing", "COMMIT", err);
+    return PQtransactionStatus(database->pg) == PQTRANS_INTRANS ||
+           err_set(err, ERR_INVALID, "it ends the transaction it is run in; it must not");
 }
 
-bool database_apply(struct database *database, const struct migration *migration, struct err *err)
+/* Leaves no transaction behind. */
+static bool run_whole(struct database *database, const struct migration *migration,
+                      bool is_recorded, struct err *err)
 {
-    if (run_only(database, "beginning", "BEGIN", err) && apply_inside(database, migration, err)) {
+    if (run_only(database, "beginning", "BEGIN", err) && run_text(database, migration, err) &&
+        (!is_recorded || record(database, migration, err)) &&
+        run_only(database, "committing", "COMMIT", err)) {
         return true;
     }
     PQclear(PQexec(database->pg, "ROLLBACK"));
     return err_wrap(err, "%s", migration->name);
+}
+
+bool database_apply(struct database *database, const struct migration *migration, struct err *err)
+{
+    return run_whole(database, migration, true, err);
+}
+
+bool database_grant(struct database *database, const struct migration *grants, struct err *err)
+{
+    return grants->text == NULL || run_whole(database, grants, false, err);
 }

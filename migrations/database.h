@@ -16,6 +16,10 @@ void database_close(struct database *database);
 bool database_compare(struct database *database, const struct migrations *migrations, int *applied,
                       struct err *err) MUST_CHECK;
 
+/* Runs grants.sql, all or nothing; without a text does nothing. */
+bool database_grant(struct database *database, const struct migration *grants,
+                    struct err *err) MUST_CHECK;
+
 /* Runs one migration and records it, both or neither. */
 bool database_apply(struct database *database, const struct migration *migration,
                     struct err *err) MUST_CHECK;

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NUMBER_DIGITS = 4, PATH_SIZE = 4096 };
+
+static const char grants_name[] = "grants.sql";
 
 static bool is_sql(const char *name)
 {
@@ -88,7 +91,19 @@ static bool read_migration(const char *folder, const char *name, struct migratio
 
 static int is_candidate(const struct dirent *entry)
 {
-    return is_sql(entry->d_name);
+    return is_sql(entry->d_name) && strcmp(entry->d_name, grants_name) != 0;
+}
+
+static bool read_grants(const char *folder, struct migrations *out, struct err *err)
+{
+    char path[PATH_SIZE];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, grants_name);
+    if (length < 0 || (size_t)length >= sizeof path) {
+        return err_set(err, ERR_INVALID, "the path of %s is too long", grants_name);
+    }
+    return access(path, F_OK) != 0 ||
+           (view_copy(view_of(grants_name), out->grants.name, sizeof out->grants.name) &&
+            read_text(path, &out->grants, err));
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -118,7 +133,7 @@ bool migrations_read(const char *folder, struct migrations *out, struct err *err
         free(entries[i]);
     }
     free(entries);
-    return ok;
+    return ok && read_grants(folder, out, err);
 }
 
 void migrations_free(struct migrations *migrations)
@@ -126,6 +141,7 @@ void migrations_free(struct migrations *migrations)
     for (int i = 0; i < migrations->count; i++) {
         free(migrations->items[i].text);
     }
+    free(migrations->grants.text);
     free(migrations->items);
     *migrations = (struct migrations){0};
 }

@@ -22,6 +22,8 @@ struct migration {
 struct migrations {
     struct migration *items; /* owned; by version */
     int count;
+    struct migration
+        grants; /* grants.sql, which has no version; without a text when there is none */
 };
 
 /* Reads all of a folder. out is to be freed with migrations_free, also after a failure. */

@@ -1,4 +1,5 @@
-/* insien-migrate: brings the database up to date, or says in a sentence why it can't. */
+/* insien-migrate: brings the database up to date and sets who may do what in it, or says in a
+ * sentence why it can't. */
 #include "common/base/config.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
@@ -43,7 +44,8 @@ static bool migrate(struct config *config, struct err *err)
     struct database *database = NULL;
     bool ok = migrations_read(config->folder, &migrations, err) &&
               (database = database_open(config->database_url, err)) != NULL &&
-              apply_missing(database, &migrations, err);
+              apply_missing(database, &migrations, err) &&
+              database_grant(database, &migrations.grants, err);
     database_close(database);
     migrations_free(&migrations);
     return ok;

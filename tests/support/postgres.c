@@ -29,6 +29,7 @@ struct postgres {
     char data[PATH_SIZE];
     char log[PATH_SIZE];
     char url[PATH_SIZE];
+    char service_url[PATH_SIZE]; /* what was asked for last */
     pid_t pid;
 };
 
@@ -113,6 +114,7 @@ struct postgres *postgres_start(void)
                    postgres->folder);
     make_cluster(postgres);
     postgres_start_again(postgres);
+    postgres_run(postgres, "CREATE ROLE postgres_auth LOGIN; CREATE ROLE postgres_sandbox LOGIN");
     return postgres;
 }
 
@@ -134,6 +136,13 @@ void postgres_remove(struct postgres *postgres)
 const char *postgres_url(const struct postgres *postgres)
 {
     return postgres->url;
+}
+
+const char *postgres_service_url(struct postgres *postgres, const char *service)
+{
+    (void)snprintf(postgres->service_url, sizeof postgres->service_url,
+                   "postgresql://postgres_%s@/postgres?host=%s", service, postgres->folder);
+    return postgres->service_url;
 }
 
 const char *postgres_folder(const struct postgres *postgres)

@@ -12,6 +12,9 @@ struct postgres *postgres_start(void);
 void postgres_remove(struct postgres *postgres);
 
 const char *postgres_url(const struct postgres *postgres);
+/* As the role of a service ("auth", "sandbox"), whose rights migrations/grants.sql says. Good until
+ * the next call. */
+const char *postgres_service_url(struct postgres *postgres, const char *service);
 const char *postgres_folder(const struct postgres *postgres);
 
 /* SIGINT ends it at once but cleanly, SIGQUIT without a word to its clients. */

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 static const char *const migrations[] = {
-    "0001_accounts.sql",       "0002_sandboxes.sql", "0003_ports.sql",
-    "0004_identity.sql",       "0005_audit.sql",     "0006_idempotency.sql",
-    "0007_api_key_rights.sql", "0008_admin.sql",     "0009_users.sql",
+    "0001_accounts.sql", "0002_sandboxes.sql",   "0003_ports.sql",          "0004_identity.sql",
+    "0005_audit.sql",    "0006_idempotency.sql", "0007_api_key_rights.sql", "0008_admin.sql",
+    "0009_users.sql",    "grants.sql",
 };
 
 enum {
@@ -72,8 +72,8 @@ int accounts_set_up(void **state)
     create_tables(accounts->postgres);
     accounts->redis_server = redis_server_start(NULL);
     accounts->loop = loop_new(&err);
-    accounts->pg =
-        database_open(accounts->loop, postgres_url(accounts->postgres), CONNECTIONS, &err);
+    accounts->pg = database_open(accounts->loop, postgres_service_url(accounts->postgres, "auth"),
+                                 CONNECTIONS, &err);
     accounts->redis = redis_open(accounts->loop, redis_server_url(accounts->redis_server), &err);
     accounts->workers = worker_pool_new(accounts->loop, WORKERS, ACCOUNTS_BCRYPT_QUEUE, &err);
     assert_true(accounts->pg != NULL && accounts->redis != NULL && accounts->workers != NULL);

@@ -213,7 +213,7 @@ static int open_all(void **state)
     struct err err = {0};
     fixture.postgres = postgres_start();
     migrate(&fixture);
-    const struct store_options options = {.url = postgres_url(fixture.postgres),
+    const struct store_options options = {.url = postgres_service_url(fixture.postgres, "sandbox"),
                                           .instance = "test",
                                           .node = "node-1",
                                           .limits = "{}"};

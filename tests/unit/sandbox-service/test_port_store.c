@@ -375,7 +375,8 @@ static int open_store(void **state)
                  " network, instance, node, memory_mb, cpu_milli, pids, lifetime_hours, expires_at)"
                  " VALUES " SANDBOX_ROW(FIRST, "node-1") ", " SANDBOX_ROW(
                      SECOND, "node-1") ", " SANDBOX_ROW(ELSEWHERE, "node-2"));
-    fixture->store = port_store_open(fixture->loop, postgres_url(fixture->postgres), &err);
+    fixture->store =
+        port_store_open(fixture->loop, postgres_service_url(fixture->postgres, "sandbox"), &err);
     assert_non_null(fixture->store);
     return 0;
 }

@@ -334,7 +334,7 @@ static int open_all(void **state)
     migrate(&fixture);
     fixture.loop = loop_new(&err);
     (void)snprintf(fixture.config.database_url, sizeof fixture.config.database_url, "%s",
-                   postgres_url(fixture.postgres));
+                   postgres_service_url(fixture.postgres, "sandbox"));
     (void)snprintf(fixture.config.instance, sizeof fixture.config.instance, "test");
     fixture.sandboxes.loop = fixture.loop;
     fixture.sandboxes.config = &fixture.config;
