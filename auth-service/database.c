@@ -2,9 +2,9 @@
 
 #include "auth-service/api_keys/store.h"
 #include "auth-service/audit/store.h"
-#include "auth-service/audit/trail.h"
+#include "auth-service/audit/trail_store.h"
 #include "auth-service/idempotency/store.h"
-#include "auth-service/users/account.h"
+#include "auth-service/users/account_store.h"
 #include "auth-service/users/store.h"
 #include "auth-service/webhooks/store.h"
 #include "common/audit/writer.h"

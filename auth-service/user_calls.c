@@ -1,8 +1,8 @@
 #include "auth-service/user_calls.h"
 
 #include "auth-service/act.h"
-#include "auth-service/audit/trail.h"
-#include "auth-service/users/account.h"
+#include "auth-service/audit/trail_store.h"
+#include "auth-service/users/account_store.h"
 #include "common/base/log.h"
 
 struct get_call {

@@ -1,6 +1,6 @@
 #include "auth-service/users/eraser.h"
 
-#include "auth-service/users/account.h"
+#include "auth-service/users/account_store.h"
 #include "common/base/log.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "auth-service/users/account.h"
+#include "auth-service/users/account_store.h"
 
 #include <stdio.h>
 

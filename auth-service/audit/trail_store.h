@@ -1,6 +1,6 @@
-/* auth-service/audit/trail.h: the audit trail as it is read, in pages. */
-#ifndef AUTH_SERVICE_AUDIT_TRAIL_H
-#define AUTH_SERVICE_AUDIT_TRAIL_H
+/* auth-service/audit/trail_store.h: the audit trail as it is read, in pages. */
+#ifndef AUTH_SERVICE_AUDIT_TRAIL_STORE_H
+#define AUTH_SERVICE_AUDIT_TRAIL_STORE_H
 
 #include "common/base/str.h"
 #include "common/contracts/users.h"

@@ -1,6 +1,6 @@
-/* auth-service/users/account.h: a user's own account in PostgreSQL. */
-#ifndef AUTH_SERVICE_USERS_ACCOUNT_H
-#define AUTH_SERVICE_USERS_ACCOUNT_H
+/* auth-service/users/account_store.h: a user's own account in PostgreSQL. */
+#ifndef AUTH_SERVICE_USERS_ACCOUNT_STORE_H
+#define AUTH_SERVICE_USERS_ACCOUNT_STORE_H
 
 #include "common/contracts/users.h"
 #include "common/db/pg.h"

@@ -1,4 +1,4 @@
-#include "auth-service/audit/trail.h"
+#include "auth-service/audit/trail_store.h"
 
 #include "common/base/encode.h"
 #include "common/json/write.h"
