@@ -1,6 +1,7 @@
 #include "auth-service/users/session.h"
 
 #include "auth-service/jwt/verify.h"
+#include "auth-service/users/known_sessions.h"
 #include "auth-service/users/profiles.h"
 #include "auth-service/users/revoked_sessions.h"
 #include "common/base/clock.h"
@@ -20,6 +21,7 @@ struct sessions {
     struct sessions_options parts;
     struct source clerk;
     struct source oidc;
+    struct known_sessions *known; /* owned */
 };
 
 /* KEYS when they have to be fetched, then the token itself, then REVOKED, then USER. */
@@ -101,6 +103,9 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
         check->sessions->parts.profiles != NULL) {
         profiles_want(check->sessions->parts.profiles, user->id, check->claims.subject);
     }
+    if (err == NULL) {
+        known_sessions_note(check->sessions->known, check->source->issuer.issuer, &check->claims);
+    }
     if (err == NULL && check->claims.actor[0] != '\0') {
         log_info("session.impersonated", LOG_STR("user_id", user->id),
                  LOG_STR("actor", check->claims.actor), LOG_TRACE(&check->trace));
@@ -119,13 +124,23 @@ static bool find_user(struct check *check, struct err *err)
     return user_find_or_make(check->sessions->parts.pg, &identity, left_ms, on_user, check, err);
 }
 
+/* Whether the session was revoked can't be known, nor counted who tries. */
+static bool find_known_user(struct check *check, struct err *err)
+{
+    if (known_sessions_has(check->sessions->known, check->source->issuer.issuer, &check->claims)) {
+        return find_user(check, err);
+    }
+    return err_set_reason(err, ERR_UNAVAILABLE, "rate_limit_unavailable",
+                          "Redis is away, and nobody signs in without");
+}
+
 static void on_revoked_known(const redisReply *reply, const struct err *err, void *arg)
 {
     struct check *check = arg;
     struct err failure;
     if (err == NULL && revoked_sessions_read(reply)) {
         refuse(check, "session-revoked");
-    } else if (!find_user(check, &failure)) {
+    } else if (!(err == NULL ? find_user : find_known_user)(check, &failure)) {
         finish(check, NULL, &failure);
     }
 }
@@ -140,12 +155,15 @@ static bool verify_and_find(struct check *check, const struct key_set *keys, str
     if (!token_verify(check->token, policy, keys, now_s, &check->claims, err)) {
         return hide_reason(check, err);
     }
-    if (is_of_clerk(check) && session_id_is_sound(view_of(session_id)) &&
-        revoked_sessions_ask(parts->redis, parts->instance, session_id, REVOKED_ASK_TIMEOUT_MS,
-                             on_revoked_known, check, &ignored)) {
-        return true;
+    if (!redis_is_up(parts->redis)) {
+        return find_known_user(check, err);
     }
-    return find_user(check, err);
+    if (!is_of_clerk(check) || !session_id_is_sound(view_of(session_id))) {
+        return find_user(check, err);
+    }
+    return revoked_sessions_ask(parts->redis, parts->instance, session_id, REVOKED_ASK_TIMEOUT_MS,
+                                on_revoked_known, check, &ignored) ||
+           find_known_user(check, err);
 }
 
 static void on_keys(const struct key_set *keys, const struct err *err, void *arg)
@@ -266,8 +284,9 @@ struct sessions *sessions_open(const struct sessions_options *options, struct er
         return NULL;
     }
     sessions->parts = *options;
-    if (!resolve(sessions, err) || !open_keys(sessions, &sessions->clerk, err) ||
-        !open_keys(sessions, &sessions->oidc, err)) {
+    sessions->known = known_sessions_new(err);
+    if (sessions->known == NULL || !resolve(sessions, err) ||
+        !open_keys(sessions, &sessions->clerk, err) || !open_keys(sessions, &sessions->oidc, err)) {
         sessions_close(sessions);
         return NULL;
     }
@@ -290,6 +309,7 @@ void sessions_close(struct sessions *sessions)
     }
     sessions_stop(sessions);
     key_set_free(sessions->clerk.pem_keys);
+    known_sessions_free(sessions->known);
     free(sessions);
 }
 

@@ -48,12 +48,12 @@ void sessions_close(struct sessions *sessions);
 /* Clerk, as tokens name it; "" when it is not configured. Borrowed. */
 const char *sessions_clerk_issuer(const struct sessions *sessions);
 
-/* Verifies the token, asks whether its session was revoked (while Redis is away that is not known,
- * and the token counts for the minute that it lives) and finds the user, making the row at first
- * sight. Borrows token until done,
- * which comes exactly once, later. False and err, without done, for what is known at once.
- * ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_DENIED "account_suspended";
- * ERR_UNAVAILABLE; ERR_TIMEOUT. */
+/* Verifies the token, asks whether its session was revoked and finds the user, making the row at
+ * first sight. While Redis is away that is not known: sessions that were accepted before go on
+ * (their tokens live for a minute), others are ERR_UNAVAILABLE "rate_limit_unavailable". Borrows
+ * token until done, which comes exactly once, later. False and err, without done, for what is known
+ * at once. ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_DENIED
+ * "account_suspended"; ERR_UNAVAILABLE; ERR_TIMEOUT. */
 bool session_check(struct sessions *sessions, struct view token, const struct trace *trace,
                    int64_t timeout_ms, session_checked_fn *done, void *arg,
                    struct err *err) MUST_CHECK;

@@ -6,7 +6,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, makeUser, sandboxFor } from '../support/api.mjs';
+import { gatewayBeside } from '../support/gateway.mjs';
 import { apiUrl, stateDir, until } from '../support/stack.mjs';
+import { openClient, refusal } from '../support/websocket.mjs';
 
 const PAGE = 'https://app.example.org';
 const CREATE = { template: 'tiny', network: 'none', timeoutMs: 600_000 };
@@ -20,6 +22,8 @@ const answers = {
   'a malformed target': ['GET', '/sandbox/%zz', {}, 400],
   'a list': ['GET', '/sandbox?limit=1', {}, 200],
 };
+const policy = "default-src 'self';base-uri 'self';font-src 'self' https: data:;form-action 'self';frame-ancestors 'self';"
+  + "img-src 'self' data: https:;object-src 'none';script-src 'self';script-src-attr 'none';style-src 'self' 'unsafe-inline'";
 const securityHeaders = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
@@ -39,9 +43,10 @@ for (const [name, [method, url, options, status]] of Object.entries(answers)) {
     for (const [header, value] of Object.entries(securityHeaders)) {
       assert.equal(headers[header], value, header);
     }
-    assert.match(headers['content-security-policy'], /^default-src 'self';.*script-src-attr 'none';/);
+    assert.equal(headers['content-security-policy'], policy);
     assert.equal(headers['strict-transport-security'], undefined, 'not without TLS');
     assert.equal(headers['x-powered-by'], undefined);
+    assert.equal(headers.server, undefined);
     assert.equal(headers['access-control-allow-origin'], '*');
     assert.equal(headers['access-control-allow-credentials'], undefined);
     assert.match(headers['access-control-expose-headers'], /Retry-After, X-Request-Id/);
@@ -61,6 +66,68 @@ test('a browser may ask without a key what it may send', async () => {
   assert.match(reply.headers.get('access-control-allow-methods'), /\bPOST\b/);
   assert.match(reply.headers.get('access-control-allow-headers'), /\bX-API-Key\b/);
   assert.equal(reply.headers.get('access-control-max-age'), '600');
+});
+
+const LISTED = ['https://a.example.org', 'http://localhost:8080'];
+const UNLISTED = [
+  'null', 'https://a.example.org.evil.test', 'https://evil-a.example.org', 'https://x.a.example.org', 'http://a.example.org',
+  'https://a.example.org:8443', 'https://A.example.org', 'https://a.example.or', 'http://localhost',
+];
+const PREFLIGHT = { 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'x-api-key' };
+const permissionsIn = ({ headers }) => Object.fromEntries(
+  Object.entries(headers).filter(([name]) => name.startsWith('access-control-allow') || name === 'vary'),
+);
+
+test('with a list of origins their pages are let in, and no others', async (t) => {
+  const { port } = await gatewayBeside(t, { ALLOWED_ORIGINS: LISTED.join(', ') });
+  const base = `http://127.0.0.1:${port}`;
+  const ask = (headers, options) => call('GET', '/sandbox?limit=1', { base, agent: false, headers, ...options });
+  const askFirst = async (headers) => {
+    const reply = await fetch(`${base}/sandbox`, { method: 'OPTIONS', headers });
+    return { status: reply.status, headers: Object.fromEntries(reply.headers) };
+  };
+  for (const Origin of LISTED) {
+    const own = { 'access-control-allow-origin': Origin, 'access-control-allow-credentials': 'true', vary: 'Origin' };
+    assert.deepEqual(permissionsIn(await ask({ Origin })), own);
+    assert.deepEqual(permissionsIn(await ask({ Origin }, { key: null })), own, 'an error can be read too');
+    const preflight = await askFirst({ Origin, ...PREFLIGHT });
+    assert.equal(preflight.status, 204);
+    assert.deepEqual(permissionsIn(preflight), {
+      ...own, 'access-control-allow-headers': 'Authorization, Content-Type, X-API-Key, Idempotency-Key',
+      'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+    });
+  }
+  for (const Origin of UNLISTED) {
+    const reply = await ask({ Origin });
+    assert.equal(reply.status, 200, 'it is the browser that keeps the page from reading it');
+    assert.deepEqual(permissionsIn(reply), { vary: 'Origin' }, Origin);
+    const preflight = await askFirst({ Origin, ...PREFLIGHT });
+    assert.deepEqual([preflight.status, permissionsIn(preflight)], [204, { vary: 'Origin' }], Origin);
+  }
+  assert.equal((await askFirst({ Origin: LISTED[0] })).status, 405, 'no preflight: nothing is asked');
+});
+
+test('a socket is opened by pages on the list, and by what is no page', async (t) => {
+  const { port } = await gatewayBeside(t, { ALLOWED_ORIGINS: LISTED.join(', ') });
+  const base = `ws://127.0.0.1:${port}`;
+  const id = await sandboxFor(t);
+  for (const headers of [{}, ...LISTED.map((Origin) => ({ Origin }))]) {
+    await (await openClient(id, { base, headers })).close();
+  }
+  for (const Origin of UNLISTED) {
+    assertError(await refusal(`/client/${id}`, { base, headers: { Origin } }), 403, 'origin_not_allowed');
+  }
+  await (await openClient(id, { headers: { Origin: PAGE } })).close(); // where there is no list
+});
+
+test('a request id that is not well-formed is replaced', async () => {
+  for (const bad of ['a b', 'x'.repeat(65), 'a/b', 'ä', '"', 'a;b']) {
+    const { headers } = await call('GET', '/health', { key: null, headers: { 'X-Request-Id': Buffer.from(bad).toString('latin1') } });
+    assert.match(headers['x-request-id'], /^[A-Za-z0-9._-]{1,64}$/);
+    assert.notEqual(headers['x-request-id'], bad);
+  }
+  const longest = 'A-z0.9_'.padEnd(64, 'x');
+  assert.equal((await call('GET', '/health', { key: null, headers: { 'X-Request-Id': longest } })).headers['x-request-id'], longest);
 });
 
 test('a request id of the client stays, in answers, errors and logs', async (t) => {

@@ -1,9 +1,12 @@
 // What clients see while a part is down, and that it goes by itself when the part is back.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import {
   assertError, call, createSandbox, destroySandbox, exec, makeUser, tryExec, whenHealthy, whenUsable,
 } from '../support/api.mjs';
+import { gatewayBeside } from '../support/gateway.mjs';
+import { sessionToken } from '../support/session.mjs';
 import { docker, kill9, redis, serviceExists, sql, supervise, until } from '../support/stack.mjs';
 import { openClient } from '../support/websocket.mjs';
 
@@ -61,6 +64,23 @@ describe('with one part down', () => {
       const { sandboxId } = await createSandbox();
       await destroySandbox(sandboxId);
     });
+  });
+
+  it('redis: who is signed in stays so and is counted, nobody signs in, and no key is made', async (t) => {
+    const { port } = await gatewayBeside(t, { RATE_LIMIT_EXEMPT: '' });
+    const counted = { base: `http://127.0.0.1:${port}`, agent: false };
+    const sign = async (sub, sid) => ({ key: null, headers: { Authorization: `Bearer ${await sessionToken({ sub, sid })}` } });
+    const [sub, sid, other] = [`user_${randomBytes(9).toString('hex')}`, `sess_${randomBytes(9).toString('hex')}`, `sess_${randomBytes(9).toString('hex')}`];
+    assert.equal((await call('GET', '/sandbox', await sign(sub, sid))).status, 200);
+    await during('redis', async () => {
+      assert.equal((await call('GET', '/sandbox', await sign(sub, sid))).status, 200);
+      assertError(await call('GET', '/sandbox', await sign(sub, other)), 503, 'rate_limit_unavailable');
+      const { status, headers } = await call('GET', '/sandbox', { ...counted, ...await sign(sub, sid) });
+      assert.deepEqual([status, headers['ratelimit-limit']], [200, '10'], 'by that gateway alone');
+      const makeKey = await call('POST', '/api/keys', { body: {}, ...counted, ...await sign(sub, sid) });
+      assertError(makeKey, 503, 'rate_limit_unavailable');
+    });
+    await until('one signs in again', async () => (await call('GET', '/sandbox', await sign(sub, other))).status === 200, 5000);
   });
 
   it('redis: a key that was revoked meanwhile closes its sockets when it is back', async () => {

@@ -239,20 +239,29 @@ static bool redis_came(void *arg)
     return !redis_went(arg);
 }
 
-static void without_redis_people_still_sign_in(void **state)
+static void without_redis_who_is_in_stays_and_nobody_else_comes(void **state)
 {
     struct accounts *accounts = *state;
     struct clerk_settings settings;
     struct sessions *sessions = open_with_pem(accounts, &settings);
     struct answer answer;
     char token[MINT_TOKEN_SIZE];
+    char late[MINT_TOKEN_SIZE];
     make_token("user_outage", never, token);
+    make_token("user_late", never, late);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
     redis_server_kill(accounts->redis_server);
     turn_until_true(accounts->loop, redis_went, accounts);
     check(accounts, sessions, token, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
+    check(accounts, sessions, late, &answer);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_string_equal(answer.err.reason, "rate_limit_unavailable");
     redis_server_start_again(accounts->redis_server);
     turn_until_true(accounts->loop, redis_came, accounts);
+    check(accounts, sessions, late, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
     sessions_close(sessions);
 }
 
@@ -321,7 +330,7 @@ int main(void)
         cmocka_unit_test(a_refusal_tells_no_more_than_that_a_new_token_is_due),
         cmocka_unit_test(a_suspended_user_is_told_so),
         cmocka_unit_test(a_revoked_session_is_refused_though_its_token_is_good),
-        cmocka_unit_test(without_redis_people_still_sign_in),
+        cmocka_unit_test(without_redis_who_is_in_stays_and_nobody_else_comes),
         cmocka_unit_test(a_deleted_user_does_not_come_back),
         cmocka_unit_test(a_check_under_way_at_the_end_is_answered),
         cmocka_unit_test(without_settings_it_says_what_to_set),
