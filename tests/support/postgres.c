@@ -173,3 +173,16 @@ void postgres_expect(const struct postgres *postgres, const char *sql, const cha
     PQclear(result);
     PQfinish(pg);
 }
+
+void postgres_migrate(const struct postgres *postgres)
+{
+    char folder[FOLDER_PATH_SIZE];
+    char log[FOLDER_PATH_SIZE + 8];
+    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
+    folder_make(folder);
+    (void)snprintf(log, sizeof log, "%s/log", folder);
+    assert_int_equal(setenv("DATABASE_URL", postgres_url(postgres), 1), 0);
+    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
+    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
+    folder_remove(folder);
+}

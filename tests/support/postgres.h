@@ -21,6 +21,9 @@ const char *postgres_folder(const struct postgres *postgres);
 void postgres_stop(struct postgres *postgres, int signal_number);
 void postgres_start_again(struct postgres *postgres);
 
+/* Brings it up to date with the migrations of the source tree, as insien-migrate does. */
+void postgres_migrate(const struct postgres *postgres);
+
 /* Runs SQL on a connection of its own and checks that it succeeds. */
 void postgres_run(const struct postgres *postgres, const char *sql);
 /* The first column of the first row is that. */

@@ -8,42 +8,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-static const char *const migrations[] = {
-    "0001_accounts.sql", "0002_sandboxes.sql",   "0003_ports.sql",          "0004_identity.sql",
-    "0005_audit.sql",    "0006_idempotency.sql", "0007_api_key_rights.sql", "0008_admin.sql",
-    "0009_users.sql",    "grants.sql",
-};
-
 enum {
-    SCHEMA_MAX = 64 * 1024,
-    PATH_SIZE = 4096,
     CONNECTIONS = 4,
     WORKERS = 2,
 };
-
-static void run_file(const struct postgres *postgres, const char *name)
-{
-    char path[PATH_SIZE];
-    (void)snprintf(path, sizeof path, INSIEN_SOURCE_DIR "/migrations/%s", name);
-    char *sql = calloc(1, SCHEMA_MAX);
-    FILE *file = fopen(path, "r");
-    assert_true(sql != NULL && file != NULL);
-    size_t len = fread(sql, 1, SCHEMA_MAX - 1, file);
-    assert_in_range(len, 1, SCHEMA_MAX - 2);
-    (void)fclose(file);
-    postgres_run(postgres, sql);
-    free(sql);
-}
-
-static void create_tables(const struct postgres *postgres)
-{
-    for (size_t i = 0; i < sizeof migrations / sizeof migrations[0]; i++) {
-        run_file(postgres, migrations[i]);
-    }
-}
 
 static bool redis_came(void *arg)
 {
@@ -69,7 +39,7 @@ int accounts_set_up(void **state)
     struct err err = {0};
     assert_non_null(accounts);
     accounts->postgres = postgres_start();
-    create_tables(accounts->postgres);
+    postgres_migrate(accounts->postgres);
     accounts->redis_server = redis_server_start(NULL);
     accounts->loop = loop_new(&err);
     accounts->pg = database_open(accounts->loop, postgres_service_url(accounts->postgres, "auth"),

@@ -1,8 +1,6 @@
 /* The SQL function sandbox_begin, called as the sandbox-service does. */
 #include "common/db/pg.h"
-#include "tests/support/folder.h"
 #include "tests/support/postgres.h"
-#include "tests/support/process.h"
 #include "tests/support/turn.h"
 
 #include <setjmp.h>
@@ -12,7 +10,6 @@
 
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define USER "11111111-1111-4111-8111-111111111111"
 #define SUSPENDED "22222222-2222-4222-8222-222222222222"
@@ -249,25 +246,12 @@ static int clear(void **state)
     return 0;
 }
 
-static void migrate(const struct fixture *fixture)
-{
-    char folder[FOLDER_PATH_SIZE];
-    char log[FOLDER_PATH_SIZE + 8];
-    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
-    folder_make(folder);
-    (void)snprintf(log, sizeof log, "%s/log", folder);
-    assert_int_equal(setenv("DATABASE_URL", postgres_url(fixture->postgres), 1), 0);
-    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
-    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
-    folder_remove(folder);
-}
-
 static int open_all(void **state)
 {
     static struct fixture fixture;
     struct err err = {0};
     fixture.postgres = postgres_start();
-    migrate(&fixture);
+    postgres_migrate(fixture.postgres);
     postgres_run(fixture.postgres, "INSERT INTO users (id, suspended_at) VALUES ('" USER
                                    "', NULL), ('" SUSPENDED "', now())");
     const struct pg_options options = {.url = postgres_url(fixture.postgres),

@@ -2,9 +2,7 @@
  * with our migrations. */
 #include "sandbox-service/sandbox/store.h"
 
-#include "tests/support/folder.h"
 #include "tests/support/postgres.h"
-#include "tests/support/process.h"
 #include "tests/support/turn.h"
 
 #include <setjmp.h>
@@ -13,8 +11,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #define LEAVER "11111111-1111-4111-8111-111111111111"
 #define STAYER "22222222-2222-4222-8222-222222222222"
@@ -194,25 +190,12 @@ static void sandboxes_of_a_suspended_user_end_on_each_node(void **state)
     assert_string_equal(answer.reasons[0], "suspended");
 }
 
-static void migrate(const struct fixture *fixture)
-{
-    char folder[FOLDER_PATH_SIZE];
-    char log[FOLDER_PATH_SIZE + 8];
-    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
-    folder_make(folder);
-    (void)snprintf(log, sizeof log, "%s/log", folder);
-    assert_int_equal(setenv("DATABASE_URL", postgres_url(fixture->postgres), 1), 0);
-    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
-    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
-    folder_remove(folder);
-}
-
 static int open_all(void **state)
 {
     static struct fixture fixture;
     struct err err = {0};
     fixture.postgres = postgres_start();
-    migrate(&fixture);
+    postgres_migrate(fixture.postgres);
     const struct store_options options = {.url = postgres_service_url(fixture.postgres, "sandbox"),
                                           .instance = "test",
                                           .node = "node-1",

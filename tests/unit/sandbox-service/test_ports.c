@@ -9,7 +9,6 @@
 #include "sandbox-service/trail.h"
 #include "tests/support/folder.h"
 #include "tests/support/postgres.h"
-#include "tests/support/process.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/turn.h"
 
@@ -20,7 +19,6 @@
 
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define USER "11111111-1111-4111-8111-111111111111"
 #define SANDBOX "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
@@ -300,12 +298,7 @@ static int close_ports(void **state)
 
 static void migrate(const struct fixture *fixture)
 {
-    char log[FOLDER_PATH_SIZE + 8];
-    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
-    (void)snprintf(log, sizeof log, "%s/log", fixture->folder);
-    assert_int_equal(setenv("DATABASE_URL", postgres_url(fixture->postgres), 1), 0);
-    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
-    assert_int_equal(process_wait(process_start(argv, NULL, log)), 0);
+    postgres_migrate(fixture->postgres);
     postgres_run(fixture->postgres, "INSERT INTO users (id) VALUES ('" USER "')");
 }
 
