@@ -1,7 +1,5 @@
 /* migrations/grants.sql: what each service may do in the database, and what not. */
-#include "tests/support/folder.h"
 #include "tests/support/postgres.h"
-#include "tests/support/process.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +10,6 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define USER_ID "'11111111-1111-4111-8111-111111111111'"
@@ -20,20 +17,6 @@
 #define PERMISSION_DENIED "42501"
 
 static struct postgres *postgres;
-
-static bool migrate(void)
-{
-    char folder[FOLDER_PATH_SIZE];
-    char log[FOLDER_PATH_SIZE + 8];
-    const char *const argv[] = {MIGRATE_PROGRAM, NULL};
-    folder_make(folder);
-    (void)snprintf(log, sizeof log, "%s/log", folder);
-    assert_int_equal(setenv("DATABASE_URL", postgres_url(postgres), 1), 0);
-    assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
-    bool ok = process_wait(process_start(argv, NULL, log)) == 0;
-    folder_remove(folder);
-    return ok;
-}
 
 /* Prints what a query finds, which should be nothing. */
 static void expect_nothing(const char *sql)
@@ -204,7 +187,7 @@ static void what_was_given_beside_it_is_taken_back(void **state)
                            " GRANT EXECUTE ON FUNCTION user_delete TO PUBLIC");
     try_as("sandbox", "DELETE FROM users", got);
     assert_string_equal(got, "");
-    assert_true(migrate());
+    postgres_migrate(postgres);
     try_as("sandbox", "DELETE FROM users", got);
     assert_string_equal(got, PERMISSION_DENIED);
     try_as("sandbox", "SELECT email FROM users", got);
@@ -217,9 +200,9 @@ static void roles_that_are_not_there_are_passed_over(void **state)
 {
     (void)state;
     postgres_run(postgres, "DROP OWNED BY postgres_auth; DROP ROLE postgres_auth");
-    assert_true(migrate());
+    postgres_migrate(postgres);
     postgres_run(postgres, "CREATE ROLE postgres_auth LOGIN");
-    assert_true(migrate());
+    postgres_migrate(postgres);
     char got[6];
     try_as("auth", "SELECT 1 FROM users", got);
     assert_string_equal(got, "");
@@ -229,7 +212,7 @@ static int open_all(void **state)
 {
     (void)state;
     postgres = postgres_start();
-    assert_true(migrate());
+    postgres_migrate(postgres);
     postgres_run(postgres, "INSERT INTO users (id, email) VALUES (" USER_ID ", 'a@example.org')");
     return 0;
 }
