@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { agents, request as requestOf } from './connections.mjs';
 import { checkAnswer } from './openapi.mjs';
+import { rememberGiven, rememberSecret, rememberSent } from './secrets.mjs';
 import { apiKey, apiUrl, root, run, until } from './stack.mjs';
 
 const keepAlive = agents(64);
@@ -24,6 +25,7 @@ export function call(method, url, {
       delete sent[name];
     }
   }
+  rememberSent(sent);
   const target = new URL(url, base);
   const options = { method, headers: sent, agent: agent ?? keepAlive[target.protocol], timeout: timeoutMs };
   return new Promise((resolve, reject) => {
@@ -35,6 +37,7 @@ export function call(method, url, {
         const answer = readReply(reply, Buffer.concat(chunks).toString());
         try {
           checkAnswer(method, url, answer);
+          rememberGiven(answer.json);
           resolve(answer);
         } catch (error) {
           reject(error);
@@ -139,5 +142,6 @@ export async function makeUser(tier) {
   const email = `${tier}-${randomBytes(6).toString('hex')}@example.test`;
   const { code, stdout, stderr } = await run(path.join(root, 'deploy/key'), [email, '--tier', tier]);
   assert.equal(code, 0, stderr);
+  rememberSecret(stdout.trim());
   return stdout.trim();
 }

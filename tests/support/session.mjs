@@ -1,5 +1,6 @@
 // Session tokens and webhooks as Clerk would sign them, from the stand-in that tests/run starts.
 import http from 'node:http';
+import { rememberSecret } from './secrets.mjs';
 import { apiUrl } from './stack.mjs';
 
 const sharedPort = process.env.CLERK_STAND_IN_PORT ?? '4302';
@@ -25,12 +26,16 @@ function ask(port, path, body) {
 // userId | sessionId, patch, id, secret, timestamp} -> {status, id}. describeUser: what the Backend
 // API says of a user from now on; describeSession: {id, status} of a session. fault: {jwks: '500' | 'timeout' | ..., users: ...}; {}: none.
 export const standIn = (port) => ({
-  token: async (options) => (await ask(port, '/__stub/token', options)).token,
+  token: async (options) => {
+    const { token } = await ask(port, '/__stub/token', options);
+    rememberSecret(token);
+    return token;
+  },
   webhook: (event) => ask(port, '/__stub/webhook', { url: `${apiUrl}/webhooks/clerk`, ...event }),
   describeUser: (user) => ask(port, '/__stub/user', user),
   describeSession: (session) => ask(port, '/__stub/session', session),
   fault: (faults) => ask(port, '/__stub/fault', faults),
-  rotate: () => ask(port, '/__stub/rotate', {}),
+  rotate: (how = {}) => ask(port, '/__stub/rotate', how),
   hits: () => ask(port, '/__stub/hits'),
 });
 

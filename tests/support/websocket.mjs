@@ -2,6 +2,7 @@
 // came.
 import { createRequire } from 'node:module';
 import { trusted } from './connections.mjs';
+import { rememberGiven, rememberSent } from './secrets.mjs';
 import { apiKey, wsUrl } from './stack.mjs';
 import { StreamTable } from './streams.mjs';
 
@@ -139,6 +140,8 @@ export class ClientSocket {
 
 function connect(path, { key = apiKey, headers = {}, base = wsUrl } = {}) {
   const auth = key === null ? {} : { 'X-API-Key': key };
+  rememberSent({ ...auth, ...headers });
+  rememberGiven(path);
   return new WebSocket(new URL(path, base).href, {
     headers: { ...auth, ...headers }, handshakeTimeout: 10_000, perMessageDeflate: false, ...trusted(),
   });
