@@ -9,6 +9,7 @@ enum {
     ERROR_BODY_MAX = 16 * 1024,
     RETRY_AFTER_S = 1,
     QUOTA_RETRY_AFTER_S = 10, /* something has to end first */
+    CLERK_RETRY_AFTER_S = 5,  /* before its keys are known it is asked this often at least */
 };
 
 /* What is not the client's business gets a fixed sentence; what has a status of its own is here. */
@@ -25,7 +26,8 @@ static const struct known_error {
     {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time.", 0},
     {"clerk_not_configured", 503, NULL,
      "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER.", -1},
-    {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly.", 0},
+    {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly.",
+     CLERK_RETRY_AFTER_S},
     {"audit_unavailable", 503, NULL,
      "Nothing can be changed while it can't be recorded; try again shortly.", 0},
     {"webhooks_not_configured", 503, NULL,

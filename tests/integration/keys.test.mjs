@@ -163,7 +163,7 @@ test('what is no session token is 401', async () => {
 });
 
 test('without Clerk the keys\' routes say what to set, and keys go on serving', async (t) => {
-  const base = await startBeside(t, { name: 'bare', port: 4390, change: noSignIn });
+  const base = await startBeside(t, { name: 'bare', step: 90, change: noSignIn });
   const token = await sessionToken({});
   const reply = await call('GET', '/api/keys', { base, key: null, headers: { Authorization: `Bearer ${token}` } });
   const { error } = assertError(reply, 503, 'clerk_not_configured');

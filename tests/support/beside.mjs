@@ -3,11 +3,12 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { call } from './api.mjs';
-import { pidOf, run, runDir, serviceSettings, until } from './stack.mjs';
+import { apiUrl, pidOf, run, runDir, serviceSettings, until } from './stack.mjs';
 
-// name: of its folder; port and the next one are its own. change: what is to be set otherwise, or
+// name: of its folder; its ports are step above those of the deployment. change: what is to be set otherwise, or
 // (undefined) not at all. Resolves, once it serves, to its address; ends when the test does.
-export async function startBeside(t, { name, port, change = {} }) {
+export async function startBeside(t, { name, step, change = {} }) {
+  const port = Number(new URL(apiUrl).port) + step;
   const dir = `${runDir}-${name}`;
   for (const folder of ['agents', 'locks']) {
     mkdirSync(`${dir}/${folder}`, { recursive: true });

@@ -6,11 +6,11 @@
 // As another issuer, with keys of its own:  GET /oidc/keys
 // For tests:  POST /__stub/token {sub, sid, ttl, claims, header, key} -> {token}; keys 'oidc' and 'oidcEc' (ES256) are the other issuer's
 //             POST /__stub/fault {jwks: FAULT, users: FAULT, sessions: FAULT}, FAULT being '500' | '429' | 'timeout' | 'slow' |
-//               'garbage' | 'empty' | 'hostile' | ''
+//               'drip' (never ends) | 'cut' | 'garbage' | 'empty' | 'hostile' | 'types' | 'huge' | 'redirect' | ''
 //             POST /__stub/user {id, ...} -> what Clerk says of a user from now on; id alone: nothing any more
 //             POST /__stub/session {id, status} -> what Clerk says of a session; without status: it knows none
 //             POST /__stub/webhook {url, type, userId | sessionId, patch, id, secret, timestamp} -> {status, id}
-//             POST /__stub/rotate, POST /__stub/reset, GET /__stub/hits -> {jwks, users, sessions, oidc}
+//             POST /__stub/rotate {withdraw}: true takes the former key away; POST /__stub/reset, GET /__stub/hits -> {jwks, users, sessions, oidc}
 // Tokens name the issuer and the party that the auth-service of the same environment believes, and
 // webhooks are signed with its secret.
 import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
@@ -24,6 +24,8 @@ const otherIssuer = process.env.AUTH_ISSUER || 'https://id.sandbox.test/';
 const otherAudience = process.env.AUTH_AUDIENCE || 'https://api.sandbox.test';
 const [party] = (process.env.CLERK_AUTHORIZED_PARTIES || vectors.policy.authorizedParties[0]).split(',');
 const SLOW_MS = 1500;
+const DRIP_MS = 200;
+const HUGE = 1 << 20;
 const BODY_MAX = 1 << 20;
 
 // New keys for each run. The attacker's claims to be the primary one.
@@ -47,14 +49,14 @@ const keys = {
 let state;
 const reset = () => {
   state = {
-    rotated: false, faults: {}, hits: { jwks: 0, users: 0, sessions: 0, oidc: 0 },
+    rotated: false, withdrawn: false, faults: {}, hits: { jwks: 0, users: 0, sessions: 0, oidc: 0 },
     users: new Map(Object.values(vectors.users).map((user) => [user.id, user])), sessions: new Map(),
   };
 };
 reset();
 
 const keySet = () => (state.rotated
-  ? { keys: [keys.rotated.jwk, keys.primary.jwk, ...vectors.jwksAfterRotation.keys] }
+  ? { keys: [keys.rotated.jwk, ...(state.withdrawn ? [] : [keys.primary.jwk]), ...vectors.jwksAfterRotation.keys] }
   : { keys: [keys.primary.jwk, ...vectors.jwks.keys] });
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -126,12 +128,27 @@ const faults = {
   garbage: (response) => answer(response, 200, '<html></html>'),
   empty: (response) => answer(response, 200, { keys: [] }),
   hostile: (response) => answer(response, 200, vectors.jwksHostile),
+  types: (response) => answer(response, 200, { keys: [{ kty: 7, kid: ['ins_standInPrimary'], n: {}, e: null }, 'RSA', null] }),
+  // All that is right, and more of it than anybody should take.
+  huge: (response, body) => answer(response, 200, { ...body, padding: 'x'.repeat(HUGE) }),
+  redirect: (response, body, { url }) => (url.includes('redirected')
+    ? answer(response, 200, body) : answer(response, 302, {}, { Location: `${url}?redirected` })),
+  drip: (response) => {
+    response.writeHead(200, { 'Content-Type': 'application/json' });
+    const timer = setInterval(() => response.write(' '), DRIP_MS);
+    response.on('close', () => clearInterval(timer));
+  },
+  cut: (response, body) => {
+    const text = JSON.stringify(body);
+    response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': text.length });
+    response.write(text.slice(0, -1), () => response.destroy());
+  },
 };
 
 function serve(kind, response, body) {
   state.hits[kind] += 1;
   const fault = faults[state.faults[kind]];
-  return fault ? fault(response, body) : answer(response, 200, body);
+  return fault ? fault(response, body, response.req) : answer(response, 200, body);
 }
 
 const hasSecretKey = (request) => /^Bearer sk_(test|live)_\S+$/.test(request.headers.authorization ?? '');
@@ -204,8 +221,9 @@ const routes = {
     answer(response, 200, {});
   },
   'POST /__stub/webhook': async (body, response) => answer(response, 200, await webhook(body)),
-  'POST /__stub/rotate': (body, response) => {
+  'POST /__stub/rotate': ({ withdraw = false }, response) => {
     state.rotated = true;
+    state.withdrawn = withdraw;
     answer(response, 200, {});
   },
   'POST /__stub/reset': (body, response) => {
@@ -216,7 +234,7 @@ const routes = {
 };
 
 const server = http.createServer(async (request, response) => {
-  const route = routes[`${request.method} ${request.url}`];
+  const route = routes[`${request.method} ${request.url.split('?')[0]}`];
   let text = '';
   for await (const chunk of request) {
     text += chunk;
