@@ -1,0 +1,306 @@
+// Who may touch what: every operation that is described, and the WebSocket, asked for by everybody
+// who may not. What they hear is exact, tells nothing, and nothing has changed behind them.
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { rows } from '../support/access.mjs';
+import { assertError, call, createSandbox, destroySandbox, tryExec } from '../support/api.mjs';
+import { trusted } from '../support/connections.mjs';
+import { document } from '../support/openapi.mjs';
+import { bearer, childOf, person } from '../support/people.mjs';
+import { sessionToken, webhook } from '../support/session.mjs';
+import { apiUrl, sql, until } from '../support/stack.mjs';
+import { openClient, refusal } from '../support/websocket.mjs';
+
+const SCOPES = ['sandbox:read', 'sandbox:write', 'exec', 'files', 'keys'];
+const PORT = 8000;
+
+const operations = Object.entries(document.paths).flatMap(([template, item]) => Object.keys(item)
+  .map((method) => `${method.toUpperCase()} ${template}`));
+const withKey = (key) => ({ 'X-API-Key': key });
+
+// The object that an operation is about, and what is said of one that is somebody else's, or none.
+function objectOf(name) {
+  if (name.includes('{sandboxId}')) {
+    return { kind: 'sandboxId', code: 'sandbox_not_found' };
+  }
+  return name.includes('/api/keys/{id}') ? { kind: 'id', code: 'api_key_not_found' } : null;
+}
+
+const owner = {};
+const strangers = {};
+let callers; // [{name, headers, expects(row, object)}]
+
+// Of an operation; other: ids in place of the owner's.
+function targetOf(name, other = {}) {
+  const values = {
+    sandboxId: owner.sandboxId, id: owner.spare.id, containerPort: PORT, userId: owner.userId,
+    process: name.endsWith('/resize') ? 'terminal' : 'kept', ...other,
+  };
+  const [method, template] = name.split(' ');
+  const query = rows[name].query ? `?${rows[name].query}` : '';
+  return [method, `${template}${query}`.replaceAll(/\{(\w+)\}/g, (_, parameter) => values[parameter])];
+}
+
+function send(name, headers, other) {
+  const [method, url] = targetOf(name, other);
+  if (name.startsWith('GET /client/')) {
+    return refusal(url, { key: null, headers });
+  }
+  return call(method, url, { key: null, body: rows[name].body, headers: { ...rows[name].headers, ...headers } });
+}
+
+// What may differ between two answers: the id of the request.
+function comparable(reply) {
+  const { requestId, ...body } = reply.json;
+  const { date, 'x-request-id': _, ...headers } = reply.headers;
+  return { status: reply.status, body, length: reply.text.length, headers };
+}
+
+const always = (status, code) => () => ({ status, code });
+const notFound = (row, object) => object && { status: 404, code: object.code };
+
+async function execAsOwner(body) {
+  const reply = await tryExec(owner.sandboxId, body, { key: owner.key });
+  assert.equal(reply.status, 200, reply.text);
+  return reply.json;
+}
+
+async function makeOwner() {
+  const { make, headers, ask } = await person();
+  const { key, id } = await make();
+  Object.assign(owner, { headers, ask, key, keyId: id, spare: await childOf(key, { name: 'spare' }) });
+  owner.sandboxId = (await createSandbox({}, key)).sandboxId;
+  owner.userId = (await ask('GET', '/api/users/me')).json.id;
+  const background = { background: true, timeoutMs: 0 };
+  await execAsOwner({ cmd: 'sh', args: ['-c', 'echo mine > kept'] });
+  await execAsOwner({ cmd: 'cat', stdinOpen: true, tag: 'kept', ...background });
+  await execAsOwner({ cmd: 'cat', pty: { cols: 80, rows: 24 }, tag: 'terminal', ...background });
+  await call('POST', `/sandbox/${owner.sandboxId}/expose`, { key, body: { containerPort: PORT } });
+}
+
+// Somebody else, who lacks nothing but what is the owner's.
+async function makeStranger() {
+  const { make, headers } = await person();
+  const { key } = await make();
+  Object.assign(strangers, { key, headers, sandboxId: (await createSandbox({}, key)).sandboxId });
+}
+
+async function deadKeys() {
+  const [expired, revoked] = [await owner.ask('POST', '/api/keys', {}), await owner.ask('POST', '/api/keys', {})]
+    .map(({ json }) => json.apiKey);
+  await sql(`UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = '${expired.id}'`);
+  assert.equal((await owner.ask('DELETE', `/api/keys/${revoked.id}`)).status, 200);
+  const [child] = [await childOf(owner.key)];
+  assert.equal((await owner.ask('DELETE', `/api/keys/${child.id}`)).status, 200);
+  return { expired: expired.key, revoked: revoked.key, child: child.key };
+}
+
+// A person whom Clerk deleted, and one whose session was ended there.
+async function peopleWhoLeft() {
+  const deleted = await person();
+  const deletedKey = (await deleted.make()).key;
+  const left = await person();
+  assert.equal((await left.ask('GET', '/sandbox')).status, 200);
+  assert.equal((await webhook({ type: 'user.deleted', userId: deleted.sub })).status, 200);
+  assert.equal((await webhook({ type: 'session.revoked', userId: left.sub, sessionId: left.sid })).status, 200);
+  await until('both are refused', async () => {
+    const replies = await Promise.all([deleted, left].map(({ ask }) => ask('GET', '/sandbox')));
+    return replies.every(({ status }) => status === 401);
+  }, 5000);
+  return { deletedKey, deleted, left };
+}
+
+async function suspended() {
+  const { sub, make, headers } = await person();
+  const { key } = await make();
+  await sql(`UPDATE users SET suspended_at = now() FROM identities WHERE user_id = users.id AND subject = '${sub}'`);
+  const refused = async () => (await call('GET', '/sandbox', { key: null, headers })).status === 403;
+  await until('the session is refused', refused, 5000);
+  return { key, headers };
+}
+
+async function childrenWithout() {
+  const children = await Promise.all(SCOPES.map((scope) => childOf(owner.key, { scopes: SCOPES.filter((other) => other !== scope) })));
+  return Object.fromEntries(SCOPES.map((scope, i) => [scope, children[i].key]));
+}
+
+async function makeCallers() {
+  const dead = await deadKeys();
+  const { deletedKey, deleted, left } = await peopleWhoLeft();
+  const children = await childrenWithout();
+  const out = await suspended();
+  const invalidKey = always(401, 'invalid_api_key');
+  const invalidSession = always(401, 'invalid_session');
+  callers = [
+    { name: 'nobody', headers: {}, expects: always(401, 'unauthenticated') },
+    { name: 'a key that was never made', headers: withKey(`isk_${randomBytes(32).toString('hex')}`), expects: invalidKey },
+    { name: 'the beginning of a good key', headers: withKey(owner.key.slice(0, 12) + randomBytes(28).toString('hex')), expects: invalidKey },
+    { name: 'an expired key', headers: withKey(dead.expired), expects: invalidKey },
+    { name: 'a revoked key', headers: withKey(dead.revoked), expects: invalidKey },
+    { name: 'a child of a key, revoked', headers: withKey(dead.child), expects: invalidKey },
+    { name: 'the key of a deleted user', headers: withKey(deletedKey), expects: invalidKey },
+    { name: 'the session of a deleted user', headers: deleted.headers, expects: invalidSession },
+    { name: 'a session that was ended', headers: left.headers, expects: invalidSession },
+    { name: 'an expired session', headers: bearer(await sessionToken({ ttl: -60 })), expects: always(401, 'token_expired') },
+    { name: 'a forged session', headers: bearer(await sessionToken({ key: 'attacker' })), expects: invalidSession },
+    { name: 'the key of a suspended user', headers: withKey(out.key), expects: always(403, 'account_suspended') },
+    { name: 'the session of a suspended user', headers: out.headers, expects: always(403, 'account_suspended') },
+    {
+      name: 'a child of the key without the scope', headersFor: ({ scope }) => withKey(children[scope]),
+      expects: ({ scope }) => scope && { status: 403, code: 'missing_scope' },
+    },
+    { name: 'the key of somebody else', headers: withKey(strangers.key), expects: notFound, isStranger: true },
+    { name: 'the session of somebody else', headers: strangers.headers, expects: notFound, isStranger: true },
+  ];
+}
+
+// All of the owner's that a request could change, told to the owner.
+async function everythingOfTheOwner() {
+  const get = async (url) => (await owner.ask('GET', url)).json;
+  const box = `/sandbox/${owner.sandboxId}`;
+  const [me, { status, expiresAt }, { processes }, { ports }, { entries }, { apiKeys }, { sandboxes }] = await Promise.all(
+    ['/api/users/me', `${box}/status`, `${box}/processes`, `${box}/ports`, `${box}/entries?path=.`, '/api/keys', '/sandbox'].map(get),
+  );
+  const { stdout } = await execAsOwner({ cmd: 'cat', args: ['kept'] });
+  return {
+    me, status, expiresAt, ports, entries, stdout, sandboxes: sandboxes.map(({ sandboxId }) => sandboxId),
+    processes: processes.filter(({ tag }) => tag).map(({ pid, tag, running }) => ({ pid, tag, running })),
+    apiKeys: apiKeys.map(({ lastUsedAt, ...rest }) => rest),
+  };
+}
+
+function assertTellsNothing(reply) {
+  for (const secret of [owner.userId, owner.sandboxId, owner.keyId, owner.spare.id, owner.spare.prefix, owner.key.slice(0, 12)]) {
+    assert.ok(!reply.text.includes(secret), reply.text);
+  }
+}
+
+// Each caller's request and what came of it: [{caller, expected, reply}].
+function askAsAll(name) {
+  const object = objectOf(name);
+  return Promise.all(callers.map((caller) => [caller, caller.expects(rows[name], object)])
+    .filter(([, expected]) => expected)
+    .map(async ([caller, expected]) => {
+      const headers = caller.headers ?? caller.headersFor(rows[name]);
+      return { caller, headers, expected, reply: await send(name, headers) };
+    }));
+}
+
+async function assertRefused(name) {
+  const outcomes = await askAsAll(name);
+  for (const { caller, expected, reply } of outcomes) {
+    assert.equal(`${caller.name}: ${reply.status} ${reply.json?.code}`, `${caller.name}: ${expected.status} ${expected.code}`);
+    assertError(reply, expected.status, expected.code);
+    assertTellsNothing(reply);
+  }
+  const [first, ...others] = outcomes.filter(({ expected }) => expected.code === 'invalid_api_key').map(({ reply }) => comparable(reply));
+  others.forEach((other) => assert.deepEqual(other, first, 'no key tells why it does not serve'));
+  const object = objectOf(name);
+  for (const { headers, reply } of object ? outcomes.filter(({ caller }) => caller.isStranger) : []) {
+    const unknown = await send(name, headers, { [object.kind]: randomUUID() });
+    assert.deepEqual(comparable(reply), comparable(unknown), 'what is somebody else\'s looks like nothing');
+  }
+}
+
+async function assertHeadRefused(name) {
+  const [, url] = targetOf(name);
+  for (const [headers, status] of [[{}, 401], [withKey(strangers.key), objectOf(name) ? 404 : 200]]) {
+    const reply = await call('HEAD', url, { key: null, headers });
+    assert.deepEqual([reply.status, reply.text], [status, '']);
+  }
+}
+
+// Of an answer that may go on for ever.
+async function statusOf(name, headers) {
+  const [method, url] = targetOf(name);
+  const reply = await fetch(new URL(url, apiUrl), { method, headers, ...trusted() });
+  await reply.body.cancel();
+  return reply.status;
+}
+
+async function askAsOwner(name) {
+  const { owner: status = 200, reads } = rows[name];
+  if (name.startsWith('GET /client/')) {
+    const socket = await openClient(owner.sandboxId, { key: owner.key });
+    await socket.close();
+  } else if (reads) {
+    assert.equal(await statusOf(name, withKey(owner.key)), status);
+  } else {
+    const reply = await send(name, withKey(owner.key));
+    assert.equal(reply.status, status, reply.text);
+  }
+}
+
+describe('who may touch what', () => {
+  let asItWas;
+
+  before(async () => {
+    await Promise.all([makeOwner(), makeStranger()]);
+    await makeCallers();
+    asItWas = await everythingOfTheOwner();
+  });
+  // The owner's go with the owner, who goes at the end.
+  after(async () => {
+    await destroySandbox(strangers.sandboxId, strangers.key);
+    await call('DELETE', `/api/users/me?confirm=${owner.userId}`, { key: null, headers: owner.headers });
+  });
+
+  it('the table has a row for each operation, and no other', () => {
+    assert.deepEqual(Object.keys(rows).sort(), operations.sort());
+  });
+
+  for (const name of operations.filter((operation) => rows[operation])) {
+    const { open, signed } = rows[name];
+    if (open) {
+      it(`${name} is for everybody`, async () => {
+        const replies = await Promise.all(callers.filter(({ headers }) => headers).map(({ headers }) => send(name, headers)));
+        replies.forEach((reply) => assert.equal(reply.status, 200, reply.text));
+      });
+    } else if (signed) {
+      it(`${name} takes a signature and no credential`, async () => {
+        const replies = await Promise.all([...callers.filter(({ headers }) => headers).map(({ headers }) => headers), withKey(owner.key), owner.headers]
+          .map((headers) => send(name, headers)));
+        replies.forEach((reply) => assertError(reply, signed.status, signed.code));
+      });
+    } else {
+      it(`${name} is for its owner`, () => assertRefused(name));
+    }
+  }
+
+  for (const name of operations.filter((operation) => operation.startsWith('GET ') && !rows[operation]?.open
+    && !rows[operation]?.signed && !operation.startsWith('GET /client/'))) {
+    it(`${name.replace('GET', 'HEAD')} is for its owner`, () => assertHeadRefused(name));
+  }
+
+  it('an id that is no id is that of nothing', async () => {
+    for (const bad of ['1', 'not-a-uuid', owner.sandboxId.replaceAll('-', '').slice(1), `${owner.sandboxId}0`]) {
+      assertError(await call('GET', `/sandbox/${bad}/status`, { key: owner.key }), 404, 'sandbox_not_found');
+      assertError(await call('DELETE', `/api/keys/${bad}`, { key: owner.key }), 404, 'api_key_not_found');
+    }
+  });
+
+  it('the agents\' address takes no credential of a client', async () => {
+    const ownCredentials = [withKey(owner.key), owner.headers, bearer(owner.key)];
+    for (const headers of [...callers.filter((caller) => caller.headers).map((caller) => caller.headers), ...ownCredentials]) {
+      const [reply, unknown] = await Promise.all([owner.sandboxId, randomUUID()]
+        .map((id) => refusal(`/agent/${id}`, { key: null, headers })));
+      assert.equal(reply.status, 401, reply.text);
+      assert.deepEqual(comparable(reply), comparable(unknown));
+    }
+  });
+
+  it('nothing of the owner\'s has changed', async () => {
+    assert.deepEqual(await everythingOfTheOwner(), asItWas);
+    assert.equal(asItWas.stdout, 'mine\n');
+    assert.equal(asItWas.status, 'running');
+    assert.ok(asItWas.entries.some(({ name }) => name === 'kept'));
+    assert.equal(asItWas.processes.length, 2);
+  });
+
+  it('the same requests serve the owner', async () => {
+    for (const name of Object.keys(rows).filter((operation) => !rows[operation].open && !rows[operation].signed)) {
+      await askAsOwner(name).catch((error) => assert.fail(`${name}: ${error.message}`));
+    }
+  });
+});

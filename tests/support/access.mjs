@@ -1,0 +1,69 @@
+// A row for each operation of openapi.json: a request that would do what the operation does, the
+// scope it needs, and what the owner is answered. access.test.mjs sends each as everybody who may not.
+//
+// scope: of a caller; undefined: any caller may. open: nobody is asked who they are. signed: what it
+// says ({status, code}) to who has a credential instead of a signature. reads: an answer that goes
+// on, of which only the status is looked at. owner: the status for the owner, 200 unless said.
+const BOUNDARY = 'access-table';
+const form = [
+  `--${BOUNDARY}`, 'Content-Disposition: form-data; name="f"; filename="intruder"', '', 'x', `--${BOUNDARY}--`, '',
+].join('\r\n');
+const octets = { 'Content-Type': 'application/octet-stream' };
+const urlInvalid = { status: 403, code: 'url_invalid' };
+
+export const rows = {
+  'GET /health': { open: true },
+  'GET /openapi.json': { open: true },
+  'POST /webhooks/clerk': { signed: { status: 400, code: 'webhook_refused' }, body: {} },
+
+  'POST /api/keys': { scope: 'keys', body: {}, owner: 201 },
+  'GET /api/keys': { scope: 'keys' },
+  'POST /api/keys/{id}/rotate': { scope: 'keys', body: {}, owner: 201 },
+  'DELETE /api/keys/{id}': { scope: 'keys' },
+
+  'GET /api/users/me': {},
+  'PATCH /api/users/me': { scope: 'keys', body: { displayName: 'Intruder' } },
+  'GET /api/users/me/sandboxes': { scope: 'sandbox:read' },
+  'GET /api/audit': { scope: 'keys' },
+
+  'GET /sandbox': { scope: 'sandbox:read' },
+  'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
+  'GET /sandbox/{sandboxId}/status': { scope: 'sandbox:read' },
+
+  'POST /sandbox/{sandboxId}/exec': { scope: 'exec', body: { cmd: 'touch', args: ['intruder'] } },
+  'GET /sandbox/{sandboxId}/processes': { scope: 'exec' },
+  'POST /sandbox/{sandboxId}/processes/{process}/signal': { scope: 'exec', body: { signal: 'SIGCONT' } },
+  'POST /sandbox/{sandboxId}/processes/{process}/stdin': { scope: 'exec', body: { data: 'intruder\n' } },
+  'POST /sandbox/{sandboxId}/processes/{process}/resize': { scope: 'exec', body: { cols: 100, rows: 30 } },
+  'GET /sandbox/{sandboxId}/processes/{process}/output': { scope: 'exec' },
+
+  'GET /sandbox/{sandboxId}/files': { scope: 'files', query: 'path=kept' },
+  'PUT /sandbox/{sandboxId}/files': { scope: 'files', query: 'path=kept', body: 'intruder', headers: octets },
+  'POST /sandbox/{sandboxId}/files': {
+    scope: 'files', query: 'path=.', body: form, headers: { 'Content-Type': `multipart/form-data; boundary=${BOUNDARY}` },
+  },
+  'POST /sandbox/{sandboxId}/files/url': { scope: 'files', body: { path: 'kept', op: 'download' } },
+  'GET /files/{sandboxId}': { signed: urlInvalid, query: `path=kept&op=download&exp=4102444800&sig=${'A'.repeat(43)}` },
+  'PUT /files/{sandboxId}': {
+    signed: urlInvalid, query: `path=kept&op=upload&exp=4102444800&sig=${'A'.repeat(43)}`, body: 'intruder', headers: octets,
+  },
+  'GET /sandbox/{sandboxId}/archive': { scope: 'files', query: 'path=.' },
+  'PUT /sandbox/{sandboxId}/archive': {
+    scope: 'files', query: 'path=unpacked', body: Buffer.alloc(1024), headers: { 'Content-Type': 'application/x-tar' },
+  },
+  'GET /sandbox/{sandboxId}/entries': { scope: 'files', query: 'path=.' },
+  'POST /sandbox/{sandboxId}/entries': { scope: 'files', body: { op: 'mkdir', path: 'intruder.d' } },
+  'GET /sandbox/{sandboxId}/watch': { scope: 'files', query: 'path=.', reads: true },
+  'POST /sandbox/{sandboxId}/search': { scope: 'files', body: { path: '.', name: 'kept' } },
+
+  'POST /sandbox/{sandboxId}/expose': { scope: 'sandbox:write', body: { containerPort: 8001 } },
+  'GET /sandbox/{sandboxId}/ports': { scope: 'sandbox:read' },
+
+  // What ends something comes last, as the owner does these in this order.
+  'DELETE /sandbox/{sandboxId}/ports/{containerPort}': { scope: 'sandbox:write' },
+  'DELETE /sandbox/{sandboxId}/entries': { scope: 'files', query: 'path=kept' },
+  'GET /client/{sandboxId}': { owner: 101 },
+  'POST /sandbox/{sandboxId}/destroy': { scope: 'sandbox:write' },
+  'DELETE /sandbox/{sandboxId}': { scope: 'sandbox:write' },
+  'DELETE /api/users/me': { scope: 'keys', query: 'confirm={userId}', owner: 204 },
+};
