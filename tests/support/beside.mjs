@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { call } from './api.mjs';
-import { apiUrl, pidOf, run, runDir, serviceSettings, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, serviceSettings, until } from './stack.mjs';
 
 // name: of its folder; its ports are step above those of the deployment. change: what is to be set otherwise, or
 // (undefined) not at all. Resolves, once it serves, to its address; ends when the test does.
@@ -19,10 +19,10 @@ export async function startBeside(t, { name, step, change = {} }) {
     SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`, HOST_PORT_RANGE: 'none',
   };
   const children = await Promise.all(['auth', 'gateway'].map(async (service) => {
-    const { stdout: program } = await run('readlink', [`/proc/${await pidOf(service)}/exe`]);
+    const program = await programOf(service);
     const settings = Object.entries({ ...serviceSettings(service), ...own, ...change })
       .filter(([, value]) => value !== undefined).map(([setting, value]) => `${setting}=${value}`);
-    return spawn('chpst', ['-u', 'insien', 'env', '-i', ...settings, program.trim()], { cwd: '/', stdio: 'ignore' });
+    return spawn('chpst', ['-u', 'insien', 'env', '-i', ...settings, program], { cwd: '/', stdio: 'ignore' });
   }));
   t.after(() => {
     children.forEach((child) => child.kill());

@@ -5,7 +5,7 @@ import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { call } from './api.mjs';
-import { apiUrl, pidOf, run, runDir, serviceSettings, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, serviceSettings, until } from './stack.mjs';
 
 const BESIDE = 93; // its port, from that of the deployment
 
@@ -16,13 +16,13 @@ export async function gatewayBeside(t, { PORT_STEP: step = 0, ...settings }) {
   const port = Number(new URL(apiUrl).port) + BESIDE + step;
   ['agents', 'locks'].forEach((folder) => mkdirSync(path.join(dir, folder)));
   await run('chown', ['-R', 'insien:', dir]);
-  const { stdout: program } = await run('readlink', [`/proc/${await pidOf('gateway')}/exe`]);
+  const program = await programOf('gateway');
   const own = {
     INSIEN_RUN_DIR: dir, PORT: port, WS_PORT: port + 1, HOST_PORT_RANGE: 'none',
     AUTH_IPC: `ipc://${runDir}/auth-1.sock`, SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`,
   };
   const all = Object.entries({ ...serviceSettings('gateway'), ...own, ...settings }).map(([name, value]) => `${name}=${value}`);
-  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...all, program.trim()], { cwd: '/', stdio: 'ignore' });
+  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...all, program], { cwd: '/', stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
   const stop = (signal) => {
     child.kill(signal);

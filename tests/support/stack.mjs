@@ -73,6 +73,11 @@ export async function pidOf(name) {
   return Number(await readFile(path.join(serviceDir(name), 'supervise/pid'), 'utf8').catch(() => 0));
 }
 
+// The program that the service runs, also when the same one was installed over it since.
+export async function programOf(name) {
+  return (await mustRun('readlink', [`/proc/${await pidOf(name)}/exe`])).replace(/ \(deleted\)$/, '');
+}
+
 // Resolves when the supervisor has started the service anew.
 export async function kill9(name) {
   const pid = await pidOf(name);
