@@ -1,5 +1,6 @@
 #include "auth-service/service.h"
 
+#include "auth-service/audit/append.h"
 #include "auth-service/call.h"
 #include "auth-service/database.h"
 #include "auth-service/idempotency/calls.h"
@@ -8,6 +9,7 @@
 #include "auth-service/user_calls.h"
 #include "common/audit/writer.h"
 #include "common/base/encode.h"
+#include "common/contracts/audit.h"
 #include "common/contracts/idempotency.h"
 #include "common/contracts/users.h"
 
@@ -237,6 +239,7 @@ static const struct ipc_method methods[] = {
     {IDEMPOTENCY_CLAIM, idempotency_call_claim},
     {IDEMPOTENCY_FINISH, idempotency_call_finish},
     {IDEMPOTENCY_RELEASE, idempotency_call_release},
+    {AUDIT_APPEND, audit_call_append},
     {AUTH_HEALTH, health},
 };
 

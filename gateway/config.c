@@ -58,6 +58,8 @@ static const struct config_item items[] = {
      .max = 1000000},
     {"CLIENT_BACKLOG_MB", CONFIG_INT, offsetof(struct gateway_config, client_backlog_mb),
      .fallback = "512", .min = 4, .max = 1000000},
+    {"AUDIT_DATA_PLANE", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, audit_data_plane),
+     .fallback = "off"},
 };
 
 /* The default of the two service addresses depends on the run directory. */
@@ -163,11 +165,17 @@ static bool check_limits(struct gateway_config *config, struct err *err)
            check_networks("TRUSTED_PROXIES", config->trusted_proxies, err);
 }
 
+static bool check_audit(struct gateway_config *config, struct err *err)
+{
+    return recorder_scope_parse(view_of(config->audit_data_plane), &config->recorder_scope) ||
+           err_set(err, ERR_INVALID, "AUDIT_DATA_PLANE must be off, commands or all");
+}
+
 bool gateway_config_read(struct gateway_config *config, struct err *err)
 {
     return config_read(items, sizeof items / sizeof items[0], config, err) &&
            check_origins(config, err) && check_tls(config, err) && read_range(config, err) &&
-           check_preview(config, err) && check_limits(config, err) &&
+           check_preview(config, err) && check_limits(config, err) && check_audit(config, err) &&
            fill_ipc(config, "auth", config->auth_ipc, sizeof config->auth_ipc, err) &&
            fill_ipc(config, "sandbox", config->sandbox_ipc, sizeof config->sandbox_ipc, err);
 }

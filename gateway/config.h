@@ -4,6 +4,7 @@
 
 #include "common/base/config.h"
 #include "common/base/view.h"
+#include "gateway/audit/recorder.h"
 #include "gateway/limits/policy.h"
 
 struct gateway_config {
@@ -40,6 +41,8 @@ struct gateway_config {
     int64_t connections_max;
     int64_t connections_per_address_max;
     int64_t client_backlog_mb; /* gateway/http/outflow.h */
+    char audit_data_plane[16];
+    enum recorder_scope recorder_scope; /* of audit_data_plane */
 };
 
 /* Reads the environment; every mistake is in the log. */

@@ -17,6 +17,7 @@ struct limits;
 struct loop;
 struct pending;
 struct preview;
+struct recorder;
 struct requests;
 struct sandbox_cache;
 
@@ -37,6 +38,7 @@ struct gateway {
     struct pending *pending;
     struct client_sockets *client_sockets;
     struct limits *limits; /* NULL: there are none */
+    struct recorder *recorder;
     struct requests *requests;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */
 };

@@ -4,6 +4,7 @@
 #include "common/event/loop.h"
 #include "common/ipc/client.h"
 #include "common/redis/redis.h"
+#include "gateway/audit/recorder.h"
 #include "gateway/cache/invalidation.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/cache/sandbox_cache.h"
@@ -94,6 +95,8 @@ static bool open_inside(struct gateway *gateway, struct err *err)
 {
     const struct gateway_config *config = gateway->config;
     return (gateway->loop = loop_new(err)) != NULL && open_services(gateway, err) &&
+           (gateway->recorder = recorder_open(gateway->loop, gateway->auth_service,
+                                              config->recorder_scope, err)) != NULL &&
            (gateway->keys = key_cache_new(gateway->auth_service, err)) != NULL &&
            (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
            (gateway->exposed =
@@ -207,11 +210,17 @@ static void on_drain_timeout(void *arg)
     loop_stop(process.gateway.loop);
 }
 
+static void on_recorder_drained(void *arg)
+{
+    (void)arg;
+    loop_stop(process.gateway.loop);
+}
+
 static void on_part_drained(void *arg)
 {
     (void)arg;
     if (--process.draining == 0) {
-        loop_stop(process.gateway.loop);
+        recorder_drain(process.gateway.recorder, on_recorder_drained, NULL);
     }
 }
 
@@ -251,6 +260,7 @@ static void take_down(struct gateway *gateway)
     exposed_cache_free(gateway->exposed);
     sandbox_cache_free(gateway->sandboxes);
     key_cache_free(gateway->keys);
+    recorder_close(gateway->recorder);
     ipc_client_close(gateway->sandbox_service);
     ipc_client_close(gateway->auth_service);
     loop_free(gateway->loop);

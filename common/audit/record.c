@@ -62,6 +62,17 @@ const char *audit_result_name(enum audit_result result)
     return result_names[result];
 }
 
+bool audit_result_parse(struct view name, enum audit_result *out)
+{
+    for (size_t i = 0; i < sizeof result_names / sizeof result_names[0]; i++) {
+        if (view_equal(name, view_of(result_names[i]))) {
+            *out = (enum audit_result)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 enum audit_result audit_result_of(const struct err *err)
 {
     if (err == NULL) {

@@ -63,6 +63,7 @@ const char *audit_action_name(enum audit_action action);
 bool audit_action_parse(struct view name, enum audit_action *out) MUST_CHECK;
 /* "ok", "refused", "failed". */
 const char *audit_result_name(enum audit_result result);
+bool audit_result_parse(struct view name, enum audit_result *out) MUST_CHECK;
 /* What came of an act that ended with err (NULL: all went well): refused, or, where it is not known
  * what was done, failed. */
 enum audit_result audit_result_of(const struct err *err);

@@ -312,6 +312,8 @@ void archive_put_handle(struct request *request)
     struct parameters parameters;
     struct archive *archive = new_archive(request, &parameters);
     if (archive != NULL) {
+        request_add_detail(request, "op", VIEW("unpack"));
+        request_add_detail(request, "path", view_of(archive->name.path));
         begin(archive, &parameters, formats[parameter_word(&parameters, "format", formats)]);
     }
 }

@@ -8,6 +8,7 @@
 #include "common/contracts/stream.h"
 #include "common/json/scan.h"
 #include "common/json/write.h"
+#include "gateway/audit/recorder.h"
 #include "gateway/hub/stream.h"
 #include "gateway/limits/answer.h"
 #include "gateway/native/errors.h"
@@ -33,6 +34,7 @@ struct client_request {
     struct list node;
     struct client_relay *relay; /* borrowed */
     struct hub_call *call;
+    struct audit_act *act; /* owned until it is answered; NULL: it is not recorded */
     bool repeatable;
     char id[CLIENT_ID_MAX + 1];
 };
@@ -47,28 +49,29 @@ static const struct message_type {
     int64_t timeout_ms;
     enum opens opens;
     enum client_stream_kind kind;
+    enum recorded { RECORDED_NEVER, RECORDED_COMMAND, RECORDED_WRITE } recorded;
 } message_types[] = {
-    {VIEW("exec"), AUTH_EXEC, 0, OPENS_IF_ASKED, CLIENT_STREAM_PROCESS},
-    {VIEW("attach"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_PROCESS},
-    {VIEW("upload"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("download"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("dial"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_OTHER},
-    {VIEW("watch"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_WATCH},
-    {VIEW("write"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("read"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("input"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("closeStdin"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("resize"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("signal"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("ps"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("lookup"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("closeSession"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("list"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("stat"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("mkdir"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("rename"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0},
-    {VIEW("copy"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0},
-    {VIEW("remove"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0},
+    {VIEW("exec"), AUTH_EXEC, 0, OPENS_IF_ASKED, CLIENT_STREAM_PROCESS, RECORDED_COMMAND},
+    {VIEW("attach"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_PROCESS, RECORDED_NEVER},
+    {VIEW("upload"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER, RECORDED_WRITE},
+    {VIEW("download"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_OTHER, RECORDED_NEVER},
+    {VIEW("dial"), AUTH_EXEC, 0, OPENS_STREAM, CLIENT_STREAM_OTHER, RECORDED_NEVER},
+    {VIEW("watch"), AUTH_FILES, 0, OPENS_STREAM, CLIENT_STREAM_WATCH, RECORDED_NEVER},
+    {VIEW("write"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_WRITE},
+    {VIEW("read"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("input"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("closeStdin"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("resize"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("signal"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("ps"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("lookup"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("closeSession"), AUTH_EXEC, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("list"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("stat"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_NEVER},
+    {VIEW("mkdir"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_WRITE},
+    {VIEW("rename"), AUTH_FILES, QUICK_MS, OPENS_NOTHING, 0, RECORDED_WRITE},
+    {VIEW("copy"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0, RECORDED_WRITE},
+    {VIEW("remove"), AUTH_FILES, TREE_MS, OPENS_NOTHING, 0, RECORDED_WRITE},
 };
 
 const struct ws_limits client_limits = {
@@ -161,6 +164,7 @@ void client_relay_close(struct client_relay *relay)
     for (LIST_EACH(node, &relay->requests)) {
         struct client_request *request = LIST_ENTRY(node, struct client_request, node);
         hub_call_cancel(request->call);
+        recorder_end_unknown(request->act, "client_gone");
         list_remove(&request->node);
         free(request);
     }
@@ -275,6 +279,7 @@ static void finish(struct client_request *request)
 static void on_reply(const struct hub_reply *reply, const struct err *err, void *arg)
 {
     struct client_request *request = arg;
+    client_record_end(TAKE(request->act), reply, err);
     if (err != NULL) {
         client_relay_send_error(request->relay, view_of(request->id), err);
     } else {
@@ -288,6 +293,7 @@ void client_relay_fail(struct client_relay *relay, const struct err *err)
     for (LIST_EACH(node, &relay->requests)) {
         struct client_request *request = LIST_ENTRY(node, struct client_request, node);
         hub_call_cancel(request->call);
+        recorder_end(TAKE(request->act), err);
         client_relay_send_error(relay, view_of(request->id), err);
         finish(request);
     }
@@ -323,6 +329,7 @@ static bool call(struct client_relay *relay, const struct message_type *type, st
         free(request);
         return false;
     }
+    request->act = TAKE(relay->act);
     list_append(&relay->requests, &request->node);
     relay->unanswered++;
     return true;
@@ -387,6 +394,14 @@ static bool pass_on(struct client_relay *relay, const struct message_type *type,
                  : call(relay, type, before, text, envelope, err);
 }
 
+static enum audit_action action_of(const struct message_type *type)
+{
+    static const enum audit_action actions[] = {[RECORDED_NEVER] = AUDIT_ACTION_COUNT,
+                                                [RECORDED_COMMAND] = AUDIT_EXEC,
+                                                [RECORDED_WRITE] = AUDIT_FILE_WRITTEN};
+    return actions[type->recorded];
+}
+
 static bool forward(struct client_relay *relay, struct view text,
                     const struct json_envelope *envelope, struct err *err)
 {
@@ -409,7 +424,9 @@ static bool forward(struct client_relay *relay, struct view text,
     }
     bool opens =
         type->opens == OPENS_STREAM || (type->opens == OPENS_IF_ASKED && envelope->is_stream);
-    if (!pass_on(relay, type, opens, text, envelope, err)) {
+    if (!client_record_begin(relay, action_of(type), type->type, text, err) ||
+        !pass_on(relay, type, opens, text, envelope, err)) {
+        recorder_end(TAKE(relay->act), err);
         return false;
     }
     record(relay, envelope, opens);

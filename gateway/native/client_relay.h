@@ -3,15 +3,18 @@
 #ifndef GATEWAY_NATIVE_CLIENT_RELAY_H
 #define GATEWAY_NATIVE_CLIENT_RELAY_H
 
+#include "common/audit/record.h"
 #include "common/base/map.h"
 #include "common/base/trace.h"
 #include "common/ws/socket.h"
 #include "gateway/hub/hub.h"
 #include "gateway/native/client_admission.h"
 
+struct audit_act;
 struct json_envelope;
 struct pending;
 struct pending_look;
+struct recorder;
 
 enum {
     CLIENT_OUTSTANDING_MAX = 256, /* requests of one socket without an answer */
@@ -34,6 +37,10 @@ struct client_relay {
     struct trace trace; /* of the request that became the socket, for the log; the owner's to set */
     char scope[CLIENT_SCOPE_SIZE]; /* "<user id>/<session>": repeats of an exec are answered, not
                                       run again, across sockets of that scope; "": they are not */
+    struct recorder
+        *recorder;         /* borrowed; NULL: nothing is recorded; the owner's to set, as next */
+    struct actor actor;    /* who is there, for the records */
+    struct audit_act *act; /* owned; of the message that is just taken */
     struct client_admission admission; /* what the messages cost */
     struct pending *pending;   /* borrowed; where a scope's requests are recorded; NULL: nowhere */
     struct pending_look *look; /* NULL while none is in flight */
@@ -88,6 +95,13 @@ bool client_stream_unwatch(struct client_relay *relay, uint32_t id) MUST_CHECK;
 void client_streams_on_drained(struct client_relay *relay);
 void client_streams_fail(struct client_relay *relay, const struct err *err);
 void client_streams_close(struct client_relay *relay);
+
+/* client_record.c: relay->act has its place in the audit trail, when what text asks for is recorded
+ * at all (action; AUDIT_ACTION_COUNT: it never is). */
+bool client_record_begin(struct client_relay *relay, enum audit_action action, struct view type,
+                         struct view text, struct err *err) MUST_CHECK;
+/* The agent has answered. Takes act. */
+void client_record_end(struct audit_act *act, const struct hub_reply *reply, const struct err *err);
 
 /* Stops reading the client until the agent takes more. */
 void client_relay_hold(struct client_relay *relay);

@@ -294,6 +294,7 @@ struct arrival {
     char sandbox_id[ID_SIZE];
     struct caller caller;
     struct trace trace;
+    struct actor actor;
     char session[ID_SIZE]; /* "": none */
     struct limits *limits; /* borrowed; NULL: messages are free */
     struct limit_request costs;
@@ -329,6 +330,8 @@ static void adopt(struct client_sockets *sockets, const struct arrival *arrival,
     client->caller = arrival->caller;
     client->relay.trace = arrival->trace;
     client->relay.scopes = arrival->caller.scopes;
+    client->relay.recorder = sockets->gateway->recorder;
+    client->relay.actor = arrival->actor;
     if (!open_parts(client, bev, &err)) {
         log_error("client.adopt_failed", LOG_TRACE(&arrival->trace), LOG_ERR(&err));
         free_half_built(client);
@@ -348,7 +351,8 @@ void client_socket_handle(struct request *request)
 {
     struct err err = {0};
     struct client_sockets *sockets = request->gateway->client_sockets;
-    struct arrival arrival = {.caller = request->caller, .trace = request->trace};
+    struct arrival arrival = {
+        .caller = request->caller, .trace = request->trace, .actor = *request_actor(request)};
     memcpy(arrival.sandbox_id, request->id, ID_SIZE);
     if (!check(request, arrival.session, &err)) {
         request_fail(request, &err);

@@ -6,6 +6,7 @@
  * of a watch have no credit: beyond BACKLOG_SOFT they are dropped, and the client is told so. */
 #include "common/contracts/stream.h"
 #include "common/json/scan.h"
+#include "gateway/audit/recorder.h"
 #include "gateway/http/outflow.h"
 #include "gateway/hub/stream.h"
 #include "gateway/native/client_relay.h"
@@ -22,6 +23,7 @@ struct client_stream {
     struct hub_stream *stream;  /* NULL while it is opened */
     uint32_t id;                /* the client's */
     enum client_stream_kind kind;
+    struct audit_act *act; /* owned until it is answered; NULL: it is not recorded */
     bool answered;
     bool has_dropped; /* events of a watch, since the client was behind */
     bool repeatable;
@@ -70,6 +72,7 @@ static void finish(struct client_stream *stream)
 
 static void fail_unanswered(struct client_stream *stream, const struct err *err)
 {
+    recorder_end(TAKE(stream->act), err);
     client_relay_send_error(stream->relay, view_of(stream->request_id), err);
     finish(stream);
 }
@@ -114,6 +117,7 @@ static void on_reply(const struct hub_reply *reply, const struct err *err, void 
         fail_unanswered(stream, err);
         return;
     }
+    client_record_end(TAKE(stream->act), reply, NULL);
     client_relay_send_reply(relay, reply, stream->request_id, stream->id);
     if (view_equal(reply->type, VIEW("error"))) {
         finish(stream);
@@ -267,6 +271,7 @@ bool client_stream_open(struct client_relay *relay, enum client_stream_kind kind
         free(stream);
         return false;
     }
+    stream->act = TAKE(relay->act);
     list_append(&relay->streams, &stream->node);
     map_insert(&relay->streams_by_id, &stream->by_id, key_of(&stream->id));
     relay->unanswered++;
@@ -389,6 +394,7 @@ void client_streams_close(struct client_relay *relay)
     for (LIST_EACH(node, &relay->streams)) {
         struct client_stream *stream = LIST_ENTRY(node, struct client_stream, node);
         hub_stream_close(stream->stream);
+        recorder_end_unknown(stream->act, "client_gone");
         list_remove(&stream->node);
         map_remove(&relay->streams_by_id, &stream->by_id);
         free(stream);

@@ -59,6 +59,8 @@ void entries_remove_handle(struct request *request)
     write_name(&writer, "remove", &name);
     json_bool(&writer, "recursive", recursive);
     json_end_object(&writer);
+    request_add_detail(request, "op", VIEW("remove"));
+    request_add_detail(request, "path", view_of(name.path));
     agent_ask(request, &message, AGENT_FILE_TIMEOUT_MS);
 }
 
@@ -147,5 +149,8 @@ void entries_change_handle(struct request *request)
     }
     AUTO(str_free) struct str message = STR_INIT(MESSAGE_MAX);
     write_operation(&operation, &message);
+    request_add_detail(request, "op", operation.op);
+    request_add_detail(request, "path", operation.path);
+    request_add_detail(request, "to", operation.to);
     agent_ask(request, &message, AGENT_FILE_TIMEOUT_MS);
 }

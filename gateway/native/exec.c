@@ -2,6 +2,7 @@
  * asks for them. */
 #include "common/contracts/agent.h"
 #include "common/json/write.h"
+#include "gateway/audit/recorder.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/once.h"
 #include "gateway/native/process_stream.h"
@@ -16,7 +17,7 @@ static bool read_once(const struct request *request, char out[ONCE_SIZE], struct
 
 /* Reads the body and writes it anew: what the agent gets has been checked, and nothing else. The
  * stream and the scope of repeats are ours to choose. */
-static bool write_message(const struct request *request, bool is_streamed,
+static bool write_message(struct request *request, bool is_streamed,
                           struct process_stream_options *options, struct str *out,
                           struct json_violations *violations, struct err *err)
 {
@@ -26,6 +27,11 @@ static bool write_message(const struct request *request, bool is_streamed,
     struct json_doc *doc = json_read(request->body, &agent_exec_schema, &exec, violations, err);
     if (doc == NULL || !env_size_check(&exec.env, err) || !read_once(request, once, err)) {
         return false;
+    }
+    if (request->act != NULL) {
+        recorder_add_command(request->act, exec.cmd, &exec.args);
+        request_add_detail(request, "user", exec.user);
+        request_add_detail(request, "cwd", exec.cwd);
     }
     exec.id = (struct view){0};
     exec.type = VIEW("exec");

@@ -132,6 +132,8 @@ void file_put(struct request *request, const struct file_put_options *options)
     upload->request = request;
     request_set_work(request, upload, end_upload);
     write_message(request, options, &text);
+    request_add_detail(request, "op", VIEW("upload"));
+    request_add_detail(request, "path", view_of(options->name.path));
     if (check_encoding(request, &err) && agent_message(&text, &message, &err)) {
         upload->stream =
             hub_stream_open(request->gateway->hub, request->id, &message, 0, &events, upload, &err);

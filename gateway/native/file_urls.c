@@ -78,6 +78,12 @@ void file_url_make_handle(struct request *request)
         request_fail(request, &err);
         return;
     }
+    if (!request_record(request, AUDIT_FILE_URL_MADE, &err)) {
+        request_fail(request, &err);
+        return;
+    }
+    request_add_detail(request, "op", body.op);
+    request_add_detail(request, "path", body.path);
     const struct signed_url url = {
         .sandbox_id = request->id,
         .is_upload = view_equal(body.op, VIEW("upload")),

@@ -359,6 +359,8 @@ void files_post_handle(struct request *request)
                    sizeof form->folder.path);
     parameter_text(&parameters, "user", PARAMETER_OPTIONAL, form->folder.user,
                    sizeof form->folder.user);
+    request_add_detail(request, "op", VIEW("form"));
+    request_add_detail(request, "path", view_of(form->folder.path));
     if (open_form(form, &parameters, &err)) {
         http_stream_body(request->exchange, STREAMED_BODY_MAX, &body_events, form);
     } else {

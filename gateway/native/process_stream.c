@@ -234,6 +234,7 @@ static void on_reply(const struct hub_reply *reply, const struct err *err, void 
         process->sides[i].offset = process->process.offsets[i];
     }
     process->is_begun = true;
+    request_end_act(process->request, NULL);
     timer_arm_common(&process->ping, EVENTS_PING_MS);
     if (!events_begin_answer(process->request, process->options.format, on_drained)) {
         return;

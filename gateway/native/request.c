@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/event/loop.h"
 #include "common/ipc/client.h"
-#include "gateway/http/address.h"
 #include "gateway/limits/limits.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/repeat.h"
@@ -45,6 +44,7 @@ static void finish(struct request *request)
 
 static void cancel_work(struct request *request)
 {
+    request_end_act_unknown(request, "client_gone");
     if (request->limit_wait != NULL) {
         limit_wait_cancel(request->limit_wait);
     }
@@ -178,27 +178,6 @@ static void on_gone(void *arg)
     }
 }
 
-/* From the client's own words and connection: both are gone when it leaves. */
-static void note_origin(struct actor *actor, const struct http_exchange *exchange)
-{
-    const struct address *client = http_exchange_client(exchange);
-    if (client != NULL) {
-        address_format(client, actor->address);
-    }
-    actor_text_set(actor->user_agent, sizeof actor->user_agent,
-                   http_exchange_header(exchange, "User-Agent"));
-}
-
-const struct actor *request_actor(struct request *request)
-{
-    struct actor *actor = &request->actor;
-    const struct caller *caller = &request->caller;
-    memcpy(actor->user_id, caller->user_id, sizeof actor->user_id);
-    memcpy(actor->api_key_id, caller->api_key_id, sizeof actor->api_key_id);
-    actor_text_set(actor->impersonator, sizeof actor->impersonator, view_of(caller->impersonator));
-    return actor;
-}
-
 struct request *request_new(const struct gateway *gateway, const struct route *route,
                             struct http_exchange *exchange, struct err *err)
 {
@@ -211,7 +190,7 @@ struct request *request_new(const struct gateway *gateway, const struct route *r
     request->route = route;
     request->exchange = exchange;
     request->trace = *http_exchange_trace(exchange);
-    note_origin(&request->actor, exchange);
+    request_note_origin(request);
     list_append(&gateway->requests->all, &request->node);
     http_on_gone(exchange, on_gone, request);
     return request;
@@ -243,6 +222,7 @@ static struct http_exchange *take_exchange(struct request *request)
 
 void request_respond(struct request *request, const struct http_response *response)
 {
+    request_end_act(request, NULL);
     if (repeat_keep(request, response)) {
         return;
     }
@@ -267,6 +247,7 @@ void request_respond_json(struct request *request, int status, const struct str 
 void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations)
 {
+    request_end_act(request, err);
     repeat_release(request);
     struct http_exchange *exchange = take_exchange(request);
     if (exchange != NULL) {
@@ -282,6 +263,7 @@ void request_fail(struct request *request, const struct err *err)
 
 void request_fail_later(struct request *request, const struct err *err, int retry_after_s)
 {
+    request_end_act(request, err);
     struct http_exchange *exchange = take_exchange(request);
     if (exchange != NULL) {
         errors_respond_later(exchange, err, retry_after_s);
@@ -291,6 +273,7 @@ void request_fail_later(struct request *request, const struct err *err, int retr
 
 struct http_exchange *request_hand_over(struct request *request)
 {
+    request_end_act(request, NULL);
     struct http_exchange *exchange = take_exchange(request);
     finish(request);
     return exchange;

@@ -5,8 +5,8 @@
 #ifndef GATEWAY_NATIVE_REQUEST_H
 #define GATEWAY_NATIVE_REQUEST_H
 
+#include "common/audit/record.h"
 #include "common/base/list.h"
-#include "common/contracts/actor.h"
 #include "common/event/loop.h"
 #include "common/json/read.h"
 #include "gateway/cache/key_cache.h"
@@ -15,6 +15,7 @@
 #include "gateway/http/server.h"
 #include "gateway/hub/hub.h"
 
+struct audit_act;
 struct ipc_call;
 struct limit_wait;
 struct request;
@@ -47,6 +48,7 @@ struct request {
     struct ipc_call *ipc_call;
     struct hub_call *hub_call;
     struct hub_wait *hub_wait;
+    struct audit_act *act; /* owned; of routes whose doing is recorded; NULL: it is not */
     struct repeat *repeat; /* owned; NULL: it came without an Idempotency-Key that counts */
     int64_t until_ms;      /* monotonic; of handlers with several steps */
     bool outlives_client;  /* what was begun goes on when the client leaves */
@@ -62,9 +64,23 @@ struct request {
 struct request *request_new(const struct gateway *gateway, const struct route *route,
                             struct http_exchange *exchange, struct err *err) MUST_CHECK;
 
+/* When it begins: where it comes from. */
+void request_note_origin(struct request *request);
 /* Who is behind it, as far as that is known by now: for what is asked of the services. Valid as
  * long as the request. */
 const struct actor *request_actor(struct request *request);
+
+/* What the request is about to do has its place in the audit trail; the record ends with the
+ * request, which is its result. target is the {id} of the path. For what is always recorded. */
+bool request_record(struct request *request, enum audit_action action, struct err *err) MUST_CHECK;
+/* The same before a handler, if its route and AUDIT_DATA_PLANE say so. */
+bool request_record_data(struct request *request, struct err *err) MUST_CHECK;
+/* What the record says of it; nothing when there is none. name is a literal. */
+void request_add_detail(struct request *request, const char *name, struct view value);
+/* err is NULL when it was done. Nothing when there is no record, or no more. */
+void request_end_act(struct request *request, const struct err *err);
+/* Whether what was begun was done is not known. */
+void request_end_act_unknown(struct request *request, const char *reason);
 
 /* All requests in flight, those whose client has left among them. */
 struct requests *requests_new(struct loop *loop, struct err *err) MUST_CHECK;

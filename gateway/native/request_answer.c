@@ -23,6 +23,7 @@ void request_end_answer(struct request *request)
 
 void request_abort_answer(struct request *request)
 {
+    request_end_act_unknown(request, "answer_cut");
     struct http_exchange *exchange = request_hand_over(request);
     if (exchange != NULL) {
         http_respond_abort(exchange);

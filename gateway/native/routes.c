@@ -37,8 +37,8 @@ static const struct route routes[] = {
      sandbox_destroy_handle},
     {HTTP_DELETE, "/sandbox/{id}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
      sandbox_destroy_handle},
-    {HTTP_POST, "/sandbox/{id}/exec", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_EXEC,
-     JSON_BODY_MAX, sandbox_exec_handle},
+    {HTTP_POST, "/sandbox/{id}/exec", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_COMMAND,
+     AUTH_EXEC, JSON_BODY_MAX, sandbox_exec_handle},
     {HTTP_POST, "/sandbox/{id}/expose", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES,
      AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_expose_handle},
     {HTTP_GET, "/sandbox/{id}/ports", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
@@ -57,25 +57,25 @@ static const struct route routes[] = {
      processes_output_handle},
     {HTTP_GET, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
      files_get_handle},
-    {HTTP_PUT, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+    {HTTP_PUT, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_WRITE, AUTH_FILES, 0,
      files_put_handle},
-    {HTTP_POST, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+    {HTTP_POST, "/sandbox/{id}/files", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_WRITE, AUTH_FILES, 0,
      files_post_handle},
     {HTTP_POST, "/sandbox/{id}/files/url",
      ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES, AUTH_FILES, JSON_BODY_MAX,
      file_url_make_handle},
     {HTTP_GET, "/files/{id}", ROUTE_SIGNED, 0, 0, file_url_use_handle},
-    {HTTP_PUT, "/files/{id}", ROUTE_SIGNED, 0, 0, file_url_use_handle},
+    {HTTP_PUT, "/files/{id}", ROUTE_SIGNED | ROUTE_WRITE, 0, 0, file_url_use_handle},
     {HTTP_GET, "/sandbox/{id}/archive", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
      archive_get_handle},
-    {HTTP_PUT, "/sandbox/{id}/archive", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
+    {HTTP_PUT, "/sandbox/{id}/archive", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_WRITE, AUTH_FILES, 0,
      archive_put_handle},
     {HTTP_GET, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
      entries_list_handle},
-    {HTTP_POST, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_FILES,
-     JSON_BODY_MAX, entries_change_handle},
-    {HTTP_DELETE, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0,
-     entries_remove_handle},
+    {HTTP_POST, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_WRITE,
+     AUTH_FILES, JSON_BODY_MAX, entries_change_handle},
+    {HTTP_DELETE, "/sandbox/{id}/entries", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_WRITE, AUTH_FILES,
+     0, entries_remove_handle},
     {HTTP_GET, "/sandbox/{id}/watch", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_FILES, 0, watch_handle},
     {HTTP_POST, "/sandbox/{id}/search", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON, AUTH_FILES,
      JSON_BODY_MAX, search_handle},
@@ -198,6 +198,16 @@ static const struct route *find_route(const struct http_head *head, struct param
     return NULL;
 }
 
+static void handle(struct request *request)
+{
+    struct err err = {0};
+    if (request_record_data(request, &err)) {
+        request->route->handle(request);
+    } else {
+        request_fail(request, &err);
+    }
+}
+
 static void on_body(struct http_exchange *exchange, struct view body, void *arg)
 {
     (void)exchange;
@@ -210,7 +220,7 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
     } else if (repeat_is_asked_for(request)) {
         repeat_begin(request);
     } else {
-        request->route->handle(request);
+        handle(request);
     }
 }
 
@@ -254,7 +264,7 @@ static void read_body(struct request *request)
         return;
     }
     if (request->route->body_max == 0) {
-        request->route->handle(request);
+        handle(request);
         return;
     }
     http_read_body(request->exchange, request->route->body_max, on_body, request);

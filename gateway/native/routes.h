@@ -14,6 +14,8 @@ enum route_needs {
     ROUTE_SIGNED = 1U << 4U,  /* the request proves itself by a signature */
     ROUTE_COUNTED = 1U << 5U, /* not to be done while requests can't be counted */
     ROUTE_CREATES = 1U << 6U, /* honours Idempotency-Key; needs ROUTE_CALLER and a body_max */
+    ROUTE_COMMAND = 1U << 7U, /* recorded when AUDIT_DATA_PLANE asks for commands */
+    ROUTE_WRITE = 1U << 8U,   /* recorded when it asks for all */
 };
 
 struct route {

@@ -30,7 +30,7 @@ struct port_request {
     struct ipc_exchange *exchange; /* NULL: nobody waits, the copy in Redis is due */
     struct trace trace;
     struct audit_act *act;             /* owned; of those that change something, until it is done */
-    char act_target[PORT_TARGET_SIZE]; /* "<sandbox id>:<port>" */
+    char act_target[PORT_TARGET_SIZE]; /* "<sandbox id>/<port>" */
     char sandbox_id[ID_SIZE];
 };
 
@@ -265,7 +265,7 @@ static bool begin_act(struct port_request *request, enum audit_action action,
                       const struct ipc_request *message, const char *user_id, int64_t port)
 {
     struct err err = {0};
-    (void)snprintf(request->act_target, sizeof request->act_target, "%s:%u", request->sandbox_id,
+    (void)snprintf(request->act_target, sizeof request->act_target, "%s/%u", request->sandbox_id,
                    (unsigned)(uint16_t)port);
     request->act = audit_act_begin_by(request->ports->sandboxes->audit, action, "port",
                                       &message->actor, message->trace.request_id, &err);

@@ -60,13 +60,13 @@ enum {
 };
 
 /* Of a row that ends by itself or by us the audit trail hears in the statement that ends it: it is
- * there once, whatever becomes of this process. Nothing personal is in it, so that there is no
- * personal part, only the digest that every record has. */
+ * there once, whatever becomes of this process. Nobody acts, and nothing personal is in it: there
+ * is no personal part, only the digest that every record has. */
 #define TELL_ENDED                                                                                 \
-    ", told AS (INSERT INTO audit_log (action, result, actor_user, target_kind, target, service, " \
-    "detail, personal_digest) SELECT 'sandbox.ended', 'ok', user_id, 'sandbox', id::text, "        \
-    "'sandbox-service', jsonb_build_object('reason', "                                             \
-    "CASE end_reason WHEN 'user' THEN 'user_deleted' ELSE end_reason END), "                       \
+    ", told AS (INSERT INTO audit_log (action, result, target_kind, target, service, detail, "     \
+    "personal_digest) SELECT 'sandbox.ended', 'ok', 'sandbox', id::text, 'sandbox-service', "      \
+    "jsonb_build_object('reason', CASE end_reason WHEN 'user' THEN 'user_deleted' "                \
+    "ELSE end_reason END), "                                                                       \
     "sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) FROM ended) "
 
 static const struct pg_statement statements[] = {
@@ -78,7 +78,7 @@ static const struct pg_statement statements[] = {
     {"sandbox_fail",
      "WITH ended AS (UPDATE sandboxes SET status = 'failed', end_reason = $2, ended_at = now(), "
      "container_running = false, container_status = 'removed' "
-     "WHERE id = $1 AND status = 'creating' RETURNING id, user_id, end_reason)" TELL_ENDED
+     "WHERE id = $1 AND status = 'creating' RETURNING id, end_reason)" TELL_ENDED
      "SELECT id FROM ended"},
     {"sandbox_get", "SELECT " INFO_COLUMNS " FROM sandboxes WHERE id = $1"},
     {"sandbox_list_first", "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
@@ -99,7 +99,7 @@ static const struct pg_statement statements[] = {
      "end_reason = $2, ended_at = CASE status WHEN 'creating' THEN now() END, "
      "container_running = false, container_status = $3, exit_code = $4, "
      "container_error = nullif($5, '') WHERE id = $1 AND status IN ('creating', 'running') "
-     "RETURNING id, user_id, end_reason)" TELL_ENDED "SELECT id FROM ended"},
+     "RETURNING id, end_reason)" TELL_ENDED "SELECT id FROM ended"},
     {"sandbox_expire",
      "WITH ended AS (UPDATE sandboxes SET status = 'stopping', "
      "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' "
@@ -107,7 +107,7 @@ static const struct pg_statement statements[] = {
      "THEN 'suspended' ELSE 'user' END "
      "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
      "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = sandboxes.user_id "
-     "AND u.suspended_at IS NOT NULL)) RETURNING id, user_id, end_reason)" TELL_ENDED
+     "AND u.suspended_at IS NOT NULL)) RETURNING id, end_reason)" TELL_ENDED
      "SELECT id, end_reason FROM ended"},
     {"sandbox_finish",
      "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "

@@ -3,6 +3,7 @@
 #include "auth-service/command.h"
 #include "auth-service/service.h"
 #include "common/audit/writer.h"
+#include "common/contracts/audit.h"
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "tests/support/folder.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define USER_ID "11111111-1111-4111-8111-111111111111"
 #define ISSUER "https://issuer.example"
 
 enum { URL_SIZE = FOLDER_PATH_SIZE + 32, TEXT_SIZE = 512, BODY_MAX = 64 * 1024 };
@@ -161,8 +163,9 @@ static struct answer ask(struct stage *stage, const char *method, const struct j
     json_begin_object(&writer, NULL);
     json_struct(&writer, schema, message);
     json_end_object(&writer);
+    static const struct actor actor = {.address = "192.0.2.7", .user_agent = "tester/1"};
     const struct ipc_call_options options = {
-        .method = method, .trace = &trace, .timeout_ms = ACCOUNTS_TIMEOUT_MS};
+        .method = method, .trace = &trace, .actor = &actor, .timeout_ms = ACCOUNTS_TIMEOUT_MS};
     assert_non_null(
         ipc_call_begin(stage->client, &options, str_view(&body), on_reply, &answer, &err));
     turn_until(stage->accounts->loop, &answer.done);
@@ -280,9 +283,51 @@ static void a_refused_key_is_in_the_trail_by_what_may_be_shown_of_it(void **stat
     struct answer answer = ask(stage, AUTH_CHECK_KEY, &auth_check_key_schema, &message);
     assert_int_equal(answer.err.code, ERR_UNAUTHENTICATED);
     expect(stage,
-           "SELECT concat_ws(' ', result, request_id, detail) FROM audit_log"
-           " WHERE action = 'key.refused'",
-           "refused r-7 {\"prefix\": \"isk_01234567\"}");
+           "SELECT concat_ws(' ', result, request_id, detail, address, user_agent) FROM audit_log"
+           " JOIN audit_personal ON id = audit_id WHERE action = 'key.refused'",
+           "refused r-7 {\"prefix\": \"isk_01234567\"} 192.0.2.7 tester/1");
+}
+
+static void records_of_a_gateway_are_stored_once(void **state)
+{
+    struct stage *stage = *state;
+    static struct audit_record record = {
+        .action = AUDIT_EXEC, .actor_user = USER_ID, .target = "t", .address = "192.0.2.9"};
+    const uint8_t salts[2][AUDIT_SALT_BYTES] = {{1}, {2}};
+    struct view texts[2];
+    struct str records[2] = {STR_INIT(AUDIT_APPEND_RECORD_MAX), STR_INIT(AUDIT_APPEND_RECORD_MAX)};
+    audit_record_set_detail(&record, "command", VIEW("ls \"x\""));
+    for (int i = 0; i < 2; i++) {
+        const struct audit_item item = {&record, salts[i], 60000};
+        audit_item_write(&item, &records[i]);
+        texts[i] = str_view(&records[i]);
+    }
+    const struct audit_append message = {VIEW("gateway"), {texts, 2}};
+    for (int i = 0; i < 2; i++) {
+        struct answer answer = ask(stage, AUDIT_APPEND, &audit_append_schema, &message);
+        assert_int_equal(answer.err.code, ERR_NONE);
+    }
+    expect(stage,
+           "SELECT string_agg(concat_ws(' ', action, result, actor_user, target, detail, address,"
+           " now() - at BETWEEN interval '55 s' AND interval '90 s'), '; ' ORDER BY id)"
+           " FROM audit_log JOIN audit_personal ON id = audit_id WHERE service = 'gateway'",
+           "exec ok " USER_ID " t {\"command\": \"ls \\\"x\\\"\"} 192.0.2.9 t; "
+           "exec ok " USER_ID " t {\"command\": \"ls \\\"x\\\"\"} 192.0.2.9 t");
+    str_free(&records[0]);
+    str_free(&records[1]);
+}
+
+static void what_is_no_record_is_refused(void **state)
+{
+    struct stage *stage = *state;
+    static const char *const texts[] = {
+        "{}", "[]", "{\"action\":\"a\",\"result\":\"ok\",\"ageMs\":0,\"salt\":\"00\"}"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct view text = view_of(texts[i]);
+        const struct audit_append message = {VIEW("gateway"), {&text, 1}};
+        struct answer answer = ask(stage, AUDIT_APPEND, &audit_append_schema, &message);
+        assert_int_equal(answer.err.code, ERR_INVALID);
+    }
 }
 
 static void without_room_in_the_trail_nobody_comes_and_no_key_is_made(void **state)
@@ -337,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_key_made_by_a_key_or_in_the_place_of_one_tells_so),
         cmocka_unit_test(a_refused_session_is_in_the_trail),
         cmocka_unit_test(a_refused_key_is_in_the_trail_by_what_may_be_shown_of_it),
+        cmocka_unit_test(records_of_a_gateway_are_stored_once),
+        cmocka_unit_test(what_is_no_record_is_refused),
         cmocka_unit_test(what_issue_key_does_is_in_the_trail),
         cmocka_unit_test(without_room_in_the_trail_nobody_comes_and_no_key_is_made),
     };

@@ -123,7 +123,9 @@ int relay_stage_open(void **state)
     agent_stage_open(&stage->agent);
     struct loop *loop = stage->agent.gateway.loop;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    record_stage_open(&stage->records, loop, RECORD_ALL_DATA);
     stage->relay.scopes = AUTH_SCOPES_ALL;
+    stage->relay.recorder = stage->records.recorder;
     assert_true(client_relay_open(&stage->relay, stage->agent.gateway.hub, STAGE_SANDBOX_ID,
                                   on_answered, stage, &err));
     stage->server = ws_socket_new(loop, WS_SERVER, wrap(stage, fds[0]), &client_limits,
@@ -144,6 +146,7 @@ int relay_stage_close(void **state)
     client_relay_close(&stage->relay);
     ws_socket_free(stage->server);
     ws_socket_free(stage->client);
+    record_stage_close(&stage->records);
     agent_stage_close(&stage->agent);
     free(stage);
     return 0;

@@ -5,6 +5,7 @@
 
 #include "gateway/native/client_relay.h"
 #include "tests/unit/gateway/agent_stage.h"
+#include "tests/unit/gateway/record_stage.h"
 
 enum { RELAY_TEXT_SIZE = 1024, RELAY_HEARD_MAX = 8 };
 
@@ -23,7 +24,8 @@ struct relay_heard {
 struct relay_stage {
     struct agent_stage agent;
     struct client_relay relay;
-    struct ws_socket *server; /* the gateway's end of the client's connection */
+    struct record_stage records; /* of all that is done */
+    struct ws_socket *server;    /* the gateway's end of the client's connection */
     struct ws_socket *client;
     struct bufferevent *client_bev;
     bool server_closed;

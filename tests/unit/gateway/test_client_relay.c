@@ -68,6 +68,70 @@ static void each_message_needs_its_scope(void **state)
     relay_wait_for_text(stage, "{\"id\":\"a\",\"streamId\":0,\"type\":\"listResponse\"}");
 }
 
+static void what_a_client_does_is_recorded_with_its_result(void **state)
+{
+    struct relay_stage *stage = *state;
+    stage->answer = "\"type\":\"writeResponse\"";
+    relay_ask(stage, "{\"id\":\"a\",\"type\":\"write\",\"path\":\"/x\",\"content\":\"secret\"}");
+    relay_wait_for(stage, relay_client_has_text);
+    stage->at_client = (struct relay_heard){0};
+    stage->answer = "\"type\":\"error\",\"error\":\"no\",\"code\":\"not_a_directory\"";
+    relay_ask(stage, "{\"id\":\"b\",\"type\":\"rename\",\"path\":\"/x\",\"to\":\"/x/y\"}");
+    relay_wait_for(stage, relay_client_has_text);
+    stage->at_client = (struct relay_heard){0};
+    stage->answer = "\"type\":\"listResponse\"";
+    relay_ask(stage, "{\"id\":\"c\",\"type\":\"list\",\"path\":\"/\"}");
+    relay_wait_for(stage, relay_client_has_text);
+    stage->at_client = (struct relay_heard){0};
+    stage->answer = RELAY_RUNS;
+    relay_ask(stage, "{\"id\":\"d\",\"type\":\"exec\",\"cmd\":\"ls\",\"args\":[\"-l\",\"/\"],"
+                     "\"env\":{\"K\":\"secret\"},\"stdin\":\"secret\"}");
+    relay_wait_for(stage, relay_client_has_text);
+    stage->at_client = (struct relay_heard){0};
+    relay_ask(stage, "{\"id\":\"e\",\"type\":\"exec\",\"cmd\":\"top\",\"streamId\":9,"
+                     "\"stream\":true}");
+    relay_wait_for(stage, relay_client_has_text);
+    record_stage_expect(&stage->records,
+                        "file.written ok " STAGE_SANDBOX_ID " {\"op\":\"write\",\"path\":\"/x\"}\n"
+                        "file.written refused " STAGE_SANDBOX_ID
+                        " {\"op\":\"rename\",\"path\":\"/x\",\"to\":\"/x/y\","
+                        "\"reason\":\"not_a_directory\"}\n"
+                        "exec ok " STAGE_SANDBOX_ID " {\"command\":\"ls -l /\"}\n"
+                        "exec ok " STAGE_SANDBOX_ID " {\"command\":\"top\"}\n");
+}
+
+static void what_has_no_answer_is_recorded_when_the_client_leaves(void **state)
+{
+    struct relay_stage *stage = *state;
+    relay_ask(stage, "{\"id\":\"a\",\"type\":\"exec\",\"cmd\":\"sleep\"}");
+    relay_ask(stage, "{\"id\":\"b\",\"type\":\"upload\",\"path\":\"/x\",\"streamId\":9}");
+    relay_wait_for(stage, relay_agent_has_text);
+    client_relay_close(&stage->relay);
+    record_stage_expect(&stage->records,
+                        "file.written failed " STAGE_SANDBOX_ID
+                        " {\"op\":\"upload\",\"path\":\"/x\",\"reason\":\"client_gone\"}\n"
+                        "exec failed " STAGE_SANDBOX_ID
+                        " {\"command\":\"sleep\",\"reason\":\"client_gone\"}\n");
+}
+
+static void without_room_for_a_record_nothing_is_asked_of_the_agent(void **state)
+{
+    struct relay_stage *stage = *state;
+    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    struct err err = {0};
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        acts[i] = recorder_begin(stage->records.recorder, AUDIT_EXEC, &actor_none, &trace_none,
+                                 STAGE_SANDBOX_ID, &err);
+        assert_non_null(acts[i]);
+    }
+    relay_ask(stage, "{\"id\":\"a\",\"type\":\"exec\",\"cmd\":\"ls\"}");
+    relay_wait_for_error(stage, "\"a\"", "audit_unavailable");
+    assert_int_equal(stage->at_agent.texts, 0);
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        audit_act_cancel(acts[i]);
+    }
+}
+
 static void a_stream_has_an_id_of_its_own_on_each_side(void **state)
 {
     struct relay_stage *stage = *state;
@@ -287,6 +351,9 @@ int main(void)
         TEST(an_answer_comes_back_with_the_id_of_the_client),
         TEST(what_is_no_request_is_answered_with_an_error),
         TEST(each_message_needs_its_scope),
+        TEST(what_a_client_does_is_recorded_with_its_result),
+        TEST(what_has_no_answer_is_recorded_when_the_client_leaves),
+        TEST(without_room_for_a_record_nothing_is_asked_of_the_agent),
         TEST(a_stream_has_an_id_of_its_own_on_each_side),
         TEST(an_exec_that_asks_for_no_stream_opens_none),
         TEST(a_stream_needs_an_id_that_is_free),

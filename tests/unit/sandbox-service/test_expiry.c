@@ -97,14 +97,15 @@ static int clear(void **state)
     return 0;
 }
 
-/* The audit trail has this of the sandbox, once. */
+/* The audit trail has this of the sandbox, once, and its user can read it. */
 static void expect_told(const struct fixture *fixture, const char *sandbox_id, const char *expected)
 {
     char sql[256];
     (void)snprintf(
         sql, sizeof sql,
-        "SELECT string_agg(concat_ws(' ', action, result, actor_user, target_kind, detail),"
-        " ',') FROM audit_log WHERE target = '%s'",
+        "SELECT string_agg(concat_ws(' ', action, result, actor_user, user_id, target_kind, "
+        "detail),"
+        " ',') FROM audit_log LEFT JOIN audit_concerns ON audit_id = id WHERE target = '%s'",
         sandbox_id);
     postgres_expect(fixture->postgres, sql, expected);
 }

@@ -194,7 +194,7 @@ static void what_was_done_is_in_the_trail(void **state)
         fixture->postgres,
         "SELECT string_agg(concat_ws(' ', action, result, actor_user, target_kind, request_id,"
         " detail, address), ',' ORDER BY id) FROM audit_log JOIN audit_personal ON id = audit_id"
-        " WHERE target = '" SANDBOX ":9090'",
+        " WHERE target = '" SANDBOX "/9090'",
         "port.exposed ok " USER " port r-1 {\"visibility\": \"public\"} 192.0.2.7,"
         "port.closed ok " USER " port r-1 192.0.2.7,"
         "port.closed refused " USER " port r-1 {\"reason\": \"port_not_found\"} 192.0.2.7");

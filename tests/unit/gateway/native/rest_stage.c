@@ -114,6 +114,8 @@ int rest_stage_open(void **state)
     stage->auth = ipc_server_open(gateway->loop, url, (uid_t)-1, methods,
                                   sizeof methods / sizeof methods[0], stage, &err);
     gateway->auth_service = ipc_client_open(gateway->loop, url, "auth-service", &err);
+    record_stage_open(&stage->records, gateway->loop, RECORD_ALL_DATA);
+    gateway->recorder = stage->records.recorder;
     gateway->keys = key_cache_new(gateway->auth_service, &err);
     gateway->requests = requests_new(gateway->loop, &err);
     gateway->http = http_server_new(gateway->loop, &http_default_limits, on_request, &err);
@@ -150,6 +152,7 @@ int rest_stage_close(void **state)
     http_server_free(gateway->http);
     requests_free(gateway->requests);
     key_cache_free(gateway->keys);
+    record_stage_close(&stage->records);
     ipc_client_close(gateway->auth_service);
     ipc_server_close(stage->auth);
     agent_stage_close(&stage->agent);

@@ -6,6 +6,7 @@
 #include "common/ipc/server.h"
 #include "tests/unit/gateway/agent_stage.h"
 #include "tests/unit/gateway/http/fixture.h"
+#include "tests/unit/gateway/record_stage.h"
 
 #define REST_KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define REST_TOKEN "e30.e30.c2ln"
@@ -18,6 +19,7 @@ struct rest_stage {
     struct agent_stage agent;
     struct fixture http; /* its loop and server, for the client */
     struct ipc_server *auth;
+    struct record_stage records; /* of all that is done */
     char auth_folder[FOLDER_PATH_SIZE];
     struct client client;
     bool is_watched; /* the session of that token */
