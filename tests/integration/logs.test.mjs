@@ -6,9 +6,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { sandboxFor } from '../support/api.mjs';
 import { allSecrets } from '../support/secrets.mjs';
-import { docker, instance, run, stateDir } from '../support/stack.mjs';
+import { BESIDE, docker, instance, run, stateDir } from '../support/stack.mjs';
 
-const services = ['gateway', 'auth', 'sandbox'];
+const services = ['gateway', 'auth', 'sandbox', BESIDE];
 
 const lines = services.flatMap((service) => {
   const dir = path.join(stateDir, 'log', service);

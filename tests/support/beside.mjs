@@ -1,9 +1,8 @@
 // A second gateway and auth-service beside the deployment under test, on the same stores, with
 // settings of their own: for tests of settings, and of two gateways.
-import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { call } from './api.mjs';
-import { apiUrl, programOf, run, runDir, serviceSettings, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, serviceSettings, startProgram, until } from './stack.mjs';
 
 // name: of its folder; its ports are step above those of the deployment. change: what is to be set otherwise, or
 // (undefined) not at all. Resolves, once it serves, to its address; ends when the test does.
@@ -20,9 +19,8 @@ export async function startBeside(t, { name, step, change = {} }) {
   };
   const children = await Promise.all(['auth', 'gateway'].map(async (service) => {
     const program = await programOf(service);
-    const settings = Object.entries({ ...serviceSettings(service), ...own, ...change })
-      .filter(([, value]) => value !== undefined).map(([setting, value]) => `${setting}=${value}`);
-    return spawn('chpst', ['-u', 'insien', 'env', '-i', ...settings, program], { cwd: '/', stdio: 'ignore' });
+    const settings = Object.entries({ ...serviceSettings(service), ...own, ...change }).filter(([, value]) => value !== undefined);
+    return startProgram(program, Object.fromEntries(settings));
   }));
   t.after(() => {
     children.forEach((child) => child.kill());

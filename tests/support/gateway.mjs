@@ -1,11 +1,10 @@
 // A gateway of our own beside the one of the deployment, on the same services and stores, for what
 // must not happen to everybody: other limits, and its end.
-import { spawn } from 'node:child_process';
 import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { call } from './api.mjs';
-import { apiUrl, programOf, run, runDir, serviceSettings, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, serviceSettings, startProgram, until } from './stack.mjs';
 
 const BESIDE = 93; // its port, from that of the deployment
 
@@ -21,8 +20,7 @@ export async function gatewayBeside(t, { PORT_STEP: step = 0, ...settings }) {
     INSIEN_RUN_DIR: dir, PORT: port, WS_PORT: port + 1, HOST_PORT_RANGE: 'none',
     AUTH_IPC: `ipc://${runDir}/auth-1.sock`, SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`,
   };
-  const all = Object.entries({ ...serviceSettings('gateway'), ...own, ...settings }).map(([name, value]) => `${name}=${value}`);
-  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...all, program], { cwd: '/', stdio: 'ignore' });
+  const child = startProgram(program, { ...serviceSettings('gateway'), ...own, ...settings });
   const exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
   const stop = (signal) => {
     child.kill(signal);

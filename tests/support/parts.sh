@@ -169,6 +169,7 @@ clean_up() {
     [ -z "$STAND_IN_PID" ] || kill "$STAND_IN_PID" 2>/dev/null || true
     if [ -n "$STACK_IS_UP" ] && [ -z "$KEEP" ]; then
         "$ROOT/deploy/down" --purge >"$TEST_LOG_DIR/down.log" 2>&1 || tail -n 20 "$TEST_LOG_DIR/down.log" >&2
+        rm -f "$INSIEN_STATE_DIR/test-secrets" # of tests/support/secrets.mjs: those of a deployment that is no more
     fi
 }
 

@@ -1,6 +1,6 @@
 // The deployment under test: where it is, what it runs, and its insides for tests that look there.
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 export const stateDir = path.resolve(process.env.INSIEN_STATE_DIR ?? path.join(root, 'deploy/state'));
 export const runDir = process.env.INSIEN_RUN_DIR ?? '/run/insien';
+export const BESIDE = 'beside'; // the log of what tests start beside the deployment
 export const instance = process.env.INSIEN_INSTANCE ?? 'insien';
 
 // Lines of NAME='value', as deploy/up writes them.
@@ -76,6 +77,18 @@ export async function pidOf(name) {
 // The program that the service runs, also when the same one was installed over it since.
 export async function programOf(name) {
   return (await mustRun('readlink', [`/proc/${await pidOf(name)}/exe`])).replace(/ \(deleted\)$/, '');
+}
+
+// Starts a program of ours beside the deployment, as the user of the services, with these settings
+// and no others. What it logs goes beside the logs of the deployment.
+export function startProgram(program, settings) {
+  const dir = path.join(stateDir, 'log', BESIDE);
+  mkdirSync(dir, { recursive: true });
+  const log = openSync(path.join(dir, 'current'), 'a', 0o600);
+  const environment = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...environment, program], { cwd: '/', stdio: ['ignore', 'ignore', log] });
+  closeSync(log);
+  return child;
 }
 
 // Resolves when the supervisor has started the service anew.
