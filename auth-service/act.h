@@ -10,7 +10,7 @@
 struct audit_act *act_begin(struct call *call, enum audit_action action,
                             const char *target_kind) MUST_CHECK;
 
-/* err is NULL when it was done; target may be "". The record goes its way. */
+/* err is NULL when it was done; target may be "". The record goes its way. Accepts NULL. */
 void act_end(struct audit_act *act, const char *target, const struct err *err);
 
 #endif

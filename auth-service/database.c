@@ -5,6 +5,7 @@
 #include "auth-service/audit/trail_store.h"
 #include "auth-service/idempotency/store.h"
 #include "auth-service/users/account_store.h"
+#include "auth-service/users/admin.h"
 #include "auth-service/users/store.h"
 #include "auth-service/webhooks/store.h"
 #include "common/audit/writer.h"
@@ -17,7 +18,8 @@ enum {
     IDEMPOTENCY_STATEMENTS_AT = SEALER_STATEMENTS_AT + AUDIT_SEAL_STATEMENT_COUNT,
     ACCOUNT_STATEMENTS_AT = IDEMPOTENCY_STATEMENTS_AT + IDEMPOTENCY_STATEMENT_COUNT,
     TRAIL_STATEMENTS_AT = ACCOUNT_STATEMENTS_AT + ACCOUNT_STATEMENT_COUNT,
-    STATEMENT_COUNT = TRAIL_STATEMENTS_AT + AUDIT_TRAIL_STATEMENT_COUNT,
+    ADMIN_STATEMENTS_AT = TRAIL_STATEMENTS_AT + AUDIT_TRAIL_STATEMENT_COUNT,
+    STATEMENT_COUNT = ADMIN_STATEMENTS_AT + ADMIN_STATEMENT_COUNT,
 };
 
 #define PING "ping"
@@ -39,6 +41,7 @@ struct pg_pool *database_open(struct loop *loop, const char *url, size_t connect
            sizeof idempotency_statements);
     memcpy(&statements[ACCOUNT_STATEMENTS_AT], account_statements, sizeof account_statements);
     memcpy(&statements[TRAIL_STATEMENTS_AT], audit_trail_statements, sizeof audit_trail_statements);
+    memcpy(&statements[ADMIN_STATEMENTS_AT], admin_statements, sizeof admin_statements);
     const struct pg_options options = {.url = url,
                                        .connections = connections,
                                        .statements = statements,

@@ -1,5 +1,6 @@
 #include "auth-service/service.h"
 
+#include "auth-service/admin_calls.h"
 #include "auth-service/audit/append.h"
 #include "auth-service/call.h"
 #include "auth-service/database.h"
@@ -9,6 +10,7 @@
 #include "auth-service/user_calls.h"
 #include "common/audit/writer.h"
 #include "common/base/encode.h"
+#include "common/contracts/admin.h"
 #include "common/contracts/audit.h"
 #include "common/contracts/idempotency.h"
 #include "common/contracts/users.h"
@@ -236,6 +238,10 @@ static const struct ipc_method methods[] = {
     {AUTH_DELETE_USER, user_call_delete},
     {AUTH_LIST_AUDIT, audit_call_list},
     {AUTH_WEBHOOK, take_webhook},
+    {ADMIN_LIST_USERS, admin_call_list_users},
+    {ADMIN_CHANGE_USER, admin_call_change_user},
+    {ADMIN_LIST_KEYS, admin_call_list_keys},
+    {ADMIN_REVOKE_KEY, admin_call_revoke_key},
     {IDEMPOTENCY_CLAIM, idempotency_call_claim},
     {IDEMPOTENCY_FINISH, idempotency_call_finish},
     {IDEMPOTENCY_RELEASE, idempotency_call_release},

@@ -36,7 +36,7 @@ DECLARE
         ['auth', 'SELECT', 'audit_concerns', NULL],
         ['auth', 'SELECT', 'audit_seals', NULL],
 
-        ['sandbox', 'SELECT', 'users', 'id, tier, suspended_at, deleted_at'],
+        ['sandbox', 'SELECT', 'users', 'id, tier, role, suspended_at, deleted_at'],
         ['sandbox', 'SELECT', 'sandboxes', NULL],
         ['sandbox', 'UPDATE', 'sandboxes', 'status, end_reason, ended_at, container_running, '
                                            'container_status, exit_code, container_error, '
@@ -66,6 +66,9 @@ DECLARE
         ['auth', 'api_key_find_own', 'invoker'],
         ['auth', 'api_key_revoke', 'invoker'],
         ['auth', 'api_key_rotate', 'invoker'],
+        ['auth', 'admin_begin', 'invoker'],
+        ['auth', 'admin_change_user', 'invoker'],
+        ['auth', 'admin_revoke_key', 'invoker'],
         ['auth', 'idempotency_claim', 'invoker'],
         ['auth', 'idempotency_clean', 'invoker'],
         ['auth', 'audit_seal', 'definer'],

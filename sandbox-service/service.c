@@ -3,6 +3,7 @@
 #include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/contracts/admin.h"
 #include "common/contracts/ports.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
@@ -30,7 +31,8 @@ struct service {
 struct request {
     struct service *service; /* borrowed */
     struct ipc_exchange *exchange;
-    int64_t limit; /* of a list */
+    int64_t limit;              /* of a list */
+    enum listing_reader reader; /* of it */
     union {
         struct create_waiter create;
         struct sandbox_destruction destroy;
@@ -164,7 +166,7 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     struct str body = STR_INIT(ANSWER_MAX);
     if (err != NULL) {
         finish_failed(request, err);
-    } else if (listing_write(result, request->limit, &body, &failure)) {
+    } else if (listing_write(result, request->limit, request->reader, &body, &failure)) {
         finish(request, str_view(&body));
     } else {
         finish_failed(request, &failure);
@@ -175,7 +177,7 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
 static void handle_list(struct ipc_exchange *exchange, const struct ipc_request *message, void *arg)
 {
     struct sandbox_list body;
-    struct store_position after;
+    struct position after;
     char status[STATUS_SIZE];
     struct err err = {0};
     AUTO(json_doc_release)
@@ -183,7 +185,7 @@ static void handle_list(struct ipc_exchange *exchange, const struct ipc_request 
     if (doc == NULL) {
         return;
     }
-    if (body.cursor.len > 0 && !cursor_read(body.cursor, &after, &err)) {
+    if (body.cursor.len > 0 && !position_read_cursor(body.cursor, &after, &err)) {
         ipc_reply_error(exchange, &err);
         return;
     }
@@ -200,6 +202,34 @@ static void handle_list(struct ipc_exchange *exchange, const struct ipc_request 
     }
 }
 
+static void handle_admin_list(struct ipc_exchange *exchange, const struct ipc_request *message,
+                              void *arg)
+{
+    struct admin_list_sandboxes body;
+    struct store_any_selection selection = {0};
+    char status[STATUS_SIZE];
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &admin_list_sandboxes_schema, &body);
+    if (doc == NULL) {
+        return;
+    }
+    if (!position_parameters_read(body.cursor, &selection.after, &err)) {
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    struct request *request = begin(arg, exchange);
+    if (request != NULL) {
+        request->limit = body.limit;
+        request->reader = LISTING_FOR_ADMIN;
+        selection.user_id = body.user_id;
+        selection.status = view_copy(body.status, status, sizeof status) ? status : "";
+        selection.limit = body.limit + 1;
+        store_list_any(request->service->sandboxes->store, &request->work.rows, &selection,
+                       on_listed, request);
+    }
+}
+
 static void on_destroyed(const struct err *err, void *arg)
 {
     if (err == NULL) {
@@ -209,39 +239,51 @@ static void on_destroyed(const struct err *err, void *arg)
     }
 }
 
-static struct audit_act *begin_destroyed(const struct request *request,
-                                         const struct ipc_request *message,
-                                         const struct sandbox_destroy *body, struct err *err)
+/* Takes the record's place. False, and the request has failed, when there is none. */
+static bool begin_destruction(struct request *request, const struct ipc_request *message,
+                              const char sandbox_id[ID_SIZE], const char user_id[ID_SIZE])
 {
-    struct audit_act *act =
+    struct sandbox_destruction *destruction = &request->work.destroy;
+    struct err err = {0};
+    destruction->act =
         audit_act_begin_by(request->service->sandboxes->audit, AUDIT_SANDBOX_DESTROYED, "sandbox",
-                           &message->actor, message->trace.request_id, err);
-    if (act != NULL) {
-        memcpy(audit_act_record(act)->actor_user, body->user_id, ID_SIZE);
+                           &message->actor, message->trace.request_id, &err);
+    if (destruction->act == NULL) {
+        finish_failed(request, &err);
+        return false;
     }
-    return act;
+    memcpy(audit_act_record(destruction->act)->actor_user, user_id, ID_SIZE);
+    destruction->trace = message->trace;
+    log_info("sandbox.destroy", LOG_TRACE(&message->trace), LOG_STR("sandbox_id", sandbox_id),
+             LOG_STR("by", user_id));
+    return true;
 }
 
 static void handle_destroy(struct ipc_exchange *exchange, const struct ipc_request *message,
                            void *arg)
 {
     struct sandbox_destroy body;
-    struct err err = {0};
     AUTO(json_doc_release)
     struct json_doc *doc = read_body(exchange, message, &sandbox_destroy_schema, &body);
     struct request *request = doc == NULL ? NULL : begin(arg, exchange);
-    if (request == NULL) {
-        return;
+    if (request != NULL && begin_destruction(request, message, body.sandbox_id, body.user_id)) {
+        sandbox_destroy(request->service->sandboxes, &request->work.destroy, &body, on_destroyed,
+                        request);
     }
-    struct sandbox_destruction *destruction = &request->work.destroy;
-    destruction->act = begin_destroyed(request, message, &body, &err);
-    if (destruction->act == NULL) {
-        finish_failed(request, &err);
-        return;
+}
+
+static void handle_admin_destroy(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                 void *arg)
+{
+    struct admin_destroy_sandbox body;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &admin_destroy_sandbox_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request != NULL && begin_destruction(request, message, body.sandbox_id, body.admin_id)) {
+        audit_record_set_detail(audit_act_record(request->work.destroy.act), "by", VIEW("admin"));
+        sandbox_destroy_any(request->service->sandboxes, &request->work.destroy, &body,
+                            on_destroyed, request);
     }
-    log_info("sandbox.destroy", LOG_TRACE(&message->trace), LOG_STR("sandbox_id", body.sandbox_id));
-    destruction->trace = message->trace;
-    sandbox_destroy(request->service->sandboxes, destruction, &body, on_destroyed, request);
 }
 
 static void on_connected(const struct sandbox_agent_welcome *welcome, const struct err *err,
@@ -365,6 +407,8 @@ static const struct ipc_method methods[] = {
     {SANDBOX_GET, handle_get},
     {SANDBOX_LIST, handle_list},
     {SANDBOX_DESTROY, handle_destroy},
+    {ADMIN_LIST_SANDBOXES, handle_admin_list},
+    {ADMIN_DESTROY_SANDBOX, handle_admin_destroy},
     {SANDBOX_AGENT_CONNECT, handle_agent_connect},
     {SANDBOX_REPORT, handle_report},
     {SANDBOX_LIMITS, handle_limits},

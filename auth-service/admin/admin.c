@@ -1,5 +1,9 @@
-/* insien-admin audit verify [--anchor SEQ:HASH]: the operator's command line. Exits with 0 when the
- * audit trail is whole, 1 when it is not, 2 when that could not be found out. */
+/* insien-admin: the operator's command line.
+ *
+ * audit verify [--anchor SEQ:HASH] exits with 0 when the audit trail is whole, 1 when it is not, 2
+ * when that could not be found out. user role EMAIL|ID admin|user exits with 0 when it is so,
+ * else 2. */
+#include "auth-service/admin/role.h"
 #include "auth-service/admin/verify.h"
 #include "common/base/config.h"
 #include "common/base/log.h"
@@ -9,12 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EXIT_WHOLE, EXIT_BROKEN, EXIT_NOT_CHECKED };
+enum { EXIT_WHOLE, EXIT_BROKEN, EXIT_NOT_DONE };
 
 /* Of one attempt, for a host that swallows packets; the URL may say otherwise. */
 #define CONNECT_TIMEOUT_S "5"
 
-static const char usage[] = "usage: insien-admin audit verify [--anchor SEQ:HASH]";
+static const char usage[] = "usage: insien-admin audit verify [--anchor SEQ:HASH]\n"
+                            "       insien-admin user role EMAIL|ID admin|user";
 
 struct config {
     char database_url[CONFIG_TEXT_SIZE];
@@ -25,59 +30,13 @@ static const struct config_item items[] = {
 };
 
 struct command {
-    bool has_anchor;
+    /* Returns the exit status; EXIT_NOT_DONE with err. */
+    int (*run)(PGconn *pg, const struct command *command, struct err *err);
+    bool has_anchor; /* of audit verify */
     struct audit_anchor anchor;
+    const char *who;  /* of user role; borrowed from argv, as the next */
+    const char *role; /* "admin" or "user" */
 };
-
-static bool parse(char **arguments, int count, struct command *out, struct err *err)
-{
-    *out = (struct command){0};
-    if (count < 2 || strcmp(arguments[0], "audit") != 0 || strcmp(arguments[1], "verify") != 0) {
-        return err_set(err, ERR_INVALID, "%s", usage);
-    }
-    if (count == 2) {
-        return true;
-    }
-    if (count != 4 || strcmp(arguments[2], "--anchor") != 0) {
-        return err_set(err, ERR_INVALID, "%s", usage);
-    }
-    out->has_anchor = true;
-    return audit_anchor_parse(view_of(arguments[3]), &out->anchor, err);
-}
-
-static void finish_pg(PGconn **pg)
-{
-    PQfinish(*pg);
-}
-
-/* libpq's own message about a URL that it can't read would show the password. */
-static bool check_url(const char *url, struct err *err)
-{
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &message);
-    bool ok = options != NULL;
-    PQfreemem(message);
-    PQconninfoFree(options);
-    return ok || err_set(err, ERR_INVALID,
-                         "DATABASE_URL is no connection string; postgresql://user@host/name is");
-}
-
-static bool verify(const char *url, const struct command *command, struct audit_verdict *verdict,
-                   struct err *err)
-{
-    static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
-    const char *const values[] = {CONNECT_TIMEOUT_S, url, NULL};
-    if (!check_url(url, err)) {
-        return false;
-    }
-    AUTO(finish_pg) PGconn *pg = PQconnectdbParams(keywords, values, 1);
-    if (PQstatus(pg) != CONNECTION_OK) {
-        const char *message = PQerrorMessage(pg);
-        return err_set(err, ERR_UNAVAILABLE, "can't connect to the database: %.*s",
-                       (int)strcspn(message, "\n"), message);
-    }
-    return audit_verify(pg, command->has_anchor ? &command->anchor : NULL, verdict, err);
-}
 
 static int tell(const struct audit_verdict *verdict)
 {
@@ -97,20 +56,115 @@ static int tell(const struct audit_verdict *verdict)
     return verdict->first_break[0] != '\0' ? EXIT_BROKEN : EXIT_WHOLE;
 }
 
+static int verify(PGconn *pg, const struct command *command, struct err *err)
+{
+    struct audit_verdict verdict = {0};
+    return audit_verify(pg, command->has_anchor ? &command->anchor : NULL, &verdict, err)
+               ? tell(&verdict)
+               : EXIT_NOT_DONE;
+}
+
+static int set_role(PGconn *pg, const struct command *command, struct err *err)
+{
+    struct role_outcome outcome;
+    if (!role_set(pg, command->who, command->role, &outcome, err)) {
+        return EXIT_NOT_DONE;
+    }
+    (void)printf("%s (%s; %s) %s the role %s\n", outcome.user_id,
+                 outcome.email[0] == '\0' ? "no address" : outcome.email, outcome.identities,
+                 outcome.changed ? "has now" : "had already", command->role);
+    return EXIT_SUCCESS;
+}
+
+static bool is_word(const char *argument, const char *word)
+{
+    return strcmp(argument, word) == 0;
+}
+
+static bool parse_verify(char **arguments, int count, struct command *out, struct err *err)
+{
+    out->run = verify;
+    if (count == 0) {
+        return true;
+    }
+    if (count != 2 || !is_word(arguments[0], "--anchor")) {
+        return err_set(err, ERR_INVALID, "%s", usage);
+    }
+    out->has_anchor = true;
+    return audit_anchor_parse(view_of(arguments[1]), &out->anchor, err);
+}
+
+static bool parse_role(char **arguments, int count, struct command *out, struct err *err)
+{
+    out->run = set_role;
+    if (count != 2 || !(is_word(arguments[1], "admin") || is_word(arguments[1], "user"))) {
+        return err_set(err, ERR_INVALID, "%s", usage);
+    }
+    out->who = arguments[0];
+    out->role = arguments[1];
+    return true;
+}
+
+static bool parse(char **arguments, int count, struct command *out, struct err *err)
+{
+    *out = (struct command){0};
+    if (count >= 2 && is_word(arguments[0], "audit") && is_word(arguments[1], "verify")) {
+        return parse_verify(arguments + 2, count - 2, out, err);
+    }
+    if (count >= 2 && is_word(arguments[0], "user") && is_word(arguments[1], "role")) {
+        return parse_role(arguments + 2, count - 2, out, err);
+    }
+    return err_set(err, ERR_INVALID, "%s", usage);
+}
+
+static void finish_pg(PGconn **pg)
+{
+    PQfinish(*pg);
+}
+
+/* libpq's own message about a URL that it can't read would show the password. */
+static bool check_url(const char *url, struct err *err)
+{
+    char *message = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &message);
+    bool ok = options != NULL;
+    PQfreemem(message);
+    PQconninfoFree(options);
+    return ok || err_set(err, ERR_INVALID,
+                         "DATABASE_URL is no connection string; postgresql://user@host/name is");
+}
+
+static int connect_and_run(const char *url, const struct command *command, struct err *err)
+{
+    static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
+    const char *const values[] = {CONNECT_TIMEOUT_S, url, NULL};
+    if (!check_url(url, err)) {
+        return EXIT_NOT_DONE;
+    }
+    AUTO(finish_pg) PGconn *pg = PQconnectdbParams(keywords, values, 1);
+    if (PQstatus(pg) != CONNECTION_OK) {
+        const char *message = PQerrorMessage(pg);
+        err_set(err, ERR_UNAVAILABLE, "can't connect to the database: %.*s",
+                (int)strcspn(message, "\n"), message);
+        return EXIT_NOT_DONE;
+    }
+    return command->run(pg, command, err);
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
     struct command command;
-    struct audit_verdict verdict = {0};
     struct err err = {0};
+    int status = EXIT_NOT_DONE;
     log_open("insien-admin", LOG_INFO);
-    bool ok = parse(argv + 1, argc - 1, &command, &err) &&
-              config_read(items, sizeof items / sizeof items[0], &config, &err) &&
-              verify(config.database_url, &command, &verdict, &err);
-    secret_wipe(&config, sizeof config);
-    if (!ok) {
-        (void)fprintf(stderr, "insien-admin: %s\n", err.message);
-        return EXIT_NOT_CHECKED;
+    if (parse(argv + 1, argc - 1, &command, &err) &&
+        config_read(items, sizeof items / sizeof items[0], &config, &err)) {
+        status = connect_and_run(config.database_url, &command, &err);
     }
-    return tell(&verdict);
+    secret_wipe(&config, sizeof config);
+    if (status == EXIT_NOT_DONE) {
+        (void)fprintf(stderr, "insien-admin: %s\n", err.message);
+    }
+    return status;
 }

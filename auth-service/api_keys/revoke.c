@@ -68,23 +68,42 @@ static void on_updated(const PGresult *result, const struct err *err, void *arg)
     count_announced(revocation);
 }
 
-bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE],
-                const struct api_key_actor *actor, int64_t timeout_ms, key_revoked_fn *done,
-                void *arg, struct err *err)
+static struct revocation *new_revocation(const struct revoker *revoker, const char id[ID_SIZE],
+                                         key_revoked_fn *done, void *arg, struct err *err)
 {
     struct revocation *revocation = calloc(1, sizeof *revocation);
     if (revocation == NULL) {
-        return err_set(err, ERR_INTERNAL, "revoking an API key: out of memory");
+        err_set(err, ERR_INTERNAL, "revoking an API key: out of memory");
+        return NULL;
     }
     revocation->announcer = revoker->announcer;
     memcpy(revocation->id, id, sizeof revocation->id);
     revocation->done = done;
     revocation->arg = arg;
-    if (!api_key_revoke(revoker->pg, id, actor, timeout_ms, on_updated, revocation, err)) {
-        free(revocation);
-        return false;
+    return revocation;
+}
+
+bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE],
+                const struct api_key_actor *actor, int64_t timeout_ms, key_revoked_fn *done,
+                void *arg, struct err *err)
+{
+    struct revocation *revocation = new_revocation(revoker, id, done, arg, err);
+    if (revocation != NULL &&
+        !api_key_revoke(revoker->pg, id, actor, timeout_ms, on_updated, revocation, err)) {
+        free(TAKE(revocation));
     }
-    return true;
+    return revocation != NULL;
+}
+
+bool key_revoke_any(const struct revoker *revoker, const struct admin_revoke_key *wanted,
+                    int64_t timeout_ms, key_revoked_fn *done, void *arg, struct err *err)
+{
+    struct revocation *revocation = new_revocation(revoker, wanted->id, done, arg, err);
+    if (revocation != NULL &&
+        !api_key_revoke_any(revoker->pg, wanted, timeout_ms, on_updated, revocation, err)) {
+        free(TAKE(revocation));
+    }
+    return revocation != NULL;
 }
 
 static void on_revoked_lately(const PGresult *result, const struct err *err, void *arg)

@@ -21,6 +21,11 @@ bool key_revoke(const struct revoker *revoker, const char id[ID_SIZE],
                 const struct api_key_actor *actor, int64_t timeout_ms, key_revoked_fn *done,
                 void *arg, struct err *err) MUST_CHECK;
 
+/* The same of whoever's key, by an administrator. */
+bool key_revoke_any(const struct revoker *revoker, const struct admin_revoke_key *wanted,
+                    int64_t timeout_ms, key_revoked_fn *done, void *arg,
+                    struct err *err) MUST_CHECK;
+
 /* For the start of a process: announces again, of keys and users, what one before it may have died
  * too early for. */
 void keys_announce_revoked_lately(const struct revoker *revoker);

@@ -10,7 +10,9 @@
 #define INSERT "api_key_insert"
 #define ROTATE "api_key_rotate"
 #define LIST "api_key_list"
+#define LIST_ALL "api_key_list_all"
 #define REVOKE "api_key_revoke"
+#define REVOKE_ANY "api_key_revoke_any"
 #define MARK_USED "api_key_mark_used"
 #define FIND_REVOKED "api_key_find_revoked"
 #define FIND_ENDED "api_key_find_ended"
@@ -44,6 +46,24 @@ _Static_assert(AUTH_KEY_LIMITS_MAX == 4, "the two above");
 #define MADE                                                                                       \
     "id, parent_id, name, " ISO("created_at") ", " ISO("expires_at") ", scopes, max_sandboxes, "   \
                                                                      "requests_per_minute"
+/* Of "api_keys k". */
+#define LISTED                                                                                     \
+    "k.id, k.prefix, k.name, k.parent_id, " ISO("k.last_used_at") ", " ISO(                        \
+        "k.expires_at") ", " ISO("k.revoked_at") ", " ISO("k.created_at") ", k.scopes, "           \
+                                                                          "coalesce(k.max_"        \
+                                                                          "sandboxes, 0),"         \
+                                                                          " coalesce(k.requests_"  \
+                                                                          "per_minute, "           \
+                                                                          "0), " SERVES
+enum {
+    LISTED_ID,
+    LISTED_SCOPES = 8,
+    LISTED_MAX_SANDBOXES,
+    LISTED_REQUESTS,
+    LISTED_IS_ACTIVE,
+    LISTED_USER_ID, /* of LIST_ALL, as the next */
+    LISTED_CREATED_US,
+};
 
 const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {FIND,
@@ -59,17 +79,18 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
              " " SOUND_REQUESTS ", nullif($10::int, 0), $11::int)"},
     {ROTATE, "SELECT " MADE " FROM api_key_rotate($1::uuid, $2::uuid, nullif($3::text, '')::uuid,"
              " $4::int, $5::text, decode($6, 'hex'), $7::text, $8::int)"},
-    {LIST,
-     "SELECT id, prefix, name, parent_id, " ISO("last_used_at") ", " ISO("expires_at") ", " ISO(
-         "revoked_at") ", " ISO("created_at") ", scopes, "
-                                              "coalesce(max_sandboxes, 0), "
-                                              "coalesce(requests_per_minute, 0), " SERVES
-                                              " FROM api_keys WHERE user_id = $1::uuid"
-                                              " AND ($2::text = '' OR id IN (SELECT "
-                                              "api_key_descendants(nullif($2, '')::uuid)))"
-                                              " ORDER BY api_keys.created_at DESC, id DESC LIMIT "
-                                              "$3::int"},
+    {LIST, "SELECT " LISTED " FROM api_keys k WHERE k.user_id = $1::uuid"
+           " AND ($2::text = '' OR k.id IN (SELECT api_key_descendants(nullif($2, '')::uuid)))"
+           " ORDER BY k.created_at DESC, k.id DESC LIMIT $3::int"},
+    {LIST_ALL, "SELECT " LISTED ", k.user_id, (extract(epoch FROM k.created_at) * 1000000)::bigint"
+               " FROM api_keys k WHERE ($1::text = '' OR k.user_id = nullif($1, '')::uuid)"
+               " AND ($2::text = '' OR (k.created_at, k.id) <"
+               " (timestamptz 'epoch' + nullif($2, '')::bigint * interval '1 microsecond',"
+               " nullif($3::text, '')::uuid))"
+               " ORDER BY k.created_at DESC, k.id DESC LIMIT $4::int"},
     {REVOKE, "SELECT api_key_revoke($1::uuid, $2::uuid, nullif($3::text, '')::uuid)"},
+    {REVOKE_ANY, "SELECT id, user_id FROM admin_revoke_key($1::uuid, nullif($2::text, '')::uuid,"
+                 " $3::uuid)"},
     {MARK_USED, "UPDATE api_keys SET last_used_at = now() WHERE id = ANY ($1::uuid[])"
                 " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"},
     {FIND_REVOKED, "SELECT id, false FROM api_keys WHERE revoked_at > now() - interval '1 minute'"
@@ -227,25 +248,60 @@ static void write_limit(struct json_writer *writer, const char *name, int64_t li
     }
 }
 
+static void write_listed(const PGresult *result, int row, struct json_writer *writer)
+{
+    static const char *const names[LISTED_SCOPES] = {
+        "id", "prefix", "name", "parentId", "lastUsedAt", "expiresAt", "revokedAt", "createdAt"};
+    for (int column = 0; column < LISTED_SCOPES; column++) {
+        json_string_or_null(writer, names[column], pg_text(result, row, column));
+    }
+    auth_scopes_write(writer, "scopes", (unsigned)pg_int(result, row, LISTED_SCOPES));
+    write_limit(writer, "maxSandboxes", pg_int(result, row, LISTED_MAX_SANDBOXES));
+    write_limit(writer, "requestsPerMinute", pg_int(result, row, LISTED_REQUESTS));
+    json_bool(writer, "isActive", pg_bool(result, row, LISTED_IS_ACTIVE));
+}
+
 void api_key_list_read(const PGresult *result, struct str *out)
 {
-    static const char *const columns[] = {"id",         "prefix",    "name",      "parentId",
-                                          "lastUsedAt", "expiresAt", "revokedAt", "createdAt"};
-    enum { SCOPES = sizeof columns / sizeof columns[0], MAX_SANDBOXES, REQUESTS, IS_ACTIVE };
     struct json_writer writer = json_writer_on(out);
     json_begin_array(&writer, NULL);
     for (int row = 0; row < pg_rows(result); row++) {
         json_begin_object(&writer, NULL);
-        for (int column = 0; column < SCOPES; column++) {
-            json_string_or_null(&writer, columns[column], pg_text(result, row, column));
-        }
-        auth_scopes_write(&writer, "scopes", (unsigned)pg_int(result, row, SCOPES));
-        write_limit(&writer, "maxSandboxes", pg_int(result, row, MAX_SANDBOXES));
-        write_limit(&writer, "requestsPerMinute", pg_int(result, row, REQUESTS));
-        json_bool(&writer, "isActive", pg_bool(result, row, IS_ACTIVE));
+        write_listed(result, row, &writer);
         json_end_object(&writer);
     }
     json_end_array(&writer);
+}
+
+bool api_key_list_all(struct pg_pool *pg, const struct admin_list_keys *wanted, int64_t timeout_ms,
+                      pg_result_fn *done, void *arg, struct err *err)
+{
+    struct position_parameters after;
+    char rows[NUMBER_SIZE];
+    if (!position_parameters_read(wanted->cursor, &after, err)) {
+        return false;
+    }
+    write_number(wanted->limit + 1, rows);
+    struct pg_parameters parameters = {{wanted->user_id, after.created_us, after.id, rows}, 4};
+    return ask(pg, LIST_ALL, &parameters, timeout_ms, done, arg, err);
+}
+
+void api_key_list_all_read(const PGresult *result, int count, struct str *out)
+{
+    struct json_writer writer = json_writer_on(out);
+    json_begin_array(&writer, NULL);
+    for (int row = 0; row < count; row++) {
+        json_begin_object(&writer, NULL);
+        json_string(&writer, "userId", view_of(pg_text(result, row, LISTED_USER_ID)));
+        write_listed(result, row, &writer);
+        json_end_object(&writer);
+    }
+    json_end_array(&writer);
+}
+
+void api_key_position(const PGresult *result, int row, struct position *out)
+{
+    position_read(result, row, LISTED_ID, LISTED_CREATED_US, out);
 }
 
 bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const struct api_key_actor *actor,
@@ -253,6 +309,13 @@ bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const struct api
 {
     struct pg_parameters parameters = {{id, actor->user_id, actor->actor_key_id}, 3};
     return ask(pg, REVOKE, &parameters, timeout_ms, done, arg, err);
+}
+
+bool api_key_revoke_any(struct pg_pool *pg, const struct admin_revoke_key *wanted,
+                        int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
+{
+    struct pg_parameters parameters = {{wanted->admin_id, wanted->admin_key_id, wanted->id}, 3};
+    return ask(pg, REVOKE_ANY, &parameters, timeout_ms, done, arg, err);
 }
 
 bool api_key_find_expired(struct pg_pool *pg, int64_t since_ms, int64_t timeout_ms,

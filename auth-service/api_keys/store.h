@@ -6,10 +6,12 @@
 #include "auth-service/api_keys/material.h"
 #include "common/base/id.h"
 #include "common/base/str.h"
+#include "common/contracts/admin.h"
 #include "common/db/pg.h"
+#include "common/db/position.h"
 
 enum {
-    API_KEY_STATEMENT_COUNT = 9,
+    API_KEY_STATEMENT_COUNT = 11,
     API_KEYS_MAX = 1000,            /* that serve, a user; also how many a list shows */
     API_KEY_DAYS_MAX = 1000 * 1000, /* of life */
     API_KEY_TIME_SIZE = 32,         /* RFC 3339 text */
@@ -99,11 +101,24 @@ bool api_key_list(struct pg_pool *pg, const struct api_key_actor *actor, int64_t
                   pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 void api_key_list_read(const PGresult *result, struct str *out);
 
+/* Of all users, or one, newest first: one row more than the page has, when there are more, for the
+ * next two. The first count rows make the JSON array that the API shows. */
+bool api_key_list_all(struct pg_pool *pg, const struct admin_list_keys *wanted, int64_t timeout_ms,
+                      pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+void api_key_list_all_read(const PGresult *result, int count, struct str *out);
+void api_key_position(const PGresult *result, int row, struct position *out);
+
 /* With all that came of it: rows of one column, the id, of those that end by this, and id itself,
  * which may be revoked already. ERR_NOT_FOUND "api_key_not_found"; ERR_UNAUTHENTICATED
  * "invalid_api_key". */
 bool api_key_revoke(struct pg_pool *pg, const char id[ID_SIZE], const struct api_key_actor *actor,
                     int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* The same of whoever's key, by an administrator; a second column has its user. ERR_NOT_FOUND
+ * "api_key_not_found"; ERR_DENIED "not_admin". */
+bool api_key_revoke_any(struct pg_pool *pg, const struct admin_revoke_key *wanted,
+                        int64_t timeout_ms, pg_result_fn *done, void *arg,
+                        struct err *err) MUST_CHECK;
 
 /* Sets last_used_at to now. ids: "{id,id,...}". */
 bool api_key_mark_used(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,

@@ -26,6 +26,8 @@ enum audit_action {
     AUDIT_USER_UPDATED,
     AUDIT_USER_DELETED,
     AUDIT_USER_SUSPENDED,
+    AUDIT_USER_RESTORED, /* is suspended no more */
+    AUDIT_USER_ROLE_SET,
     AUDIT_USER_TIER_SET,
     AUDIT_EXEC,
     AUDIT_FILE_WRITTEN,

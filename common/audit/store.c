@@ -1,6 +1,7 @@
 #include "common/audit/store.h"
 
 #include "common/base/encode.h"
+#include "common/base/secret.h"
 #include "common/json/write.h"
 
 #define APPEND "audit_append"
@@ -78,12 +79,10 @@ static bool add_item(struct json_writer *batch, const struct audit_item *item, s
     return true;
 }
 
-bool audit_store_insert(struct pg_pool *pg, const char *service, const struct audit_item *items,
-                        size_t count, int64_t timeout_ms, pg_result_fn *done, void *arg,
+static bool write_batch(const struct audit_item *items, size_t count, struct str *text,
                         struct err *err)
 {
-    AUTO(str_free) struct str text = STR_INIT(AUDIT_BATCH_TEXT_MAX);
-    struct json_writer batch = json_writer_on(&text);
+    struct json_writer batch = json_writer_on(text);
     json_begin_array(&batch, NULL);
     for (size_t i = 0; i < count; i++) {
         if (!add_item(&batch, &items[i], err)) {
@@ -91,7 +90,34 @@ bool audit_store_insert(struct pg_pool *pg, const char *service, const struct au
         }
     }
     json_end_array(&batch);
+    return str_check(text, "audit records", err);
+}
+
+bool audit_store_insert(struct pg_pool *pg, const char *service, const struct audit_item *items,
+                        size_t count, int64_t timeout_ms, pg_result_fn *done, void *arg,
+                        struct err *err)
+{
+    AUTO(str_free) struct str text = STR_INIT(AUDIT_BATCH_TEXT_MAX);
+    if (!write_batch(items, count, &text, err)) {
+        return false;
+    }
     const struct pg_parameters parameters = {{service, text.data}, 2};
-    return str_check(&text, "audit records", err) &&
-           pg_query_begin(pg, APPEND, &parameters, timeout_ms, done, arg, err) != NULL;
+    return pg_query_begin(pg, APPEND, &parameters, timeout_ms, done, arg, err) != NULL;
+}
+
+bool audit_store_with(PGconn *pg, const char *service, struct audit_record *record, struct err *err)
+{
+    uint8_t salt[AUDIT_SALT_BYTES];
+    const struct audit_item item = {.record = record, .salt = salt};
+    AUTO(str_free) struct str text = STR_INIT(AUDIT_RECORD_TEXT_MAX);
+    audit_record_clean(record);
+    if (!secret_random(salt, sizeof salt, err) || !write_batch(&item, 1, &text, err)) {
+        return false;
+    }
+    const char *const values[] = {service, text.data};
+    PGresult *result = PQexecParams(pg, audit_statements[0].sql, 2, NULL, values, NULL, NULL, 0);
+    bool stored = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    return stored || err_set(err, ERR_UNAVAILABLE, "the audit trail takes no record: %.*s",
+                             (int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
 }

@@ -16,4 +16,10 @@ bool audit_store_insert(struct pg_pool *pg, const char *service, const struct au
                         size_t count, int64_t timeout_ms, pg_result_fn *done, void *arg,
                         struct err *err) MUST_CHECK;
 
+/* Stores one of a program that has neither pool nor loop, in the transaction that the connection is
+ * in: what the record tells of and the record are there together, or neither is. Blocks; cleans the
+ * record. To be called last, as records are stored in order. */
+bool audit_store_with(PGconn *pg, const char *service, struct audit_record *record,
+                      struct err *err) MUST_CHECK;
+
 #endif

@@ -61,6 +61,10 @@ static const struct known_error {
      "This API key, with those made by it, has as many sandboxes as it may have: destroy one, or "
      "wait until one ends.",
      QUOTA_RETRY_AFTER_S},
+    {"account_not_found", 404, NULL, "There is no such user.", 0},
+    {"account_deleted", 409, NULL, "This user's account was deleted.", 0},
+    {"own_account", 409, NULL, "Nobody suspends themselves: another administrator can.", 0},
+    {"not_admin", 403, "missing_scope", "This is for administrators.", 0},
     {"account_suspended", 403, NULL, "This account is suspended.", 0},
     {"user_suspended", 403, "account_suspended", "This account is suspended.", 0},
     {"quota_exceeded", 429, NULL,

@@ -147,6 +147,25 @@ void parameter_mode(struct parameters *parameters, const char *name, char out[PA
     }
 }
 
+struct view parameter_choice(struct parameters *parameters, const char *name,
+                             const char *const *words)
+{
+    size_t wrong_before = parameters->violations.count;
+    size_t word = parameter_word(parameters, name, words);
+    bool is_there =
+        http_query_has(parameters->query, name) && parameters->violations.count == wrong_before;
+    return is_there ? view_of(words[word]) : (struct view){0};
+}
+
+bool parameter_cursor(const struct parameters *parameters, char out[PARAMETER_CURSOR_SIZE],
+                      struct err *err)
+{
+    out[0] = '\0';
+    return !http_query_has(parameters->query, "cursor") ||
+           http_query_find(parameters->query, "cursor", out, PARAMETER_CURSOR_SIZE) ||
+           err_set_reason(err, ERR_INVALID, "invalid_cursor", "The cursor is not one of ours.");
+}
+
 bool parameters_check(const struct parameters *parameters, struct err *err)
 {
     if (parameters->violations.count == 0) {

@@ -32,7 +32,16 @@ void parameter_refuse(struct parameters *parameters, const char *name, const cha
 enum { PARAMETER_MODE_SIZE = 5 };
 void parameter_mode(struct parameters *parameters, const char *name, char out[PARAMETER_MODE_SIZE]);
 
+/* The word itself; empty when it is absent. */
+struct view parameter_choice(struct parameters *parameters, const char *name,
+                             const char *const *words);
 /* ERR_INVALID "validation_failed" when anything was wrong. */
 bool parameters_check(const struct parameters *parameters, struct err *err) MUST_CHECK;
+
+/* What a list goes on from; "" when it is absent. ERR_INVALID "invalid_cursor" for one that is not
+ * ours by its length. */
+enum { PARAMETER_CURSOR_SIZE = 256 };
+bool parameter_cursor(const struct parameters *parameters, char out[PARAMETER_CURSOR_SIZE],
+                      struct err *err) MUST_CHECK;
 
 #endif

@@ -46,6 +46,10 @@ request_handler_fn keys_rotate;                                 /* keys.c */
 request_handler_fn user_show_handle, user_update_handle;        /* users.c */
 request_handler_fn user_delete_handle;                          /* users.c */
 request_handler_fn audit_list_handle;                           /* audit.c */
+request_handler_fn admin_users_list, admin_users_change;        /* admin.c */
+request_handler_fn admin_sandboxes_list;                        /* admin.c */
+request_handler_fn admin_sandboxes_destroy;                     /* admin.c */
+request_handler_fn admin_keys_list, admin_keys_revoke;          /* admin.c */
 request_handler_fn webhooks_clerk_handle;                       /* webhooks.c */
 request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */

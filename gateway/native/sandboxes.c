@@ -12,7 +12,6 @@ enum {
     STATUS_MAX = 4096,
     LIST_ANSWER_MAX = 4 * 1024 * 1024,
     LIST_LIMIT_DEFAULT = 50,
-    CURSOR_MAX = 256,
 };
 
 static void write_container(struct json_writer *writer, const struct sandbox_meta *sandbox)
@@ -93,13 +92,6 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
     request_respond_json(request, 200, &out);
 }
 
-/* Absent: empty. A cursor of ours always fits. */
-static bool read_cursor(struct view query, char out[CURSOR_MAX], struct err *err)
-{
-    return !http_query_has(query, "cursor") || http_query_find(query, "cursor", out, CURSOR_MAX) ||
-           err_set_reason(err, ERR_INVALID, "invalid_cursor", "The cursor is not one of ours.");
-}
-
 /* Of sandbox_statuses; empty: any. */
 static struct view read_status(struct parameters *parameters)
 {
@@ -113,7 +105,7 @@ void sandbox_list_handle(struct request *request)
 {
     struct err err = {0};
     struct sandbox_list message = {0};
-    char cursor[CURSOR_MAX] = "";
+    char cursor[PARAMETER_CURSOR_SIZE];
     struct view query = http_exchange_head(request->exchange)->query;
     struct parameters parameters = {.query = query};
     message.limit = parameter_int(&parameters, "limit", 1, SANDBOX_LIST_MAX, LIST_LIMIT_DEFAULT);
@@ -122,7 +114,7 @@ void sandbox_list_handle(struct request *request)
         request_fail_validation(request, &err, &parameters.violations);
         return;
     }
-    if (!read_cursor(query, cursor, &err)) {
+    if (!parameter_cursor(&parameters, cursor, &err)) {
         request_fail(request, &err);
         return;
     }

@@ -54,15 +54,30 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
     finish(destruction, NULL);
 }
 
-void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
-                     const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg)
+static void begin(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
+                  const char sandbox_id[ID_SIZE], sandbox_destroyed_fn *done, void *arg)
 {
     destruction->sandboxes = sandboxes;
     destruction->done = done;
     destruction->arg = arg;
-    memcpy(destruction->sandbox_id, request->sandbox_id, ID_SIZE);
+    memcpy(destruction->sandbox_id, sandbox_id, ID_SIZE);
+}
+
+void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
+                     const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg)
+{
+    begin(sandboxes, destruction, request->sandbox_id, done, arg);
     store_destroy(sandboxes->store, &destruction->row, request->sandbox_id, request->user_id,
                   on_row, destruction);
+}
+
+void sandbox_destroy_any(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
+                         const struct admin_destroy_sandbox *request, sandbox_destroyed_fn *done,
+                         void *arg)
+{
+    begin(sandboxes, destruction, request->sandbox_id, done, arg);
+    store_destroy_any(sandboxes->store, &destruction->row, request->sandbox_id, request->admin_id,
+                      on_row, destruction);
 }
 
 static void on_expired(const PGresult *result, const struct err *err, void *arg)

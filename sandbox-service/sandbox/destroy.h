@@ -1,8 +1,10 @@
-/* sandbox-service/sandbox/destroy.h: ends a sandbox because its user, or its clock, says so. */
+/* sandbox-service/sandbox/destroy.h: ends a sandbox because its user, an
+ * administrator or its clock says so. */
 #ifndef SANDBOX_SANDBOX_DESTROY_H
 #define SANDBOX_SANDBOX_DESTROY_H
 
 #include "common/base/trace.h"
+#include "common/contracts/admin.h"
 #include "common/contracts/sandbox.h"
 #include "common/event/loop.h"
 #include "sandbox-service/sandbox/store.h"
@@ -27,6 +29,11 @@ struct sandbox_destruction {
  * ERR_NOT_FOUND "sandbox_not_found" when it is not the user's. */
 void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
                      const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg);
+
+/* The same of whoever's, by an administrator. */
+void sandbox_destroy_any(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
+                         const struct admin_destroy_sandbox *request, sandbox_destroyed_fn *done,
+                         void *arg);
 
 /* A row has just left the living by a statement of ours: tells the gateways and has the rest
  * removed. trace is of the request that wanted it. */

@@ -89,6 +89,20 @@ static const struct pg_statement statements[] = {
      "AND ($2::text = '' OR status = $2) AND (created_at, id) < "
      "(timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::uuid) "
      "ORDER BY created_at DESC, id DESC LIMIT $3"},
+    {"sandbox_list_any",
+     "SELECT " LIST_COLUMNS
+     " FROM sandboxes WHERE ($1::text = '' OR user_id = nullif($1, '')::uuid) "
+     "AND ($2::text = '' OR status = $2) AND ($3::text = '' OR (created_at, id) < "
+     "(timestamptz 'epoch' + nullif($3, '')::bigint * interval '1 microsecond', "
+     "nullif($4::text, '')::uuid)) "
+     "ORDER BY created_at DESC, id DESC LIMIT $5::integer"},
+    {"sandbox_destroy_any",
+     "WITH admin AS (SELECT 1 FROM users WHERE id = $2 AND role = 'admin' "
+     "AND suspended_at IS NULL), "
+     "moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'admin' "
+     "WHERE id = $1 AND status IN ('creating', 'running') AND EXISTS (SELECT 1 FROM admin) "
+     "RETURNING id) "
+     "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes, admin WHERE id = $1"},
     {"sandbox_destroy",
      "WITH moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'user' "
      "WHERE id = $1 AND user_id = $2 AND status IN ('creating', 'running') RETURNING id) "
@@ -302,7 +316,7 @@ void store_list(struct store *store, struct store_call *call,
 {
     char rows[INT_SIZE];
     char created[INT_SIZE];
-    const struct store_position *after = selection->after;
+    const struct position *after = selection->after;
     write_int(selection->limit, rows);
     if (after == NULL) {
         const struct pg_parameters parameters = {{selection->user_id, selection->status, rows}, 3};
@@ -320,6 +334,25 @@ void store_destroy(struct store *store, struct store_call *call, const char *id,
 {
     const struct pg_parameters parameters = {{id, user_id}, 2};
     ask(store, call, "sandbox_destroy", &parameters, done, arg);
+}
+
+void store_list_any(struct store *store, struct store_call *call,
+                    const struct store_any_selection *selection, pg_result_fn *done, void *arg)
+{
+    char rows[INT_SIZE];
+    write_int(selection->limit, rows);
+    const struct pg_parameters parameters = {{selection->user_id, selection->status,
+                                              selection->after.created_us, selection->after.id,
+                                              rows},
+                                             5};
+    ask(store, call, "sandbox_list_any", &parameters, done, arg);
+}
+
+void store_destroy_any(struct store *store, struct store_call *call, const char *id,
+                       const char *admin_id, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{id, admin_id}, 2};
+    ask(store, call, "sandbox_destroy_any", &parameters, done, arg);
 }
 
 void store_end(struct store *store, struct store_call *call, const char *id,
@@ -407,10 +440,9 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->pids = pg_int(result, 0, BEGUN_PIDS);
 }
 
-void store_read_position(const PGresult *result, int row, struct store_position *out)
+void store_read_position(const PGresult *result, int row, struct position *out)
 {
-    out->created_us = pg_int(result, row, LIST_CREATED_US);
-    copy_id(result, row, INFO_ID, out->id);
+    position_read(result, row, INFO_ID, LIST_CREATED_US, out);
 }
 
 bool store_read_moved(const PGresult *result)

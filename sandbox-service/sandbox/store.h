@@ -5,6 +5,7 @@
 
 #include "common/contracts/sandbox.h"
 #include "common/db/pg.h"
+#include "common/db/position.h"
 #include "common/event/loop.h"
 
 struct store;
@@ -62,28 +63,36 @@ void store_get(struct store *store, struct store_call *call, const char *id, pg_
                void *arg);
 void store_read_info(const PGresult *result, int row, struct sandbox_info *out);
 
-/* Where a page ends: the row's time, in microseconds since 1970, and id. */
-struct store_position {
-    int64_t created_us;
-    char id[ID_SIZE];
-};
 /* A page of a user's list, newest first. All borrowed during the call. */
 struct store_selection {
     const char *user_id;
-    const char *status;                 /* "": any */
-    const struct store_position *after; /* NULL: from the newest on */
+    const char *status;           /* "": any */
+    const struct position *after; /* NULL: from the newest on */
     int64_t limit;
 };
 /* Rows for store_read_info and store_read_position. */
 void store_list(struct store *store, struct store_call *call,
                 const struct store_selection *selection, pg_result_fn *done, void *arg);
-void store_read_position(const PGresult *result, int row, struct store_position *out);
+void store_read_position(const PGresult *result, int row, struct position *out);
+
+/* The same of all users, or one. */
+struct store_any_selection {
+    const char *user_id; /* borrowed; "": any */
+    const char *status;  /* borrowed; "": any */
+    struct position_parameters after;
+    int64_t limit;
+};
+void store_list_any(struct store *store, struct store_call *call,
+                    const struct store_any_selection *selection, pg_result_fn *done, void *arg);
 
 /* creating, running -> stopping, when it is the user's. No row: not the user's; store_read_moved
  * tells whether it was this call that changed it. */
 void store_destroy(struct store *store, struct store_call *call, const char *id,
                    const char *user_id, pg_result_fn *done, void *arg);
 bool store_read_moved(const PGresult *result);
+/* The same of whoever's. No row: there is no such sandbox, or admin_id does not administer. */
+void store_destroy_any(struct store *store, struct store_call *call, const char *id,
+                       const char *admin_id, pg_result_fn *done, void *arg);
 
 struct store_end {
     const char *reason;

@@ -26,6 +26,14 @@ export const rows = {
   'GET /api/users/me/sandboxes': { scope: 'sandbox:read' },
   'GET /api/audit': { scope: 'keys' },
 
+  // The owner of everything here is no administrator.
+  'GET /api/admin/users': { scope: 'admin', owner: 403 },
+  'PATCH /api/admin/users/{id}': { scope: 'admin', body: { tier: 'pro' }, owner: 403 },
+  'GET /api/admin/sandboxes': { scope: 'admin', owner: 403 },
+  'DELETE /api/admin/sandboxes/{id}': { scope: 'admin', owner: 403 },
+  'GET /api/admin/keys': { scope: 'admin', owner: 403 },
+  'DELETE /api/admin/keys/{id}': { scope: 'admin', owner: 403 },
+
   'GET /sandbox': { scope: 'sandbox:read' },
   'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
   'GET /sandbox/{sandboxId}/status': { scope: 'sandbox:read' },

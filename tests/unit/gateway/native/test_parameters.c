@@ -59,6 +59,39 @@ static void every_mistake_is_told(void **state)
     assert_string_equal(parameters.violations.items[6].message, "must be one of: tar.gz, tar");
 }
 
+static void words_ids_and_cursors_are_themselves_or_nothing(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"one", "two", NULL};
+    char id[ID_SIZE];
+    char cursor[PARAMETER_CURSOR_SIZE];
+    char long_query[PARAMETER_CURSOR_SIZE + 16];
+    struct err err = {0};
+    struct parameters parameters = {
+        .query = VIEW("w=two&id=6F1C1C1E-0d4c-4f0e-9a51-3f1d2b8c7a60&cursor=a%62c")};
+    assert_true(view_equal(parameter_choice(&parameters, "w", words), VIEW("two")));
+    assert_int_equal(parameter_choice(&parameters, "v", words).len, 0);
+    parameter_id(&parameters, "id", id);
+    assert_string_equal(id, "6f1c1c1e-0d4c-4f0e-9a51-3f1d2b8c7a60");
+    assert_true(parameter_cursor(&parameters, cursor, &err));
+    assert_string_equal(cursor, "abc");
+    assert_true(parameters_check(&parameters, &err));
+
+    parameters = (struct parameters){.query = VIEW("w=three&id=6f1c1c1e&w=one")};
+    assert_int_equal(parameter_choice(&parameters, "w", words).len, 0);
+    parameter_id(&parameters, "id", id);
+    assert_string_equal(id, "");
+    assert_int_equal(parameters.violations.count, 2);
+    assert_string_equal(parameters.violations.items[1].message, "must be a UUID");
+    assert_true(parameter_cursor(&parameters, cursor, &err));
+    assert_string_equal(cursor, "");
+    memset(long_query, 'a', sizeof long_query);
+    memcpy(long_query, "cursor=", 7);
+    parameters.query = (struct view){long_query, sizeof long_query};
+    assert_false(parameter_cursor(&parameters, cursor, &err));
+    assert_string_equal(err.reason, "invalid_cursor");
+}
+
 static void a_violation_too_many_is_dropped(void **state)
 {
     (void)state;
@@ -94,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_decoded),
         cmocka_unit_test(every_mistake_is_told),
+        cmocka_unit_test(words_ids_and_cursors_are_themselves_or_nothing),
         cmocka_unit_test(a_violation_too_many_is_dropped),
         cmocka_unit_test(a_file_is_what_its_extension_says),
         cmocka_unit_test(a_name_is_escaped_in_a_disposition),
