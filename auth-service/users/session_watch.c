@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/secret.h"
+#include "common/contracts/auth.h"
 #include "common/json/read.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ enum {
 
 const struct session_watch_timing session_watch_default_timing = {
     .gap_ms = 125, /* 80 in ten seconds: Clerk lets a development instance ask 100 */
+    .kept_ms = 3 * AUTH_NOTE_SESSIONS_MS + AUTH_NOTE_SESSIONS_MS / 2,
     .fetch_timeout_ms = 10000,
     .retry_min_ms = 1000,
     .retry_max_ms = 60000,
@@ -219,6 +221,13 @@ static void ask(struct session_watch *watch)
     }
 }
 
+/* No gateway has anything open for it any more. */
+static bool is_forgotten(const struct session_watch *watch, const struct watched *watched,
+                         int64_t now_ms)
+{
+    return now_ms - watched->seen_ms > watch->parts.timing.kept_ms;
+}
+
 static void on_timer(void *arg)
 {
     struct session_watch *watch = arg;
@@ -228,7 +237,7 @@ static void on_timer(void *arg)
         if (first->due_ms > now_ms) {
             break;
         }
-        if (now_ms - first->seen_ms <= SESSION_WATCH_KEPT_MS) {
+        if (!is_forgotten(watch, first, now_ms)) {
             list_remove(&first->node);
             watch->current = first;
             watch->next_ms = now_ms + watch->parts.timing.gap_ms;
@@ -249,7 +258,7 @@ static bool has_room(struct session_watch *watch, int64_t now_ms)
     }
     for (LIST_EACH(node, &watch->queue)) {
         struct watched *watched = LIST_ENTRY(node, struct watched, node);
-        if (now_ms - watched->seen_ms > SESSION_WATCH_KEPT_MS) {
+        if (is_forgotten(watch, watched, now_ms)) {
             forget(watch, watched);
             return true;
         }

@@ -15,14 +15,12 @@
 
 struct session_watch;
 
-enum {
-    SESSIONS_WATCHED_MAX = 2048,       /* more are not asked for until others are gone */
-    SESSION_WATCH_KEPT_MS = 35 * 1000, /* from the last time that a gateway named it */
-};
+enum { SESSIONS_WATCHED_MAX = 2048 }; /* more are not asked for until others are gone */
 
 struct session_watch_timing {
     int64_t interval_ms; /* between two questions about the same session */
     int64_t gap_ms;      /* between two questions */
+    int64_t kept_ms;     /* from the last time that a gateway named it */
     int64_t fetch_timeout_ms;
     int64_t retry_min_ms; /* after a failure nothing is asked for so long; doubles with each more */
     int64_t retry_max_ms; /* then so long; at most also what the API itself asks to wait */

@@ -14,7 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GAP_MS = 1, INTERVAL_MS = 300, RETRY_MS = 20, LONGEST_MS = 400, WHILE_MS = 100 };
+enum {
+    GAP_MS = 1,
+    INTERVAL_MS = 300,
+    KEPT_MS = 450,
+    RETRY_MS = 20,
+    LONGEST_MS = 400,
+    WHILE_MS = 100
+};
 
 struct stage {
     struct redis_server *redis_server; /* for all tests */
@@ -53,6 +60,7 @@ static struct session_watch_options options_of(const struct stage *stage)
                                           .secret_key = "sk_test_1",
                                           .timing = {.interval_ms = INTERVAL_MS,
                                                      .gap_ms = GAP_MS,
+                                                     .kept_ms = KEPT_MS,
                                                      .fetch_timeout_ms = 2000,
                                                      .retry_min_ms = RETRY_MS,
                                                      .retry_max_ms = LONGEST_MS}};
@@ -62,6 +70,12 @@ static bool is_up(void *arg)
 {
     const struct stage *stage = arg;
     return stage->subscribed && redis_is_up(stage->redis);
+}
+
+static bool is_down(void *arg)
+{
+    const struct stage *stage = arg;
+    return !stage->subscribed && !redis_is_up(stage->redis);
 }
 
 static int set_up(void **state)
@@ -229,15 +243,41 @@ static void whatever_says_nothing_of_a_session_ends_none(void **state)
         {200, "{\"id\":\"sess_safe\",\"status\":\"something_new\"}"},
     };
     struct stage *stage = *state;
-    session_watch_note(stage->watch, VIEW("sess_safe"));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         serve(stage, cases[i].status, cases[i].body);
+        session_watch_note(stage->watch, VIEW("sess_safe"));
         wait_for_requests(stage, 1);
         turn_for(stage->loop, RETRY_MS);
         assert_int_equal(session_watch_count(stage->watch), 1);
     }
     assert_false(is_denied(stage, "sess_safe"));
     assert_false(is_denied(stage, "sess_other"));
+}
+
+static void one_that_nobody_names_any_more_is_not_asked_for(void **state)
+{
+    struct stage *stage = *state;
+    serve(stage, 200, "{\"id\":\"sess_left\",\"status\":\"active\"}");
+    session_watch_note(stage->watch, VIEW("sess_left"));
+    turn_until_true(stage->loop, is_empty, stage);
+    assert_int_equal(stage->web.requests, 2); /* at once, and when it was still known */
+    assert_false(is_denied(stage, "sess_left"));
+}
+
+static void an_end_that_could_not_be_noted_is_asked_for_again(void **state)
+{
+    struct stage *stage = *state;
+    serve(stage, 200, "{\"id\":\"sess_later\",\"status\":\"ended\"}");
+    redis_server_kill(stage->redis_server);
+    turn_until_true(stage->loop, is_down, stage);
+    session_watch_note(stage->watch, VIEW("sess_later"));
+    wait_for_requests(stage, 2);
+    assert_int_equal(session_watch_count(stage->watch), 1);
+    redis_server_start_again(stage->redis_server);
+    turn_until_true(stage->loop, is_up, stage);
+    session_watch_note(stage->watch, VIEW("sess_later"));
+    turn_until_true(stage->loop, is_empty, stage);
+    assert_true(is_denied(stage, "sess_later"));
 }
 
 static void who_asks_us_to_wait_is_not_asked(void **state)
@@ -295,6 +335,8 @@ int main(void)
         TEST(a_session_that_ended_is_denied_and_told),
         TEST(a_session_that_clerk_does_not_know_has_ended),
         TEST(whatever_says_nothing_of_a_session_ends_none),
+        TEST(one_that_nobody_names_any_more_is_not_asked_for),
+        TEST(an_end_that_could_not_be_noted_is_asked_for_again),
         TEST(who_asks_us_to_wait_is_not_asked),
         TEST(names_that_can_not_be_asked_for_are_let_go),
         TEST(no_more_are_watched_than_there_is_room_for),
