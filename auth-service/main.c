@@ -146,6 +146,7 @@ static bool open_session_watch(struct program *program, struct err *err)
                                             .redis = program->redis,
                                             .http = program->http,
                                             .announcer = program->announcer,
+                                            .audit = program->audit,
                                             .instance = settings->instance,
                                             .api_url = settings->clerk.api_url,
                                             .secret_key = settings->clerk.secret_key,
@@ -179,6 +180,7 @@ static bool open_identity(struct program *program, struct err *err)
     const struct webhooks_options webhooks = {.pg = program->pg,
                                               .redis = program->redis,
                                               .announcer = program->announcer,
+                                              .audit = program->audit,
                                               .instance = settings->instance,
                                               .issuer = sessions_clerk_issuer(program->sessions),
                                               .secrets = settings->webhook_secrets};
@@ -204,6 +206,7 @@ static bool open_service(struct program *program, struct err *err)
         .pg = program->pg,
         .redis = program->redis,
         .workers = program->workers,
+        .instance = program->settings.instance,
         .audit = program->audit,
         .idempotency = program->idempotency,
         .sessions = program->sessions,

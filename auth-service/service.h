@@ -19,6 +19,7 @@ struct service_parts {
     struct pg_pool *pg;
     struct redis *redis;
     struct worker_pool *workers;
+    const char *instance;
     struct audit_writer *audit;
     struct idempotency *idempotency;
     struct sessions *sessions;

@@ -2,11 +2,13 @@
 
 #include "auth-service/act.h"
 #include "auth-service/users/session_watch.h"
+#include "auth-service/users/sign_in.h"
 
 struct check_call {
     struct call call;
     struct auth_check_session body;
     struct audit_act *arrival; /* owned until the user is known, who may be made by the way */
+    struct audit_act *sign_in; /* the same, of a session that is new */
 };
 
 static void refuse(struct check_call *check, const struct err *err)
@@ -21,7 +23,19 @@ static void refuse(struct check_call *check, const struct err *err)
         audit_note(check->call.service->parts.audit, record);
     }
     audit_act_cancel(arrival);
+    audit_act_cancel(TAKE(check->sign_in));
     call_fail(&check->call, err);
+}
+
+static void record_sign_in(struct check_call *check, const struct session *session)
+{
+    const struct service_parts *parts = &check->call.service->parts;
+    struct audit_act *sign_in = TAKE(check->sign_in);
+    if (session->was_known) {
+        audit_act_cancel(sign_in);
+    } else {
+        sign_in_tell(parts->redis, parts->instance, sign_in, session);
+    }
 }
 
 static void record_arrival(struct audit_act *arrival, const struct user *user)
@@ -52,6 +66,7 @@ static void on_checked(const struct session *session, const struct err *err, voi
         .watch_session = session->is_of_clerk && check->call.service->parts.session_watch != NULL};
     memcpy(reply.user_id, user->id, sizeof reply.user_id);
     record_arrival(TAKE(check->arrival), user);
+    record_sign_in(check, session);
     call_succeed(&check->call, &auth_identity_schema, &reply);
 }
 
@@ -67,6 +82,11 @@ void session_call_check(struct ipc_exchange *exchange, const struct ipc_request 
         return;
     }
     check->arrival = arrival;
+    check->sign_in = act_begin(&check->call, AUDIT_SESSION_STARTED, "session");
+    if (check->sign_in == NULL) {
+        audit_act_cancel(arrival);
+        return;
+    }
     if (!session_check(check->call.service->parts.sessions, check->body.token, &request->trace,
                        call_timeout_ms(&check->call), on_checked, check, &err)) {
         refuse(check, &err);

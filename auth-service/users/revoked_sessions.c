@@ -1,10 +1,24 @@
 #include "auth-service/users/revoked_sessions.h"
 
+#include "common/audit/act.h"
 #include "common/contracts/invalidation.h"
 
 #include <stdio.h>
 
 enum { KEY_SIZE = INVALIDATION_CHANNEL_SIZE + SESSION_ID_SIZE + 16 };
+
+struct audit_act *revoked_sessions_begin_act(struct audit_writer *audit, const char *session_id,
+                                             struct err *err)
+{
+    char text[SESSION_ID_SIZE + sizeof "session.ended "];
+    struct audit_act *act =
+        audit_act_begin_by(audit, AUDIT_SESSION_ENDED, "session", &actor_none, "", err);
+    if (act != NULL) {
+        (void)snprintf(text, sizeof text, "session.ended %s", session_id);
+        audit_act_set_once(act, view_of(text));
+    }
+    return act;
+}
 
 static bool write_key(const char *instance, const char *session_id, char out[KEY_SIZE],
                       struct err *err)

@@ -5,6 +5,14 @@
 
 #include "common/redis/redis.h"
 
+struct audit_act;
+struct audit_writer;
+
+/* A session ends as its issuer says: of those who hear of it one record is stored. ERR_UNAVAILABLE
+ * "audit_unavailable"; ended by audit_act_end_with. */
+struct audit_act *revoked_sessions_begin_act(struct audit_writer *audit, const char *session_id,
+                                             struct err *err) MUST_CHECK;
+
 enum { REVOKED_SESSION_LIFE_S = 120 }; /* twice the life of a token */
 
 /* session_id must be sound (session_id_is_sound). done gets the reply; it comes once, later. */

@@ -31,6 +31,7 @@ struct check {
     struct view token; /* borrowed until done */
     struct trace trace;
     int64_t deadline_ms; /* monotonic */
+    bool was_known;      /* before it was accepted now */
     struct token_claims claims;
     session_checked_fn *done;
     void *arg;
@@ -52,6 +53,7 @@ static void finish(struct check *check, const struct user *user, const struct er
         .user = user,
         .session_id = check->claims.session_id,
         .impersonator = check->claims.actor,
+        .was_known = check->was_known,
         .is_of_clerk = is_of_clerk(check),
         .expires_at_ms = (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s)};
     check->done(err == NULL ? &session : NULL, err, check->arg);
@@ -104,6 +106,8 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
         profiles_want(check->sessions->parts.profiles, user->id, check->claims.subject);
     }
     if (err == NULL) {
+        check->was_known = known_sessions_has(check->sessions->known, check->source->issuer.issuer,
+                                              &check->claims);
         known_sessions_note(check->sessions->known, check->source->issuer.issuer, &check->claims);
     }
     if (err == NULL && check->claims.actor[0] != '\0') {

@@ -18,6 +18,7 @@ struct session {
     const char *session_id;   /* "": not said */
     const char *impersonator; /* "": nobody */
     int64_t expires_at_ms;    /* of the token; wall clock */
+    bool was_known;           /* this process accepted it before */
     bool is_of_clerk;
 };
 

@@ -2,6 +2,7 @@
 
 #include "auth-service/jwt/issuer.h"
 #include "auth-service/users/revoked_sessions.h"
+#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/config.h"
 #include "common/base/log.h"
@@ -52,6 +53,7 @@ struct session_watch {
     struct http_call *call;  /* about it; NULL: none */
     int64_t next_ms;         /* nothing is asked before */
     int64_t pause_ms;        /* after the last failure; 0: the last one succeeded */
+    struct audit_act *act;   /* owned; of a session that is being ended */
 };
 
 static void forget(struct session_watch *watch, struct watched *watched)
@@ -112,10 +114,12 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
     struct err failure;
     (void)reply;
     if (err != NULL) {
+        audit_act_cancel(TAKE(watch->act));
         retry_later(watch, 0, err);
         return;
     }
     struct watched *watched = TAKE(watch->current);
+    audit_act_end_with(TAKE(watch->act), watched->id, NULL);
     log_info("session.ended_at_clerk", LOG_STR("session_id", watched->id));
     if (!announce(watch->parts.announcer, INVALIDATE_SESSION, watched->id, NULL, NULL, &failure)) {
         log_error("invalidation.not_published", LOG_STR("session_id", watched->id),
@@ -128,8 +132,14 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
 static void end(struct session_watch *watch)
 {
     struct err err;
+    watch->act = revoked_sessions_begin_act(watch->parts.audit, watch->current->id, &err);
+    if (watch->act == NULL) {
+        retry_later(watch, 0, &err);
+        return;
+    }
     if (!revoked_sessions_add(watch->parts.redis, watch->instance, watch->current->id,
                               STORE_TIMEOUT_MS, on_denied, watch, &err)) {
+        audit_act_cancel(TAKE(watch->act));
         retry_later(watch, 0, &err);
     }
 }

@@ -34,6 +34,7 @@ struct session_watch_options {
     struct redis *redis;
     struct http_client *http;
     struct announcer *announcer;
+    struct audit_writer *audit;
     const char *instance;
     const char *api_url; /* https, or http to a loopback address */
     const char *secret_key;

@@ -72,6 +72,7 @@ bool webhook_event_read(struct view body, struct webhook_event *out, struct err 
     struct json_doc *doc = json_read(body, &JSON_SCHEMA(event_fields), &event, NULL, &cause);
     if (doc != NULL) {
         out->kind = kind_of(event.type);
+        out->is_new_user = view_equal(event.type, VIEW("user.created"));
         if (read_data(event.data, out, &cause)) {
             return true;
         }

@@ -14,6 +14,7 @@ enum webhook_kind {
 
 struct webhook_event {
     enum webhook_kind kind;
+    bool is_new_user; /* of WEBHOOK_USER_CHANGED: the user was made, there */
     struct clerk_user user;
     char session_id[SESSION_ID_SIZE];
 };

@@ -3,6 +3,7 @@
 #include "auth-service/users/revoked_sessions.h"
 #include "auth-service/webhooks/event.h"
 #include "auth-service/webhooks/store.h"
+#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
@@ -21,6 +22,7 @@ struct arrival {
     char delivery[SVIX_ID_MAX + 1];
     struct trace trace;
     struct webhook_outcome outcome;
+    struct audit_act *act; /* owned until it is known what came of it; NULL: it has no effect */
     webhook_done_fn *done;
     void *arg;
 };
@@ -63,16 +65,43 @@ static void log_outcome(const struct arrival *arrival)
              LOG_STR("user_id", arrival->outcome.user_id), LOG_TRACE(&arrival->trace));
 }
 
+static enum audit_action action_of(const struct arrival *arrival)
+{
+    if (arrival->event.kind == WEBHOOK_USER_DELETED) {
+        return AUDIT_USER_DELETED;
+    }
+    if (arrival->outcome.refused_now) {
+        return AUDIT_USER_SUSPENDED;
+    }
+    return arrival->event.is_new_user ? AUDIT_USER_CREATED : AUDIT_USER_UPDATED;
+}
+
+/* Of those that had an effect, now. */
+static void record_outcome(struct arrival *arrival, const struct err *err)
+{
+    struct audit_act *act = TAKE(arrival->act);
+    const struct webhook_outcome *outcome = &arrival->outcome;
+    bool had_effect = strcmp(outcome->word, "taken") == 0 && outcome->user_id[0] != '\0';
+    if (act == NULL || (err == NULL && !had_effect)) {
+        audit_act_cancel(act);
+        return;
+    }
+    struct audit_record *record = audit_act_record(act);
+    record->action = action_of(arrival);
+    audit_record_set_detail(record, "by", VIEW("webhook"));
+    audit_act_end_with(act, outcome->user_id, err);
+}
+
 static void on_stored(const PGresult *result, const struct err *err, void *arg)
 {
     struct arrival *arrival = arg;
     struct err failure;
+    if (err == NULL && !webhook_store_read(result, &arrival->outcome, &failure)) {
+        err = &failure;
+    }
+    record_outcome(arrival, err);
     if (err != NULL) {
         finish(arrival, err);
-        return;
-    }
-    if (!webhook_store_read(result, &arrival->outcome, &failure)) {
-        finish(arrival, &failure);
         return;
     }
     log_outcome(arrival);
@@ -89,9 +118,11 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
     struct arrival *arrival = arg;
     (void)reply;
     if (err != NULL) {
+        audit_act_cancel(TAKE(arrival->act)); /* it comes again */
         finish(arrival, err);
         return;
     }
+    audit_act_end_with(TAKE(arrival->act), arrival->event.session_id, NULL);
     (void)view_copy(VIEW("taken"), arrival->outcome.word, sizeof arrival->outcome.word);
     log_outcome(arrival);
     tell_gateways(arrival, INVALIDATE_SESSION, arrival->event.session_id);
@@ -115,6 +146,26 @@ static bool take_effect(struct arrival *arrival, int64_t timeout_ms, struct err 
         break;
     }
     return webhook_store_other(parts->pg, arrival->delivery, timeout_ms, on_stored, arrival, err);
+}
+
+/* Without a place for its record it has no effect: the sender sends it again. */
+static bool begin_act(struct arrival *arrival, struct err *err)
+{
+    struct audit_writer *audit = arrival->parts->audit;
+    const struct webhook_event *event = &arrival->event;
+    switch (event->kind) {
+    case WEBHOOK_OTHER:
+        return true;
+    case WEBHOOK_SESSION_ENDED:
+        arrival->act = revoked_sessions_begin_act(audit, event->session_id, err);
+        break;
+    case WEBHOOK_USER_CHANGED:
+    case WEBHOOK_USER_DELETED:
+        arrival->act = audit_act_begin_by(audit, AUDIT_USER_UPDATED, "user", &actor_none,
+                                          arrival->trace.request_id, err);
+        break;
+    }
+    return arrival->act != NULL;
 }
 
 static bool check(const struct webhooks *webhooks, const struct svix_message *message,
@@ -148,7 +199,8 @@ bool webhook_receive(struct webhooks *webhooks, const struct svix_message *messa
     if (checked && !view_copy(message->id, arrival->delivery, sizeof arrival->delivery)) {
         checked = err_set_reason(err, ERR_INVALID, "webhook_refused", "its id holds a NUL");
     }
-    if (!checked || !take_effect(arrival, timeout_ms, err)) {
+    if (!checked || !begin_act(arrival, err) || !take_effect(arrival, timeout_ms, err)) {
+        audit_act_cancel(arrival->act);
         free(arrival);
         return false;
     }

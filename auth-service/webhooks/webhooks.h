@@ -8,6 +8,7 @@
 #include "common/base/trace.h"
 #include "common/db/pg.h"
 
+struct audit_writer;
 struct webhooks;
 
 /* All borrowed for the life of the webhooks, but secrets, which is copied. */
@@ -15,6 +16,7 @@ struct webhooks_options {
     struct pg_pool *pg;
     struct redis *redis;
     struct announcer *announcer;
+    struct audit_writer *audit;
     const char *instance;
     const char *issuer;  /* of the users that the webhooks are about; "": not known */
     const char *secrets; /* as svix_secrets_read takes it; "": every webhook is refused with

@@ -5,6 +5,7 @@
 #include "common/base/secret.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 enum {
@@ -255,6 +256,13 @@ struct audit_act *audit_act_begin(struct audit_writer *writer, struct err *err)
         return NULL;
     }
     return new_act(writer, err);
+}
+
+void audit_act_set_once(struct audit_act *act, struct view text)
+{
+    unsigned int length = sizeof act->salt;
+    int made = EVP_Digest(text.ptr, text.len, act->salt, &length, EVP_sha256(), NULL);
+    assert(made == 1 && length == sizeof act->salt);
 }
 
 struct audit_record *audit_act_record(struct audit_act *act)

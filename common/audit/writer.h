@@ -68,6 +68,9 @@ struct audit_act;
 /* ERR_UNAVAILABLE "audit_unavailable" when there is no room for a record: then nothing may be done.
  * Otherwise the caller ends the act with one of the two below. */
 struct audit_act *audit_act_begin(struct audit_writer *writer, struct err *err) MUST_CHECK;
+/* Of all acts that are given this text one record is stored, if they are alike in who acted from
+ * where: it is the first. */
+void audit_act_set_once(struct audit_act *act, struct view text);
 /* To be filled in before the end. It begins empty. */
 struct audit_record *audit_act_record(struct audit_act *act);
 /* The record goes its way. Frees the act. */

@@ -58,6 +58,7 @@ static void open_service(struct stage *stage)
                                         .pg = accounts->pg,
                                         .redis = accounts->redis,
                                         .workers = accounts->workers,
+                                        .instance = ACCOUNTS_INSTANCE,
                                         .audit = stage->audit,
                                         .sessions = stage->sessions,
                                         .checker = accounts->checker,
@@ -71,6 +72,44 @@ static void open_service(struct stage *stage)
     turn_until_true(accounts->loop, is_connected, stage);
 }
 
+static void open_sessions(struct stage *stage)
+{
+    struct err err = {0};
+    const struct sessions_options options =
+        accounts_session_options(stage->accounts, &stage->clerk);
+    stage->sessions = sessions_open(&options, &err);
+    assert_non_null(stage->sessions);
+}
+
+static void restart_service(struct stage *stage)
+{
+    ipc_client_close(stage->client);
+    service_close(stage->service);
+    service_free(stage->service);
+    sessions_close(stage->sessions);
+    folder_remove(stage->folder);
+    open_sessions(stage);
+    open_service(stage);
+}
+
+static void on_pong(const redisReply *reply, const struct err *err, void *arg)
+{
+    (void)reply;
+    assert_null(err);
+    *(bool *)arg = true;
+}
+
+/* What was sent to it before has been answered. */
+static void wait_for_redis(const struct stage *stage)
+{
+    static const struct view ping[] = {VIEW("PING")};
+    bool done = false;
+    struct err err = {0};
+    assert_true(
+        redis_send(stage->accounts->redis, ping, 1, ACCOUNTS_TIMEOUT_MS, on_pong, &done, &err));
+    turn_until(stage->accounts->loop, &done);
+}
+
 static int set_up(void **state)
 {
     static struct stage stage;
@@ -80,9 +119,7 @@ static int set_up(void **state)
     stage = (struct stage){.accounts = accounts, .mint = mint_key_new(2048)};
     stage.clerk = (struct clerk_settings){.issuer = ISSUER, .clock_skew_s = 5};
     mint_pem(stage.mint, stage.clerk.jwt_key);
-    const struct sessions_options options = accounts_session_options(stage.accounts, &stage.clerk);
-    stage.sessions = sessions_open(&options, &err);
-    assert_non_null(stage.sessions);
+    open_sessions(&stage);
     stage.audit = audit_writer_open(stage.accounts->loop, stage.accounts->pg, "test", &err);
     assert_non_null(stage.audit);
     open_service(&stage);
@@ -207,6 +244,7 @@ static struct answer revoke_key(struct stage *stage, const char *user_id, const 
 /* The first column of the one row that the statement gives. */
 static void expect(struct stage *stage, const char *sql, const char *expected)
 {
+    wait_for_redis(stage);
     drain(stage);
     PGconn *pg = PQconnectdb(postgres_url(stage->accounts->postgres));
     PGresult *result = PQexec(pg, sql);
@@ -238,7 +276,8 @@ static void a_key_made_and_revoked_is_in_the_trail_with_its_user(void **state)
                    " WHERE i.subject = 'user_keys'",
                    made.id);
     expect(stage, sql,
-           "user.created ok user self r-7; key.created ok api_key made r-7; "
+           "user.created ok user self r-7; session.started ok session sess_user_keys r-7; "
+           "key.created ok api_key made r-7; "
            "key.revoked ok api_key made r-7; "
            "key.revoked refused api_key 00000000-0000-4000-8000-000000000000 r-7 "
            "{\"reason\": \"api_key_not_found\"}");
@@ -260,9 +299,29 @@ static void a_key_made_by_a_key_or_in_the_place_of_one_tells_so(void **state)
                    " END, CASE target WHEN '%s' THEN 'child' END, CASE detail ->> 'newId'"
                    " WHEN '%s' THEN 'next' END), '; ' ORDER BY a.id)"
                    " FROM audit_log a JOIN identities i ON i.user_id = actor_user"
-                   " WHERE i.subject = 'user_rotates' AND action <> 'user.created'",
+                   " WHERE i.subject = 'user_rotates' AND action LIKE 'key.%%'",
                    parent.id, child.id, next.id);
     expect(stage, sql, "key.created; key.created parent child; key.rotated child next");
+}
+
+/* Also when the service starts anew in between. */
+static void a_session_is_told_once(void **state)
+{
+    struct stage *stage = *state;
+    char token[MINT_TOKEN_SIZE];
+    make_token(stage, "user_comes", token);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(check_session(stage, token).err.code, ERR_NONE);
+        if (i == 1) {
+            restart_service(stage);
+        }
+    }
+    expect(stage,
+           "SELECT string_agg(concat_ws(' ', result, actor_user = user_id, target_kind, target,"
+           " address, user_agent), '; ') FROM audit_log a JOIN audit_personal ON a.id = audit_id"
+           " JOIN identities ON user_id = actor_user"
+           " WHERE subject = 'user_comes' AND action = 'session.started'",
+           "ok t session sess_user_comes 192.0.2.7 tester/1");
 }
 
 static void a_refused_session_is_in_the_trail(void **state)
@@ -380,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_made_and_revoked_is_in_the_trail_with_its_user),
         cmocka_unit_test(a_key_made_by_a_key_or_in_the_place_of_one_tells_so),
+        cmocka_unit_test(a_session_is_told_once),
         cmocka_unit_test(a_refused_session_is_in_the_trail),
         cmocka_unit_test(a_refused_key_is_in_the_trail_by_what_may_be_shown_of_it),
         cmocka_unit_test(records_of_a_gateway_are_stored_once),

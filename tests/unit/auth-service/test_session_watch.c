@@ -1,6 +1,8 @@
 /* auth-service/users/session_watch.c against a Backend API of the test's own, and a real Redis. */
 #include "auth-service/users/session_watch.h"
 
+#include "common/audit/writer.h"
+
 #include "tests/support/redis_server.h"
 #include "tests/support/turn.h"
 #include "tests/unit/auth-service/web.h"
@@ -28,6 +30,7 @@ struct stage {
     struct loop *loop;
     struct redis *redis;
     struct announcer *announcer;
+    struct audit_writer *audit;
     struct redis_subscription *subscription;
     struct http_client *http;
     struct web web;
@@ -49,12 +52,30 @@ static void on_state(bool subscribed, void *arg)
     stage->subscribed = subscribed;
 }
 
+/* Nobody stores what is told; it waits. */
+static bool store_nothing(void *arg, const struct audit_item *items, size_t count,
+                          audit_stored_fn *done, void *done_arg, struct err *err)
+{
+    (void)arg;
+    (void)items;
+    (void)count;
+    (void)done;
+    (void)done_arg;
+    return err_set(err, ERR_UNAVAILABLE, "there is no database");
+}
+
+static void close_nothing(void *arg)
+{
+    (void)arg;
+}
+
 static struct session_watch_options options_of(const struct stage *stage)
 {
     return (struct session_watch_options){.loop = stage->loop,
                                           .redis = stage->redis,
                                           .http = stage->http,
                                           .announcer = stage->announcer,
+                                          .audit = stage->audit,
                                           .instance = "test",
                                           .api_url = stage->web.url,
                                           .secret_key = "sk_test_1",
@@ -93,6 +114,9 @@ static int set_up(void **state)
     web_open(&stage->web, stage->loop);
     stage->http = http_client_open(stage->loop, NULL, 2, &err);
     assert_non_null(stage->http);
+    const struct audit_sink sink = {.store = store_nothing, .close = close_nothing};
+    stage->audit = audit_writer_open_to(stage->loop, &sink, &err);
+    assert_non_null(stage->audit);
     const struct session_watch_options options = options_of(stage);
     stage->watch = session_watch_open(&options, &err);
     assert_non_null(stage->watch);
@@ -106,6 +130,8 @@ static int tear_down(void **state)
     redis_unsubscribe(stage->subscription);
     redis_close(stage->redis);
     session_watch_close(stage->watch);
+    audit_writer_stop(stage->audit);
+    audit_writer_close(stage->audit);
     announcer_close(stage->announcer);
     http_client_close(stage->http);
     web_close(&stage->web);

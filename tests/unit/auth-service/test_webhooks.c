@@ -1,6 +1,7 @@
 /* auth-service/webhooks: what a webhook does, once, in a real PostgreSQL and a real Redis. */
 #include "auth-service/webhooks/webhooks.h"
 
+#include "common/audit/writer.h"
 #include "common/base/clock.h"
 #include "common/base/encode.h"
 #include "tests/unit/auth-service/accounts.h"
@@ -35,6 +36,7 @@ enum {
 
 struct stage {
     struct accounts *accounts;
+    struct audit_writer *audit;
     struct webhooks *webhooks;
     struct redis_subscription *subscription;
     bool subscribed;
@@ -69,8 +71,11 @@ static int set_up(void **state)
     void *accounts = NULL;
     (void)accounts_set_up(&accounts);
     stage = (struct stage){.accounts = accounts};
+    stage.audit = audit_writer_open(stage.accounts->loop, stage.accounts->pg, "test", &err);
+    assert_non_null(stage.audit);
     const struct webhooks_options options = {.pg = stage.accounts->pg,
                                              .redis = stage.accounts->redis,
+                                             .audit = stage.audit,
                                              .announcer = stage.accounts->announcer,
                                              .instance = ACCOUNTS_INSTANCE,
                                              .issuer = ISSUER,
@@ -86,11 +91,25 @@ static int set_up(void **state)
     return 0;
 }
 
+static void on_drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void drain(struct stage *stage)
+{
+    bool drained = false;
+    audit_writer_drain(stage->audit, on_drained, &drained);
+    turn_until(stage->accounts->loop, &drained);
+}
+
 static int tear_down(void **state)
 {
     struct stage *stage = *state;
     void *accounts = stage->accounts;
     redis_unsubscribe(stage->subscription);
+    drain(stage);
+    audit_writer_close(stage->audit);
     (void)accounts_tear_down(&accounts);
     webhooks_close(stage->webhooks);
     return 0;
@@ -305,6 +324,54 @@ static void an_ended_session_is_told_to_the_gateways(void **state)
     take(stage, "msg_s1", body); /* again does no harm */
 }
 
+/* Each effect once, however often the webhook comes. */
+static void effects_are_in_the_trail(void **state)
+{
+    struct stage *stage = *state;
+    static const char ended[] =
+        USER_EVENT("session.revoked", "{\"id\":\"sess_told\",\"user_id\":\"user_told\"}");
+    for (int i = 0; i < 2; i++) {
+        take(stage, "told_1",
+             USER_EVENT("user.created", USER_DATA("user_told", "Ann", "1000", "")));
+        take(stage, "told_2",
+             USER_EVENT("user.updated", USER_DATA("user_told", "Bea", "2000", "")));
+        take(stage, "told_3",
+             USER_EVENT("user.updated", USER_DATA("user_told", "Bea", "3000", ",\"banned\":true")));
+        take(stage, i == 0 ? "told_4" : "told_5", ended);
+        take(stage, "told_6", DELETED("user_told"));
+    }
+    drain(stage);
+    postgres_expect(stage->accounts->postgres,
+                    "SELECT string_agg(concat_ws(' ', a.action, a.result, a.detail ->> 'by'), '; '"
+                    " ORDER BY a.id) FROM audit_log a JOIN audit_log d ON d.action ="
+                    " 'user.deleted' AND d.target = a.target WHERE d.id = (SELECT max(id) FROM"
+                    " audit_log WHERE action = 'user.deleted')",
+                    "user.created ok webhook; user.updated ok webhook; "
+                    "user.suspended ok webhook; user.deleted ok webhook");
+    postgres_expect(stage->accounts->postgres,
+                    "SELECT string_agg(concat_ws(' ', result, target_kind, target), '; ')"
+                    " FROM audit_log WHERE action = 'session.ended' AND target = 'sess_told'",
+                    "ok session sess_told");
+}
+
+static void without_room_in_the_trail_a_webhook_comes_again(void **state)
+{
+    struct stage *stage = *state;
+    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    struct err err = {0};
+    drain(stage);
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        acts[i] = audit_act_begin(stage->audit, &err);
+        assert_non_null(acts[i]);
+    }
+    const struct answer answer = receive(stage, "full_1", DELETED("user_of_no_room"));
+    assert_string_equal(answer.err.reason, "audit_unavailable");
+    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+        audit_act_cancel(acts[i]);
+    }
+    take(stage, "full_1", DELETED("user_of_no_room"));
+}
+
 static void an_unknown_event_is_taken_and_does_nothing(void **state)
 {
     struct stage *stage = *state;
@@ -369,6 +436,8 @@ int main(void)
         cmocka_unit_test(what_comes_behind_a_deletion_is_left),
         cmocka_unit_test(a_banned_user_is_suspended_and_their_keys_are_revoked),
         cmocka_unit_test(an_ended_session_is_told_to_the_gateways),
+        cmocka_unit_test(effects_are_in_the_trail),
+        cmocka_unit_test(without_room_in_the_trail_a_webhook_comes_again),
         cmocka_unit_test(an_unknown_event_is_taken_and_does_nothing),
         cmocka_unit_test(a_forged_webhook_is_refused),
         cmocka_unit_test(without_a_secret_it_says_what_to_set),
