@@ -55,7 +55,7 @@ static void cancel_work(struct request *request)
         sandbox_fetch_cancel(request->fetch);
     }
     if (request->ipc_call != NULL) {
-        ipc_call_cancel(request->ipc_call);
+        ipc_call_cancel(TAKE(request->ipc_call)); /* its work may look at it yet */
     }
     if (request->hub_call != NULL) {
         hub_call_cancel(request->hub_call);

@@ -28,6 +28,8 @@ struct stage {
     bool revoke_while_fetching;
     const char *page;         /* what sandbox.list and auth.list_audit answer */
     enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */
+    bool hold_limits;         /* sandbox.limits is not answered, but held */
+    struct ipc_exchange *held;
     struct str asked; /* the last sandbox.list, auth.webhook, auth.*_user or auth.list_audit */
 };
 

@@ -1,4 +1,5 @@
 /* gateway/native/users.c and audit.c: what is asked of the services, and what is refused before. */
+#include "tests/support/turn.h"
 #include "tests/unit/gateway/native/route_stage.h"
 
 #include <stdio.h>
@@ -73,6 +74,48 @@ static void who_is_gone_hears_that_the_key_is_not_good(void **state)
     stage->account_is = ERR_UNAUTHENTICATED;
     expect(stage, "GET /api/users/me", NULL, 401, "\"code\":\"invalid_api_key\"", AS_IT_IS);
     expect(stage, "DELETE /api/users/me?confirm=" USER_ID, NULL, 401, "invalid_api_key", NULL);
+}
+
+static bool is_held(void *arg)
+{
+    const struct stage *stage = arg;
+    return stage->held != NULL;
+}
+
+/* Begins a change, which waits for the limits of the tier. */
+static void begin_change(struct client *client, struct stage *stage)
+{
+    stage->hold_limits = true;
+    str_clear(&stage->asked);
+    connect_client(client, stage);
+    client_send(client, VIEW("PATCH /api/users/me HTTP/1.1\r\nHost: h\r\nX-API-Key: " KEY
+                             "\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
+                             "{\"displayName\":\"A\"}"));
+    turn_until_true(stage->gateway.loop, is_held, stage);
+}
+
+static void a_change_ends_with_its_client(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    begin_change(&client, stage);
+    client_close(&client);
+    stage->hold_limits = false;
+    expect(stage, "GET /api/users/me", NULL, 200, NULL, AS_IT_IS);
+    ipc_reply_ok(TAKE(stage->held), VIEW("{}"));
+}
+
+static void a_change_ends_with_its_key(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    begin_change(&client, stage);
+    requests_revoke(stage->gateway.requests, KEY_ID);
+    struct reply reply = client_next(&client, false);
+    assert_int_equal(reply.status, 401);
+    client_close(&client);
+    ipc_reply_ok(TAKE(stage->held), VIEW("{}"));
+    assert_int_equal(stage->asked.len, 0);
 }
 
 static void a_change_names_what_is_to_be_changed(void **state)
@@ -200,6 +243,8 @@ int main(void)
                                         clear_stage),
         cmocka_unit_test_setup_teardown(who_is_gone_hears_that_the_key_is_not_good, set_up,
                                         clear_stage),
+        cmocka_unit_test_setup_teardown(a_change_ends_with_its_client, set_up, clear_stage),
+        cmocka_unit_test_setup_teardown(a_change_ends_with_its_key, set_up, clear_stage),
         cmocka_unit_test_setup_teardown(a_change_names_what_is_to_be_changed, set_up, clear_stage),
         cmocka_unit_test_setup_teardown(what_can_not_be_changed_is_refused_by_name, set_up,
                                         clear_stage),
