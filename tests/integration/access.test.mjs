@@ -2,14 +2,16 @@
 // who may not. What they hear is exact, tells nothing, and nothing has changed behind them.
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { rows } from '../support/access.mjs';
+import { messages, rows } from '../support/access.mjs';
 import { assertError, call, createSandbox, destroySandbox, tryExec } from '../support/api.mjs';
 import { trusted } from '../support/connections.mjs';
 import { document } from '../support/openapi.mjs';
 import { bearer, childOf, person } from '../support/people.mjs';
 import { sessionToken, webhook } from '../support/session.mjs';
-import { apiUrl, sql, until } from '../support/stack.mjs';
+import { apiUrl, root, sql, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
 
 const SCOPES = ['sandbox:read', 'sandbox:write', 'exec', 'files', 'keys'];
@@ -29,6 +31,7 @@ function objectOf(name) {
 
 const owner = {};
 const strangers = {};
+const children = {}; // by the scope they lack
 let callers; // [{name, headers, expects(row, object)}]
 
 // Of an operation; other: ids in place of the owner's.
@@ -131,7 +134,7 @@ async function childrenWithout() {
 async function makeCallers() {
   const dead = await deadKeys();
   const { deletedKey, deleted, left } = await peopleWhoLeft();
-  const children = await childrenWithout();
+  Object.assign(children, await childrenWithout());
   const out = await suspended();
   const invalidKey = always(401, 'invalid_api_key');
   const invalidSession = always(401, 'invalid_session');
@@ -280,6 +283,20 @@ describe('who may touch what', () => {
     for (const bad of ['1', 'not-a-uuid', owner.sandboxId.replaceAll('-', '').slice(1), `${owner.sandboxId}0`]) {
       assertError(await call('GET', `/sandbox/${bad}/status`, { key: owner.key }), 404, 'sandbox_not_found');
       assertError(await call('DELETE', `/api/keys/${bad}`, { key: owner.key }), 404, 'api_key_not_found');
+    }
+  });
+
+  it('each message of a socket is for who has its scope', async () => {
+    const source = readFileSync(path.join(root, 'gateway/native/client_relay.c'), 'utf8');
+    const types = [...source.matchAll(/\{VIEW\("(\w+)"\), AUTH_/g)].map(([, type]) => type);
+    assert.deepEqual(Object.keys(messages).sort(), types.sort());
+    for (const scope of ['exec', 'files']) {
+      const socket = await openClient(owner.sandboxId, { key: children[scope] });
+      for (const type of types.filter((name) => messages[name] === scope)) {
+        const answer = await socket.request({ type, path: 'kept', to: 'intruder', cmd: 'true', pid: 1, streamId: 1 });
+        assert.equal(answer.code, 'missing_scope', type);
+      }
+      await socket.close();
     }
   });
 

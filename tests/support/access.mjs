@@ -75,3 +75,12 @@ export const rows = {
   'DELETE /sandbox/{sandboxId}': { scope: 'sandbox:write' },
   'DELETE /api/users/me': { scope: 'keys', query: 'confirm={userId}', owner: 204 },
 };
+
+// The scope that each message of a WebSocket needs. Those that give a stream of the socket's own
+// back, or up, need none.
+export const messages = {
+  exec: 'exec', attach: 'exec', dial: 'exec', input: 'exec', closeStdin: 'exec', resize: 'exec', signal: 'exec', ps: 'exec',
+  lookup: 'exec', closeSession: 'exec',
+  upload: 'files', download: 'files', watch: 'files', write: 'files', read: 'files', list: 'files', stat: 'files', mkdir: 'files',
+  rename: 'files', copy: 'files', remove: 'files',
+};
