@@ -31,13 +31,19 @@ function objectOf(name) {
 
 const owner = {};
 const strangers = {};
+const administrator = {}; // {key, plain}: with the scope and without
 const children = {}; // by the scope they lack
 let callers; // [{name, headers, expects(row, object)}]
+
+// What {id} is.
+function idOf(name) {
+  return /admin.(users|sandboxes)/.test(name) ? owner[name.includes('users') ? 'userId' : 'sandboxId'] : owner.spare.id;
+}
 
 // Of an operation; other: ids in place of the owner's.
 function targetOf(name, other = {}) {
   const values = {
-    sandboxId: owner.sandboxId, id: owner.spare.id, containerPort: PORT, userId: owner.userId,
+    sandboxId: owner.sandboxId, id: idOf(name), containerPort: PORT, userId: owner.userId,
     process: name.endsWith('/resize') ? 'terminal' : 'kept', ...other,
   };
   const [method, template] = name.split(' ');
@@ -89,6 +95,13 @@ async function makeStranger() {
   const { make, headers } = await person();
   const { key } = await make();
   Object.assign(strangers, { key, headers, sandboxId: (await createSandbox({}, key)).sandboxId });
+}
+
+async function makeAdministrator() {
+  const { sub, make } = await person();
+  const plain = await make();
+  await sql(`UPDATE users SET role = 'admin' FROM identities WHERE user_id = users.id AND subject = '${sub}'`);
+  Object.assign(administrator, { plain: plain.key, key: (await make({ scopes: [...SCOPES, 'admin'] })).key });
 }
 
 async function deadKeys() {
@@ -155,6 +168,11 @@ async function makeCallers() {
     {
       name: 'a child of the key without the scope', headersFor: ({ scope }) => withKey(children[scope]),
       expects: ({ scope }) => scope && { status: 403, code: 'missing_scope' },
+    },
+    { name: 'an administrator with a key for everything else', headers: withKey(administrator.plain), expects: asStranger, isStranger: true },
+    {
+      name: 'an administrator, where people are asked for', headers: withKey(administrator.key), isStranger: true,
+      expects: (row, object) => (row.scope === 'admin' ? null : asStranger(row, object)),
     },
     { name: 'the key of somebody else', headers: withKey(strangers.key), expects: asStranger, isStranger: true },
     { name: 'the session of somebody else', headers: strangers.headers, expects: asStranger, isStranger: true },
@@ -225,16 +243,20 @@ async function statusOf(name, headers) {
   return reply.status;
 }
 
-async function askAsOwner(name) {
-  const { owner: status = 200, reads } = rows[name];
+async function askRightly(name) {
+  const { owner: status = 200, reads, scope } = rows[name];
+  const headers = withKey(scope === 'admin' ? administrator.key : owner.key);
   if (name.startsWith('GET /client/')) {
     const socket = await openClient(owner.sandboxId, { key: owner.key });
     await socket.close();
   } else if (reads) {
-    assert.equal(await statusOf(name, withKey(owner.key)), status);
+    assert.equal(await statusOf(name, headers), status);
   } else {
-    const reply = await send(name, withKey(owner.key));
+    const reply = await send(name, headers);
     assert.equal(reply.status, status, reply.text);
+    if (scope === 'admin' && name.includes('{id}')) {
+      assert.equal((await send(name, headers, { id: randomUUID() })).status, 404);
+    }
   }
 }
 
@@ -242,7 +264,7 @@ describe('who may touch what', () => {
   let asItWas;
 
   before(async () => {
-    await Promise.all([makeOwner(), makeStranger()]);
+    await Promise.all([makeOwner(), makeStranger(), makeAdministrator()]);
     await makeCallers();
     asItWas = await everythingOfTheOwner();
   });
@@ -318,9 +340,9 @@ describe('who may touch what', () => {
     assert.equal(asItWas.processes.length, 2);
   });
 
-  it('the same requests serve the owner', async () => {
+  it('the same requests serve the owner, or an administrator', async () => {
     for (const name of Object.keys(rows).filter((operation) => !rows[operation].open && !rows[operation].signed)) {
-      await askAsOwner(name).catch((error) => assert.fail(`${name}: ${error.message}`));
+      await askRightly(name).catch((error) => assert.fail(`${name}: ${error.message}`));
     }
   });
 });

@@ -1,7 +1,7 @@
 // A row for each operation of openapi.json: a request that would do what the operation does, the
 // scope it needs, and what the owner is answered. access.test.mjs sends each as everybody who may not.
 //
-// scope: of a caller; undefined: any caller may. open: nobody is asked who they are. signed: what it
+// scope: of a caller; undefined: any caller may; admin: the administrator is asked instead of the owner. open: nobody is asked who they are. signed: what it
 // says ({status, code}) to who has a credential instead of a signature. reads: an answer that goes
 // on, of which only the status is looked at. owner: the status for the owner, 200 unless said.
 const BOUNDARY = 'access-table';
@@ -25,14 +25,6 @@ export const rows = {
   'PATCH /api/users/me': { scope: 'keys', body: { displayName: 'Intruder' } },
   'GET /api/users/me/sandboxes': { scope: 'sandbox:read' },
   'GET /api/audit': { scope: 'keys' },
-
-  // The owner of everything here is no administrator.
-  'GET /api/admin/users': { scope: 'admin', owner: 403 },
-  'PATCH /api/admin/users/{id}': { scope: 'admin', body: { tier: 'pro' }, owner: 403 },
-  'GET /api/admin/sandboxes': { scope: 'admin', owner: 403 },
-  'DELETE /api/admin/sandboxes/{id}': { scope: 'admin', owner: 403 },
-  'GET /api/admin/keys': { scope: 'admin', owner: 403 },
-  'DELETE /api/admin/keys/{id}': { scope: 'admin', owner: 403 },
 
   'GET /sandbox': { scope: 'sandbox:read' },
   'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
@@ -71,6 +63,12 @@ export const rows = {
   'DELETE /sandbox/{sandboxId}/ports/{containerPort}': { scope: 'sandbox:write' },
   'DELETE /sandbox/{sandboxId}/entries': { scope: 'files', query: 'path=kept' },
   'GET /client/{sandboxId}': { owner: 101 },
+  'GET /api/admin/users': { scope: 'admin' },
+  'PATCH /api/admin/users/{id}': { scope: 'admin', body: { tier: 'pro' } },
+  'GET /api/admin/sandboxes': { scope: 'admin' },
+  'GET /api/admin/keys': { scope: 'admin' },
+  'DELETE /api/admin/keys/{id}': { scope: 'admin' },
+  'DELETE /api/admin/sandboxes/{id}': { scope: 'admin' },
   'POST /sandbox/{sandboxId}/destroy': { scope: 'sandbox:write' },
   'DELETE /sandbox/{sandboxId}': { scope: 'sandbox:write' },
   'DELETE /api/users/me': { scope: 'keys', query: 'confirm={userId}', owner: 204 },
