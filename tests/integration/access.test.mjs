@@ -9,7 +9,7 @@ import { messages, rows } from '../support/access.mjs';
 import { assertError, call, createSandbox, destroySandbox, tryExec } from '../support/api.mjs';
 import { trusted } from '../support/connections.mjs';
 import { document } from '../support/openapi.mjs';
-import { bearer, childOf, person } from '../support/people.mjs';
+import { bearer, childOf, makeAdministrator, person } from '../support/people.mjs';
 import { sessionToken, webhook } from '../support/session.mjs';
 import { apiUrl, root, sql, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
@@ -31,7 +31,7 @@ function objectOf(name) {
 
 const owner = {};
 const strangers = {};
-const administrator = {}; // {key, plain}: with the scope and without
+let administrator;
 const children = {}; // by the scope they lack
 let callers; // [{name, headers, expects(row, object)}]
 
@@ -95,13 +95,6 @@ async function makeStranger() {
   const { make, headers } = await person();
   const { key } = await make();
   Object.assign(strangers, { key, headers, sandboxId: (await createSandbox({}, key)).sandboxId });
-}
-
-async function makeAdministrator() {
-  const { sub, make } = await person();
-  const plain = await make();
-  await sql(`UPDATE users SET role = 'admin' FROM identities WHERE user_id = users.id AND subject = '${sub}'`);
-  Object.assign(administrator, { plain: plain.key, key: (await make({ scopes: [...SCOPES, 'admin'] })).key });
 }
 
 async function deadKeys() {
@@ -264,7 +257,7 @@ describe('who may touch what', () => {
   let asItWas;
 
   before(async () => {
-    await Promise.all([makeOwner(), makeStranger(), makeAdministrator()]);
+    [administrator] = await Promise.all([makeAdministrator(), makeOwner(), makeStranger()]);
     await makeCallers();
     asItWas = await everythingOfTheOwner();
   });
