@@ -40,9 +40,14 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
 static void serve_check_session(struct ipc_exchange *exchange, const struct ipc_request *request,
                                 void *arg)
 {
-    (void)arg;
+    const struct stage *stage = arg;
+    struct err err = {0};
+    if (stage->clerk_is_away) {
+        err_set_reason(&err, ERR_UNAVAILABLE, "clerk_unavailable", "clerk: no route to the host");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
     if (!view_equal(request->body, VIEW("{\"token\":\"" TOKEN "\"}"))) {
-        struct err err = {0};
         err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_session", "Invalid or expired session");
         ipc_reply_error(exchange, &err);
         return;

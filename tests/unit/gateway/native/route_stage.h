@@ -25,6 +25,7 @@ struct stage {
     char folder[64];
     unsigned scopes; /* of the key */
     bool refuse_key;
+    bool clerk_is_away; /* no session can be checked */
     bool revoke_while_fetching;
     const char *page;         /* what sandbox.list and auth.list_audit answer */
     enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */

@@ -189,6 +189,22 @@ static void a_bearer_is_a_key_or_a_session_by_its_shape(void **state)
     }
 }
 
+static void who_can_not_be_checked_is_told_when_to_come_again(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    stage->clerk_is_away = true;
+    connect_client(&client, stage);
+    client_send(&client, VIEW("GET /sandbox HTTP/1.1\r\nHost: h\r\n"
+                              "Authorization: Bearer " TOKEN "\r\n\r\n"));
+    struct reply reply = client_next(&client, false);
+    assert_int_equal(reply.status, 503);
+    assert_true(view_has(reply.body, "\"code\":\"clerk_unavailable\""));
+    assert_false(view_has(reply.body, "no route"));
+    assert_true(view_equal(reply_header(&reply, "Retry-After"), VIEW("5")));
+    client_close(&client);
+}
+
 static void a_session_of_a_socket_is_a_uuid(void **state)
 {
     static const char *const targets[] = {
@@ -448,6 +464,7 @@ int main(void)
         TEST(each_route_needs_its_scope),
         TEST(one_scope_is_enough),
         TEST(a_bearer_is_a_key_or_a_session_by_its_shape),
+        TEST(who_can_not_be_checked_is_told_when_to_come_again),
         TEST(a_session_of_a_socket_is_a_uuid),
         TEST(a_name_in_the_path_is_one_segment),
         TEST(only_websocket_handshakes_open_a_socket),
