@@ -1,6 +1,7 @@
 #include "migrations/database.h"
 
 #include "common/base/clock.h"
+#include "common/db/target.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -68,18 +69,6 @@ static bool run_only(struct database *database, const char *what, const char *sq
     return result != NULL;
 }
 
-/* libpq's own message would show the password. */
-static bool check_url(const char *url, struct err *err)
-{
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &message);
-    bool ok = options != NULL;
-    PQfreemem(message);
-    PQconninfoFree(options);
-    return ok || err_set(err, ERR_INVALID,
-                         "DATABASE_URL is no connection string; postgresql://user@host/name is");
-}
-
 static bool is_away(const char *const *keywords, const char *const *values)
 {
     PGPing ping = PQpingParams(keywords, values, 1);
@@ -109,7 +98,7 @@ struct database *database_open(const char *url, struct err *err)
         err_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
-    bool ok = check_url(url, err) &&
+    bool ok = pg_url_check(url, err) &&
               connect_within(database, url, clock_monotonic_ms() + SERVER_WAIT_MS, err);
     for (size_t i = 0; ok && i < sizeof preparations / sizeof preparations[0]; i++) {
         ok = run_only(database, "preparing the database", preparations[i], err);

@@ -8,6 +8,7 @@
 #include "common/base/config.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/db/target.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -122,23 +123,11 @@ static void finish_pg(PGconn **pg)
     PQfinish(*pg);
 }
 
-/* libpq's own message about a URL that it can't read would show the password. */
-static bool check_url(const char *url, struct err *err)
-{
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &message);
-    bool ok = options != NULL;
-    PQfreemem(message);
-    PQconninfoFree(options);
-    return ok || err_set(err, ERR_INVALID,
-                         "DATABASE_URL is no connection string; postgresql://user@host/name is");
-}
-
 static int connect_and_run(const char *url, const struct command *command, struct err *err)
 {
     static const char *const keywords[] = {"connect_timeout", "dbname", NULL};
     const char *const values[] = {CONNECT_TIMEOUT_S, url, NULL};
-    if (!check_url(url, err)) {
+    if (!pg_url_check(url, err)) {
         return EXIT_NOT_DONE;
     }
     AUTO(finish_pg) PGconn *pg = PQconnectdbParams(keywords, values, 1);

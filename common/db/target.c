@@ -83,15 +83,31 @@ static bool set(struct pg_target *target, const char *keyword, const char *value
     return true;
 }
 
-/* libpq's own message would show the password. */
-static bool parse(struct pg_target *target, const char *url, struct err *err)
+/* libpq's own message would show the password. The caller frees the options. */
+static PQconninfoOption *read_options(const char *url, struct err *err)
 {
     char *message = NULL;
     PQconninfoOption *options = PQconninfoParse(url, &message);
     PQfreemem(message);
     if (options == NULL) {
-        return err_set(err, ERR_INVALID,
-                       "the database URL is no connection string; postgresql://user@host/name is");
+        err_set(err, ERR_INVALID,
+                "the database URL is no connection string; postgresql://user@host/name is");
+    }
+    return options;
+}
+
+bool pg_url_check(const char *url, struct err *err)
+{
+    PQconninfoOption *options = read_options(url, err);
+    PQconninfoFree(options);
+    return options != NULL;
+}
+
+static bool parse(struct pg_target *target, const char *url, struct err *err)
+{
+    PQconninfoOption *options = read_options(url, err);
+    if (options == NULL) {
+        return false;
     }
     bool ok = true;
     for (PQconninfoOption *option = options; ok && option->keyword != NULL; option++) {

@@ -21,4 +21,7 @@ struct pg_target *pg_target_new(const char *url, int64_t statement_timeout_ms,
                                 struct err *err) MUST_CHECK;
 void pg_target_free(struct pg_target *target);
 
+/* Whether url is a connection string, without looking anything up. */
+bool pg_url_check(const char *url, struct err *err) MUST_CHECK;
+
 #endif

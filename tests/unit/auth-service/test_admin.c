@@ -117,7 +117,7 @@ static void what_can_not_be_checked_is_no_verdict(void **state)
     expect(&got, NOT_CHECKED, "can't connect to the database");
     assert_null(strstr(got.output, "hidden-word"));
     run("postgresql://u:hidden-word@[/x", (const char *const[4]){"audit", "verify"}, &got);
-    expect(&got, NOT_CHECKED, "DATABASE_URL is no connection string");
+    expect(&got, NOT_CHECKED, "the database URL is no connection string");
     assert_null(strstr(got.output, "hidden-word"));
     postgres_run(trail->postgres, "DROP TABLE audit_seals CASCADE");
     verify(trail, &got);

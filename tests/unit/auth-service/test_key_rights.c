@@ -1,6 +1,6 @@
 /* What keys may do, the keys they make, and their ends, against a real PostgreSQL and Redis. */
 #include "auth-service/api_keys/expiry.h"
-#include "tests/unit/auth-service/accounts.h"
+#include "tests/unit/auth-service/listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,14 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    SQL_SIZE = 256,
-    HEARD_MAX = 32,
-    LIST_MAX = 256 * 1024,
-    ROUNDS = 20,
-    CHILDREN = 8,
-    DAY_S = 24 * 3600
-};
+enum { SQL_SIZE = 256, LIST_MAX = 256 * 1024, ROUNDS = 20, CHILDREN = 8, DAY_S = 24 * 3600 };
 
 struct answer {
     bool done;
@@ -216,62 +209,22 @@ static void a_key_that_ended_makes_none(void **state)
     assert_not_issued(accounts, &suspended, "invalid_api_key");
 }
 
-/* A gateway's ear. */
-struct listener {
-    struct redis_subscription *subscription;
-    bool subscribed;
-    int count;
-    char ids[HEARD_MAX][ID_SIZE];
-    const char *wanted;
+struct wanted {
+    const struct listener *listener;
+    const char *id;
 };
 
-static void on_message(struct view message, void *arg)
+static bool has_come(void *arg)
 {
-    struct listener *listener = arg;
-    enum invalidation_kind kind;
-    char id[INVALIDATION_ID_SIZE];
-    assert_true(invalidation_read(message, &kind, id));
-    if (kind != INVALIDATE_KEY) {
-        return; /* of a user of another test */
-    }
-    assert_in_range(listener->count, 0, HEARD_MAX - 1);
-    assert_true(view_copy(view_of(id), listener->ids[listener->count], ID_SIZE));
-    listener->count++;
+    const struct wanted *wanted = arg;
+    return listener_has_heard_of(wanted->listener, INVALIDATE_KEY, wanted->id);
 }
 
-static void on_state(bool subscribed, void *arg)
+static void wait_for_news(struct accounts *accounts, const struct listener *listener,
+                          const char *id)
 {
-    struct listener *listener = arg;
-    listener->subscribed = subscribed;
-}
-
-static void listen_to(struct accounts *accounts, struct listener *listener)
-{
-    static const struct redis_subscriber subscriber = {on_message, on_state};
-    struct err err = {0};
-    *listener = (struct listener){0};
-    listener->subscription =
-        redis_subscribe(accounts->loop, redis_server_url(accounts->redis_server),
-                        "insien:" ACCOUNTS_INSTANCE ":invalidate", &subscriber, listener, &err);
-    assert_non_null(listener->subscription);
-    turn_until(accounts->loop, &listener->subscribed);
-}
-
-static bool has_heard(void *arg)
-{
-    const struct listener *listener = arg;
-    for (int i = 0; i < listener->count; i++) {
-        if (strcmp(listener->ids[i], listener->wanted) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void wait_for_news(struct accounts *accounts, struct listener *listener, const char *id)
-{
-    listener->wanted = id;
-    turn_until_true(accounts->loop, has_heard, listener);
+    struct wanted wanted = {listener, id};
+    turn_until_true(accounts->loop, has_come, &wanted);
 }
 
 static void on_revoked(const struct err *err, void *arg)
@@ -307,15 +260,15 @@ static void revoking_a_key_revokes_and_announces_all_that_came_of_it(void **stat
     issue(accounts, &user, top.made.id, &child);
     issue(accounts, &user, top.made.id, &sibling);
     issue(accounts, &user, child.made.id, &grandchild);
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     end_key(accounts, &user, "", child.made.id, &err);
     assert_int_equal(err.code, ERR_NONE);
     wait_for_news(accounts, &listener, child.made.id);
     wait_for_news(accounts, &listener, grandchild.made.id);
-    assert_int_equal(listener.count, 2);
+    assert_int_equal(listener_count(&listener, INVALIDATE_KEY), 2);
     assert_false(serves(accounts, &child) || serves(accounts, &grandchild));
     assert_true(serves(accounts, &top) && serves(accounts, &sibling));
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 static void a_key_revokes_those_below_it_alone(void **state)
@@ -496,7 +449,7 @@ static void a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced(void 
     assert_int_not_equal(check.row.expires_at_ms, 0);
     assert_string_equal(successor.made.expires_at, "");
 
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     struct expiry *expiry = expiry_open(accounts->loop, accounts->pg, accounts->announcer, &err);
     assert_non_null(expiry);
     run_sql(accounts, "UPDATE api_keys SET expires_at = now() + interval '1500 ms' WHERE id =",
@@ -505,7 +458,7 @@ static void a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced(void 
     assert_false(serves(accounts, &former));
     assert_true(serves(accounts, &successor));
     expiry_close(expiry);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 static void a_key_rotates_those_below_it_within_its_own_life(void **state)

@@ -1,6 +1,6 @@
 /* auth-service/api_keys: revoking keys, and telling the gateways. */
 #include "auth-service/api_keys/expiry.h"
-#include "tests/unit/auth-service/accounts.h"
+#include "tests/unit/auth-service/listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,56 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES_MAX = 8, SQL_SIZE = 128, LIST_MAX = 65536 };
+enum { SQL_SIZE = 128, LIST_MAX = 65536 };
 
 static const char unknown_id[ID_SIZE] = "00000000-0000-4000-8000-000000000000";
-
-/* A gateway's ear. */
-struct listener {
-    struct redis_subscription *subscription;
-    bool subscribed;
-    int count;
-    enum invalidation_kind kinds[MESSAGES_MAX];
-    char ids[MESSAGES_MAX][INVALIDATION_ID_SIZE];
-};
 
 struct answer {
     bool done;
     int calls;
     struct err err;
 };
-
-static void on_message(struct view message, void *arg)
-{
-    struct listener *listener = arg;
-    int at = listener->count++;
-    assert_in_range(at, 0, MESSAGES_MAX - 1);
-    assert_true(invalidation_read(message, &listener->kinds[at], listener->ids[at]));
-}
-
-static void on_state(bool subscribed, void *arg)
-{
-    struct listener *listener = arg;
-    listener->subscribed = subscribed;
-}
-
-static void listen_to(struct accounts *accounts, struct listener *listener)
-{
-    static const struct redis_subscriber subscriber = {on_message, on_state};
-    struct err err = {0};
-    *listener = (struct listener){0};
-    listener->subscription =
-        redis_subscribe(accounts->loop, redis_server_url(accounts->redis_server),
-                        "insien:" ACCOUNTS_INSTANCE ":invalidate", &subscriber, listener, &err);
-    assert_non_null(listener->subscription);
-    turn_until(accounts->loop, &listener->subscribed);
-}
-
-static bool has_heard(void *arg)
-{
-    const struct listener *listener = arg;
-    return listener->count > 0;
-}
 
 static void on_revoked(const struct err *err, void *arg)
 {
@@ -99,19 +58,19 @@ static void a_revoked_key_is_refused_and_announced(void **state)
     struct user user;
     struct issued_key issued;
     struct answer answer;
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     accounts_user(accounts, "announced", &user);
     accounts_issue(accounts, user.id, &issued);
     assert_serves(accounts, issued.key, true);
     revoke_key(accounts, issued.made.id, user.id, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
-    turn_until_true(accounts->loop, has_heard, &listener);
+    turn_until_true(accounts->loop, listener_has_heard, &listener);
     assert_string_equal(listener.ids[0], issued.made.id);
     assert_serves(accounts, issued.key, false);
 
     revoke_key(accounts, issued.made.id, user.id, &answer); /* again is no error */
     assert_int_equal(answer.err.code, ERR_NONE);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 static void keys_of_others_and_unknown_ones_look_alike(void **state)
@@ -145,10 +104,10 @@ static void an_announcement_waits_for_redis_to_come_back(void **state)
     revoke_key(accounts, issued.made.id, user.id, &answer);
     assert_int_equal(answer.err.code, ERR_NONE); /* the row says so: it is revoked */
     redis_server_start_again(accounts->redis_server);
-    listen_to(accounts, &listener);
-    turn_until_true(accounts->loop, has_heard, &listener);
+    listener_open(&listener, accounts);
+    turn_until_true(accounts->loop, listener_has_heard, &listener);
     assert_string_equal(listener.ids[0], issued.made.id);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 /* A process that died between the row and the announcement. */
@@ -171,14 +130,14 @@ static void a_new_process_repeats_what_was_revoked_lately(void **state)
                    "UPDATE api_keys SET revoked_at = now() - interval '2 minutes' WHERE id = '%s'",
                    old.made.id);
     postgres_run(accounts->postgres, sql);
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     keys_announce_revoked_lately(&accounts->revoker);
-    turn_until_true(accounts->loop, has_heard, &listener);
+    turn_until_true(accounts->loop, listener_has_heard, &listener);
     turn_for(accounts->loop, 50);
     assert_int_equal(listener.count, 1);
     assert_int_equal(listener.kinds[0], INVALIDATE_KEY);
     assert_string_equal(listener.ids[0], fresh.made.id);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 static void a_new_process_repeats_who_was_suspended_lately(void **state)
@@ -192,12 +151,12 @@ static void a_new_process_repeats_who_was_suspended_lately(void **state)
     (void)snprintf(sql, sizeof sql, "UPDATE users SET suspended_at = now() WHERE id = '%s'",
                    user.id);
     postgres_run(accounts->postgres, sql);
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     keys_announce_revoked_lately(&accounts->revoker);
-    turn_until_true(accounts->loop, has_heard, &listener);
+    turn_until_true(accounts->loop, listener_has_heard, &listener);
     assert_int_equal(listener.kinds[0], INVALIDATE_USER);
     assert_string_equal(listener.ids[0], user.id);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 static void change_user(struct accounts *accounts, const char *change, const char *id)
@@ -240,7 +199,7 @@ static void what_changes_of_a_user_is_announced_by_what_the_user_is_then(void **
     struct err err = {0};
     accounts_user(accounts, "changes", &user);
     postgres_run(accounts->postgres, "UPDATE users SET access_changed_at = NULL");
-    listen_to(accounts, &listener);
+    listener_open(&listener, accounts);
     struct expiry *expiry = expiry_open(accounts->loop, accounts->pg, accounts->announcer, &err);
     assert_non_null(expiry);
     change_user(accounts, "display_name = 'No news'", user.id);
@@ -251,7 +210,7 @@ static void what_changes_of_a_user_is_announced_by_what_the_user_is_then(void **
     change_user(accounts, "suspended_at = NULL, access_changed_at = NULL", user.id);
     hear_of(accounts, &listener, INVALIDATE_ACCOUNT, user.id);
     expiry_close(expiry);
-    redis_unsubscribe(listener.subscription);
+    listener_close(&listener);
 }
 
 struct list_answer {

@@ -247,7 +247,7 @@ static void url_that_is_none_is_told_without_its_password(void **state)
     assert_int_equal(setenv("DATABASE_URL", "postgresql://insien:s3cret@[::1/insien", 1), 0);
     assert_int_equal(setenv("MIGRATIONS_DIR", MIGRATIONS_FOLDER, 1), 0);
     assert_false(finish(fixture, process_start(argv, NULL, fixture->log)));
-    assert_said(fixture, "DATABASE_URL is no connection string");
+    assert_said(fixture, "the database URL is no connection string");
     assert_null(strstr(fixture->output, "s3cret"));
 }
 
