@@ -22,6 +22,7 @@ struct delete_call {
 struct audit_call {
     struct call call;
     struct auth_list_audit body;
+    struct audit_act *act; /* owned until it is done; NULL: of who reads their own */
 };
 
 static void answer_with_user(struct call *call, const PGresult *result)
@@ -162,6 +163,19 @@ void user_call_delete(struct ipc_exchange *exchange, const struct ipc_request *r
     }
 }
 
+/* The only way out that answers with records; the others end in fail_list. */
+static void finish_list(struct audit_call *list, const struct auth_audit_page *page)
+{
+    audit_act_end_with(TAKE(list->act), list->body.user_id, NULL);
+    call_succeed(&list->call, &auth_audit_page_schema, page);
+}
+
+static void fail_list(struct audit_call *list, const struct err *err)
+{
+    audit_act_end_with(TAKE(list->act), list->body.user_id, err);
+    call_fail(&list->call, err);
+}
+
 static void on_listed(const PGresult *result, const struct err *err, void *arg)
 {
     struct audit_call *list = arg;
@@ -169,17 +183,28 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     struct str records = STR_INIT(AUDIT_TRAIL_TEXT_MAX);
     struct err failure;
     if (err != NULL) {
-        call_fail(&list->call, err);
+        fail_list(list, err);
         return;
     }
     audit_trail_write(result, list->body.limit, &records, cursor);
     if (str_check(&records, "records of the audit trail", &failure)) {
         const struct auth_audit_page page = {str_view(&records), view_of(cursor)};
-        call_succeed(&list->call, &auth_audit_page_schema, &page);
+        finish_list(list, &page);
     } else {
-        call_fail(&list->call, &failure);
+        fail_list(list, &failure);
     }
     str_free(&records);
+}
+
+/* Nobody looks at what others did without a record of it. False: the call is answered. */
+static bool begin_reading(struct audit_call *list)
+{
+    if (!list->body.is_for_admin) {
+        return true;
+    }
+    list->act =
+        act_begin(&list->call, AUDIT_TRAIL_READ, list->body.user_id[0] == '\0' ? "" : "user");
+    return list->act != NULL;
 }
 
 void audit_call_list(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
@@ -187,8 +212,9 @@ void audit_call_list(struct ipc_exchange *exchange, const struct ipc_request *re
     static const struct call_shape shape = CALL_SHAPE(struct audit_call, &auth_list_audit_schema);
     struct audit_call *list = call_begin(arg, exchange, request, &shape);
     struct err err;
-    if (list != NULL && !audit_trail_list(list->call.service->parts.pg, &list->body,
-                                          call_timeout_ms(&list->call), on_listed, list, &err)) {
-        call_fail(&list->call, &err);
+    if (list != NULL && begin_reading(list) &&
+        !audit_trail_list(list->call.service->parts.pg, &list->body, call_timeout_ms(&list->call),
+                          on_listed, list, &err)) {
+        fail_list(list, &err);
     }
 }

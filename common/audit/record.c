@@ -31,6 +31,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_USER_TIER_SET] = "user.tier_set",
     [AUDIT_EXEC] = "exec",
     [AUDIT_FILE_WRITTEN] = "file.written",
+    [AUDIT_TRAIL_READ] = "trail.read",
 };
 
 static const char *const result_names[] = {

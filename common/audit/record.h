@@ -31,6 +31,7 @@ enum audit_action {
     AUDIT_USER_TIER_SET,
     AUDIT_EXEC,
     AUDIT_FILE_WRITTEN,
+    AUDIT_TRAIL_READ, /* of others, by an administrator */
     AUDIT_ACTION_COUNT,
 };
 

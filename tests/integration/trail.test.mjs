@@ -103,6 +103,7 @@ test('an administrator reads everybody\'s', async () => {
   assert.equal(record.target.id, id);
   assert.match(record.address, /^(127\.0\.0\.1|::1)$/);
   assert.deepEqual((await root.trail(`?all=true&target=${id}`)).records, [record]);
+  await ann.records('that somebody looked', '?action=trail.read', (found) => found.some(({ actorUserId, address }) => actorUserId === root.id && address === null));
   const { records, nextCursor } = await root.trail('?all=true&limit=3');
   assert.equal(records.length, 3);
   const next = await root.trail(`?all=true&limit=3&cursor=${nextCursor}`);

@@ -514,6 +514,26 @@ static void an_administrator_reads_all_of_it(void **state)
     expect_body(&answer, "\"records\":[]");
 }
 
+static void a_look_at_what_others_did_is_recorded(void **state)
+{
+    struct stage *stage = *state;
+    struct user user;
+    new_user(stage, "watched", &user);
+    struct answer answer = list(stage, user.id, "");
+    assert_int_equal(answer.err.code, ERR_NONE);
+    expect_sql(stage, "0",
+               "SELECT count(*) FROM audit_log WHERE action = 'trail.read' AND target = '%s'",
+               user.id);
+    answer = list(stage, user.id, ",\"isForAdmin\":true");
+    assert_int_equal(answer.err.code, ERR_NONE);
+    expect_sql(stage, "ok user r-7",
+               "SELECT concat_ws(' ', result, target_kind, request_id) FROM audit_log"
+               " WHERE action = 'trail.read' AND target = '%s'",
+               user.id);
+    answer = list(stage, user.id, ""); /* who is looked at sees it */
+    expect_body(&answer, "\"action\":\"trail.read\"");
+}
+
 static void cursors_of_others_are_refused(void **state)
 {
     static const char *const cursors[] = {"x", "MA", "LTE", "MTIzeA", "OTk5OTk5OTk5OTk5OTk5OTk5OQ"};
@@ -538,6 +558,7 @@ int main(void)
         cmocka_unit_test(pages_miss_nothing_and_repeat_nothing),
         cmocka_unit_test(a_list_is_narrowed),
         cmocka_unit_test(an_administrator_reads_all_of_it),
+        cmocka_unit_test(a_look_at_what_others_did_is_recorded),
         cmocka_unit_test(cursors_of_others_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
