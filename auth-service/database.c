@@ -4,6 +4,7 @@
 #include "auth-service/audit/store.h"
 #include "auth-service/audit/trail_store.h"
 #include "auth-service/idempotency/store.h"
+#include "auth-service/tokens/store.h"
 #include "auth-service/users/account_store.h"
 #include "auth-service/users/admin.h"
 #include "auth-service/users/store.h"
@@ -19,7 +20,8 @@ enum {
     ACCOUNT_STATEMENTS_AT = IDEMPOTENCY_STATEMENTS_AT + IDEMPOTENCY_STATEMENT_COUNT,
     TRAIL_STATEMENTS_AT = ACCOUNT_STATEMENTS_AT + ACCOUNT_STATEMENT_COUNT,
     ADMIN_STATEMENTS_AT = TRAIL_STATEMENTS_AT + AUDIT_TRAIL_STATEMENT_COUNT,
-    STATEMENT_COUNT = ADMIN_STATEMENTS_AT + ADMIN_STATEMENT_COUNT,
+    TOKEN_STATEMENTS_AT = ADMIN_STATEMENTS_AT + ADMIN_STATEMENT_COUNT,
+    STATEMENT_COUNT = TOKEN_STATEMENTS_AT + TOKEN_STATEMENT_COUNT,
 };
 
 #define PING "ping"
@@ -42,6 +44,7 @@ struct pg_pool *database_open(struct loop *loop, const char *url, size_t connect
     memcpy(&statements[ACCOUNT_STATEMENTS_AT], account_statements, sizeof account_statements);
     memcpy(&statements[TRAIL_STATEMENTS_AT], audit_trail_statements, sizeof audit_trail_statements);
     memcpy(&statements[ADMIN_STATEMENTS_AT], admin_statements, sizeof admin_statements);
+    memcpy(&statements[TOKEN_STATEMENTS_AT], token_statements, sizeof token_statements);
     const struct pg_options options = {.url = url,
                                        .connections = connections,
                                        .statements = statements,

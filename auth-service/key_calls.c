@@ -73,6 +73,7 @@ static void issue(struct create_call *create)
     struct err err;
     const struct key_order order = {.pg = parts->pg,
                                     .workers = parts->workers,
+                                    .id = body->id,
                                     .user_id = body->user_id,
                                     .actor_key_id = body->actor_key_id,
                                     .name = body->name,
@@ -135,6 +136,7 @@ static void replace(struct rotate_call *rotate)
     struct err err;
     const struct key_order order = {.pg = parts->pg,
                                     .workers = parts->workers,
+                                    .id = rotate->body.new_id,
                                     .user_id = rotate->body.user_id,
                                     .actor_key_id = rotate->body.actor_key_id,
                                     .replaces_id = rotate->body.id,

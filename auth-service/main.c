@@ -33,6 +33,7 @@ struct program {
     struct session_watch *session_watch;
     struct sessions *sessions;
     struct webhooks *webhooks;
+    struct client_token_key client_tokens;
     struct prover *prover;
     struct last_used *last_used;
     struct announcer *announcer;
@@ -144,6 +145,7 @@ static bool open_session_watch(struct program *program, struct err *err)
     const struct settings *settings = &program->settings;
     struct session_watch_options options = {.loop = program->loop,
                                             .redis = program->redis,
+                                            .pg = program->pg,
                                             .http = program->http,
                                             .announcer = program->announcer,
                                             .audit = program->audit,
@@ -185,7 +187,9 @@ static bool open_identity(struct program *program, struct err *err)
                                               .issuer = sessions_clerk_issuer(program->sessions),
                                               .secrets = settings->webhook_secrets};
     program->webhooks = webhooks_open(&webhooks, err);
-    return program->webhooks != NULL;
+    return program->webhooks != NULL &&
+           client_token_key_derive(view_of(settings->key_cache_secret), settings->instance,
+                                   &program->client_tokens, err);
 }
 
 static bool open_idempotency(struct program *program, struct err *err)
@@ -212,6 +216,7 @@ static bool open_service(struct program *program, struct err *err)
         .sessions = program->sessions,
         .session_watch = program->session_watch,
         .webhooks = program->webhooks,
+        .client_tokens = &program->client_tokens,
         .checker = {program->pg, program->prover, program->last_used},
         .revoker = {program->pg, program->announcer},
     };
@@ -308,5 +313,6 @@ int main(int argc, char **argv)
     int status =
         is_command ? run_command(argv + 2, argc - 2, &program.settings) : run_service(&program);
     secret_wipe(&program.settings, sizeof program.settings);
+    secret_wipe(&program.client_tokens, sizeof program.client_tokens);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "auth-service/idempotency/calls.h"
 #include "auth-service/key_calls.h"
 #include "auth-service/session_calls.h"
+#include "auth-service/token_calls.h"
 #include "auth-service/user_calls.h"
 #include "common/audit/writer.h"
 #include "common/base/encode.h"
@@ -228,6 +229,8 @@ static const struct ipc_method methods[] = {
     {AUTH_CHECK_KEY, check_key},
     {AUTH_CHECK_SESSION, session_call_check},
     {AUTH_NOTE_SESSIONS, session_call_note},
+    {AUTH_MAKE_TOKEN, token_call_make},
+    {AUTH_CHECK_TOKEN, token_call_check},
     {AUTH_FIND_ENDED_KEYS, find_ended_keys},
     {AUTH_CREATE_KEY, key_call_create},
     {AUTH_LIST_KEYS, key_call_list},

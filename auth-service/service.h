@@ -4,6 +4,7 @@
 
 #include "auth-service/api_keys/check.h"
 #include "auth-service/api_keys/revoke.h"
+#include "auth-service/tokens/client_token.h"
 #include "auth-service/users/session.h"
 #include "auth-service/webhooks/webhooks.h"
 
@@ -25,6 +26,7 @@ struct service_parts {
     struct sessions *sessions;
     struct session_watch *session_watch; /* NULL: none is asked for */
     struct webhooks *webhooks;
+    const struct client_token_key *client_tokens;
     struct key_checker checker;
     struct revoker revoker;
 };

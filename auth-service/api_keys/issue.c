@@ -9,6 +9,7 @@
 struct issue {
     struct worker_job job;
     struct pg_pool *pg; /* borrowed */
+    char id[ID_SIZE];
     char user_id[ID_SIZE];
     char actor_key_id[ID_SIZE];
     char replaces_id[ID_SIZE];
@@ -50,14 +51,16 @@ static bool store(struct issue *issue, const struct api_key_secret *secret, int6
 {
     const struct key_order *order = &issue->order;
     if (issue->replaces_id[0] != '\0') {
-        const struct api_key_rotation rotation = {.user_id = issue->user_id,
+        const struct api_key_rotation rotation = {.new_id = issue->id,
+                                                  .user_id = issue->user_id,
                                                   .actor_key_id = issue->actor_key_id,
                                                   .id = issue->replaces_id,
                                                   .secret = *secret,
                                                   .overlap_s = order->overlap_s};
         return api_key_rotate(issue->pg, &rotation, timeout_ms, on_inserted, issue, &issue->err);
     }
-    const struct api_key_insert row = {.user_id = issue->user_id,
+    const struct api_key_insert row = {.id = issue->id,
+                                       .user_id = issue->user_id,
                                        .actor_key_id = issue->actor_key_id,
                                        .name = issue->name,
                                        .secret = *secret,
@@ -130,7 +133,7 @@ static bool begin(struct issue *issue, const struct key_order *order, struct err
     memcpy(issued->prefix, issued->key, sizeof issued->prefix - 1);
     issue->order = *order;
     bool fits = view_copy(order->name, issue->name, sizeof issue->name) &&
-                copy_id(order->user_id, issue->user_id) &&
+                copy_id(order->id, issue->id) && copy_id(order->user_id, issue->user_id) &&
                 copy_id(order->actor_key_id, issue->actor_key_id) &&
                 copy_id(order->replaces_id, issue->replaces_id);
     if (!fits) {

@@ -10,6 +10,7 @@
 struct key_order {
     struct pg_pool *pg;          /* borrowed until done */
     struct worker_pool *workers; /* borrowed until done */
+    const char *id;              /* NULL or "": any; a key that has it already gets a new secret */
     const char *user_id;
     const char *actor_key_id; /* NULL or "": a session, or the operator */
     const char *replaces_id;  /* NULL or "": none; else the rights are that key's */

@@ -1,5 +1,6 @@
 #include "auth-service/api_keys/store.h"
 
+#include "auth-service/api_keys/limits_sql.h"
 #include "common/contracts/auth.h"
 #include "common/json/write.h"
 
@@ -20,29 +21,13 @@
 
 #define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define SERVES "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
-/* A key and those above it; height counts from it. */
-#define ABOVE(key)                                                                                 \
-    "WITH RECURSIVE above AS ("                                                                    \
-    "SELECT id, parent_id, requests_per_minute, 0 AS height FROM api_keys WHERE id = " key         \
-    " UNION ALL SELECT up.id, up.parent_id, up.requests_per_minute, height + 1"                    \
-    " FROM api_keys up JOIN above ON up.id = above.parent_id)"
-/* The limits that a request counts in, smallest first. They grow upwards; of keys with the same one
- * the uppermost counts for those below it. */
-#define KEY_LIMITS                                                                                 \
-    "CASE WHEN k.requests_per_minute IS NULL THEN '' ELSE (" ABOVE(                                \
-        "k.id") " SELECT string_agg(id || ':' || requests_per_minute, ',' ORDER BY "               \
-                "requests_per_minute)"                                                             \
-                " FROM (SELECT DISTINCT ON (requests_per_minute) id, requests_per_minute FROM "    \
-                "above"                                                                            \
-                " WHERE requests_per_minute IS NOT NULL ORDER BY requests_per_minute, height DESC" \
-                " LIMIT 4) AS counted) END"
 /* $9, or what no parent has when it would be one limit more than a request can count in. */
 #define SOUND_REQUESTS                                                                             \
     "CASE WHEN $9::int > 0 AND (" ABOVE(                                                           \
         "nullif($2::text, '')::uuid") " SELECT count(DISTINCT requests_per_minute) FROM above "    \
                                       "WHERE requests_per_minute <> $9::int)"                      \
                                       " >= 4 THEN 2147483647 ELSE nullif($9::int, 0) END"
-_Static_assert(AUTH_KEY_LIMITS_MAX == 4, "the two above");
+_Static_assert(AUTH_KEY_LIMITS_MAX == 4, "SOUND_REQUESTS and KEY_LIMITS");
 #define MADE                                                                                       \
     "id, parent_id, name, " ISO("created_at") ", " ISO("expires_at") ", scopes, max_sandboxes, "   \
                                                                      "requests_per_minute"
@@ -74,10 +59,12 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
      " coalesce(k.max_sandboxes, 0), coalesce(k.requests_per_minute, 0), u.role = 'admin',"
      " u.suspended_at IS NOT NULL, " KEY_LIMITS " FROM api_keys k JOIN users u ON u.id = k.user_id"
      " WHERE k.digest = decode($1, 'hex') AND " SERVES},
-    {INSERT, "SELECT " MADE " FROM api_key_issue($1::uuid, nullif($2::text, '')::uuid, $3::text,"
+    {INSERT, "SELECT " MADE " FROM api_key_issue(nullif($12::text, '')::uuid, $1::uuid,"
+             " nullif($2::text, '')::uuid, $3::text,"
              " $4::text, decode($5, 'hex'), $6::text, nullif($7::int, 0), nullif($8::int, 0),"
              " " SOUND_REQUESTS ", nullif($10::int, 0), $11::int)"},
-    {ROTATE, "SELECT " MADE " FROM api_key_rotate($1::uuid, $2::uuid, nullif($3::text, '')::uuid,"
+    {ROTATE, "SELECT " MADE " FROM api_key_rotate(nullif($9::text, '')::uuid, $1::uuid, $2::uuid, "
+             "nullif($3::text, '')::uuid,"
              " $4::int, $5::text, decode($6, 'hex'), $7::text, $8::int)"},
     {LIST, "SELECT " LISTED " FROM api_keys k WHERE k.user_id = $1::uuid"
            " AND ($2::text = '' OR k.id IN (SELECT api_key_descendants(nullif($2, '')::uuid)))"
@@ -193,8 +180,8 @@ bool api_key_insert(struct pg_pool *pg, const struct api_key_insert *insert, int
     const struct api_key_secret *secret = &insert->secret;
     const struct pg_parameters parameters = {{insert->user_id, insert->actor_key_id, insert->name,
                                               secret->prefix, secret->digest_hex, secret->bcrypt,
-                                              scopes, sandboxes, requests, days, limit},
-                                             11};
+                                              scopes, sandboxes, requests, days, limit, insert->id},
+                                             12};
     return ask(pg, INSERT, &parameters, timeout_ms, done, arg, err);
 }
 
@@ -206,10 +193,10 @@ bool api_key_rotate(struct pg_pool *pg, const struct api_key_rotation *rotation,
     write_number(rotation->overlap_s, overlap);
     write_number(API_KEYS_MAX, limit);
     const struct api_key_secret *secret = &rotation->secret;
-    const struct pg_parameters parameters = {{rotation->id, rotation->user_id,
-                                              rotation->actor_key_id, overlap, secret->prefix,
-                                              secret->digest_hex, secret->bcrypt, limit},
-                                             8};
+    const struct pg_parameters parameters = {
+        {rotation->id, rotation->user_id, rotation->actor_key_id, overlap, secret->prefix,
+         secret->digest_hex, secret->bcrypt, limit, rotation->new_id},
+        9};
     return ask(pg, ROTATE, &parameters, timeout_ms, done, arg, err);
 }
 

@@ -47,6 +47,7 @@ struct api_key_secret {
 
 /* What a new key is to have; what is 0 is as actor_key_id has it, or without one the default. */
 struct api_key_insert {
+    const char *id; /* "": any; one that is there already gets this secret */
     const char *user_id;
     const char *actor_key_id; /* who makes it; "": a session */
     const char *name;         /* "": none */
@@ -73,6 +74,7 @@ bool api_key_insert(struct pg_pool *pg, const struct api_key_insert *insert, int
 
 /* Puts a key in the place of another. */
 struct api_key_rotation {
+    const char *new_id; /* as in api_key_insert */
     const char *user_id;
     const char *actor_key_id; /* "": a session */
     const char *id;           /* of the other */

@@ -1,6 +1,7 @@
 #include "auth-service/users/session_watch.h"
 
 #include "auth-service/jwt/issuer.h"
+#include "auth-service/tokens/store.h"
 #include "auth-service/users/revoked_sessions.h"
 #include "common/audit/act.h"
 #include "common/base/clock.h"
@@ -40,7 +41,8 @@ struct watched {
     int64_t due_ms;
 };
 
-/* One after the other: ASK, and of a session that ended DENY (its tokens) and ANNOUNCE. */
+/* One after the other: ASK, and of a session that ended RECORD (for client tokens of it), DENY (its
+ * own tokens) and ANNOUNCE. */
 struct session_watch {
     struct session_watch_options parts; /* its strings are not used behind the opening */
     char instance[INVALIDATION_CHANNEL_SIZE];
@@ -129,7 +131,7 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
     go_on(watch);
 }
 
-static void end(struct session_watch *watch)
+static void deny(struct session_watch *watch)
 {
     struct err err;
     watch->act = revoked_sessions_begin_act(watch->parts.audit, watch->current->id, &err);
@@ -140,6 +142,28 @@ static void end(struct session_watch *watch)
     if (!revoked_sessions_add(watch->parts.redis, watch->instance, watch->current->id,
                               STORE_TIMEOUT_MS, on_denied, watch, &err)) {
         audit_act_cancel(TAKE(watch->act));
+        retry_later(watch, 0, &err);
+    }
+}
+
+static void on_recorded(const PGresult *result, const struct err *err, void *arg)
+{
+    struct session_watch *watch = arg;
+    (void)result;
+    if (err != NULL) {
+        retry_later(watch, 0, err);
+    } else {
+        deny(watch);
+    }
+}
+
+static void end(struct session_watch *watch)
+{
+    struct err err;
+    if (watch->parts.pg == NULL) {
+        deny(watch);
+    } else if (!token_maker_end_session(watch->parts.pg, watch->current->id, STORE_TIMEOUT_MS,
+                                        on_recorded, watch, &err)) {
         retry_later(watch, 0, &err);
     }
 }

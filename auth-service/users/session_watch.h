@@ -13,6 +13,7 @@
 #include "auth-service/api_keys/announce.h"
 #include "common/http/client.h"
 
+struct pg_pool;
 struct session_watch;
 
 enum { SESSIONS_WATCHED_MAX = 2048 }; /* more are not asked for until others are gone */
@@ -32,6 +33,7 @@ extern const struct session_watch_timing session_watch_default_timing;
 struct session_watch_options {
     struct loop *loop;
     struct redis *redis;
+    struct pg_pool *pg; /* NULL: there are no client tokens to be ended */
     struct http_client *http;
     struct announcer *announcer;
     struct audit_writer *audit;
@@ -43,7 +45,7 @@ struct session_watch_options {
 /* ERR_INVALID for settings that can't be right. */
 struct session_watch *session_watch_open(const struct session_watch_options *options,
                                          struct err *err) MUST_CHECK;
-/* After redis was closed, before announcer and http are. Accepts NULL. */
+/* After redis and pg were closed, before announcer and http are. Accepts NULL. */
 void session_watch_close(struct session_watch *watch);
 
 /* A gateway has something open for it. An id that is not sound (session_id_is_sound) is let go. */

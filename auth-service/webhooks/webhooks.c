@@ -1,5 +1,6 @@
 #include "auth-service/webhooks/webhooks.h"
 
+#include "auth-service/tokens/store.h"
 #include "auth-service/users/revoked_sessions.h"
 #include "auth-service/webhooks/event.h"
 #include "auth-service/webhooks/store.h"
@@ -15,12 +16,14 @@ struct webhooks {
     struct svix_secrets secrets;
 };
 
-/* EFFECT (in PostgreSQL, or in Redis for a session), then ANNOUNCE when gateways have to know. */
+/* EFFECT (in PostgreSQL, and for a session in Redis behind that), then ANNOUNCE when gateways have
+ * to know. */
 struct arrival {
     const struct webhooks_options *parts; /* borrowed */
     struct webhook_event event;
     char delivery[SVIX_ID_MAX + 1];
     struct trace trace;
+    int64_t deadline_ms; /* monotonic */
     struct webhook_outcome outcome;
     struct audit_act *act; /* owned until it is known what came of it; NULL: it has no effect */
     webhook_done_fn *done;
@@ -128,6 +131,22 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
     tell_gateways(arrival, INVALIDATE_SESSION, arrival->event.session_id);
 }
 
+/* Client tokens that the session made are refused from here on, its own by what is still to do. */
+static void on_session_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    struct arrival *arrival = arg;
+    const struct webhooks_options *parts = arrival->parts;
+    int64_t left_ms = arrival->deadline_ms - clock_monotonic_ms();
+    struct err failure;
+    (void)result;
+    if (err != NULL) {
+        finish(arrival, err);
+    } else if (!revoked_sessions_add(parts->redis, parts->instance, arrival->event.session_id,
+                                     left_ms > 0 ? left_ms : 1, on_denied, arrival, &failure)) {
+        finish(arrival, &failure);
+    }
+}
+
 static bool take_effect(struct arrival *arrival, int64_t timeout_ms, struct err *err)
 {
     const struct webhooks_options *parts = arrival->parts;
@@ -140,8 +159,8 @@ static bool take_effect(struct arrival *arrival, int64_t timeout_ms, struct err 
         return webhook_store_user_deleted(parts->pg, arrival->delivery, parts->issuer,
                                           event->user.subject, timeout_ms, on_stored, arrival, err);
     case WEBHOOK_SESSION_ENDED:
-        return revoked_sessions_add(parts->redis, parts->instance, event->session_id, timeout_ms,
-                                    on_denied, arrival, err);
+        return token_maker_end_session(parts->pg, event->session_id, timeout_ms, on_session_ended,
+                                       arrival, err);
     case WEBHOOK_OTHER:
         break;
     }
@@ -192,6 +211,7 @@ bool webhook_receive(struct webhooks *webhooks, const struct svix_message *messa
     arrival->done = done;
     arrival->arg = arg;
     arrival->trace = *trace;
+    arrival->deadline_ms = clock_monotonic_ms() + timeout_ms;
     bool checked = check(webhooks, message, &arrival->event, err);
     if (!checked) {
         log_info("webhook.refused", LOG_ERR(err), LOG_TRACE(&arrival->trace));

@@ -32,6 +32,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_EXEC] = "exec",
     [AUDIT_FILE_WRITTEN] = "file.written",
     [AUDIT_TRAIL_READ] = "trail.read",
+    [AUDIT_TOKEN_REFUSED] = "token.refused",
 };
 
 static const char *const result_names[] = {

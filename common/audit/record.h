@@ -32,6 +32,7 @@ enum audit_action {
     AUDIT_EXEC,
     AUDIT_FILE_WRITTEN,
     AUDIT_TRAIL_READ, /* of others, by an administrator */
+    AUDIT_TOKEN_REFUSED,
     AUDIT_ACTION_COUNT,
 };
 

@@ -110,6 +110,7 @@ SCHEMA(auth_check_key_schema, check_key_fields);
 FIELDS identity_fields[] = {
     JSON_ID(struct auth_identity, user_id, "userId", .required = true),
     JSON_ID(struct auth_identity, api_key_id, "apiKeyId"),
+    JSON_ID(struct auth_identity, sandbox_id, "sandboxId"),
     JSON_STRING(struct auth_identity, session_id, "sessionId", .max_len = AUTH_SESSION_ID_MAX),
     JSON_STRING(struct auth_identity, impersonator, "impersonator", .max_len = AUTH_SESSION_ID_MAX),
     JSON_STRING(struct auth_identity, tier, "tier", .required = true, .max_len = TIER_SIZE - 1),
@@ -136,6 +137,35 @@ FIELDS session_ids_fields[] = {
 };
 SCHEMA(auth_session_ids_schema, session_ids_fields);
 
+bool auth_is_client_token(struct view text)
+{
+    return view_starts_with(text, VIEW(CLIENT_TOKEN_HEADER "."));
+}
+
+FIELDS make_token_fields[] = {
+    JSON_ID(struct auth_make_token, user_id, "userId", .required = true),
+    JSON_ID(struct auth_make_token, actor_key_id, "actorKeyId"),
+    JSON_STRING(struct auth_make_token, session_id, "sessionId", .max_len = AUTH_SESSION_ID_MAX),
+    JSON_STRING(struct auth_make_token, impersonator, "impersonator",
+                .max_len = AUTH_SESSION_ID_MAX),
+    JSON_BOOL(struct auth_make_token, watch_session, "watchSession"),
+    JSON_ID(struct auth_make_token, sandbox_id, "sandboxId", .required = true),
+    JSON_STRING(struct auth_make_token, sandbox_ends_at, "sandboxEndsAt"),
+    JSON_INT(struct auth_make_token, scopes, "scopes", .required = true, .min = 1,
+             .max = AUTH_SCOPES_CLIENT),
+    JSON_INT(struct auth_make_token, ttl_s, "ttlS", .required = true, .min = 1,
+             .max = CLIENT_TOKEN_TTL_S_MAX),
+};
+SCHEMA(auth_make_token_schema, make_token_fields);
+
+FIELDS new_token_fields[] = {
+    JSON_STRING(struct auth_new_token, token, "token", .required = true, .max_len = AUTH_TOKEN_MAX),
+    JSON_INT(struct auth_new_token, expires_at_ms, "expiresAtMs", .required = true),
+    JSON_INT(struct auth_new_token, scopes, "scopes", .required = true, .min = 0,
+             .max = AUTH_SCOPES_ALL),
+};
+SCHEMA(auth_new_token_schema, new_token_fields);
+
 FIELDS key_ids_fields[] = {
     JSON_STRINGS(struct auth_key_ids, api_key_ids, "apiKeyIds", .required = true,
                  .max_len = AUTH_KEY_IDS_MAX, .item_max = ID_SIZE - 1),
@@ -143,6 +173,7 @@ FIELDS key_ids_fields[] = {
 SCHEMA(auth_key_ids_schema, key_ids_fields);
 
 FIELDS create_key_fields[] = {
+    JSON_ID(struct auth_create_key, id, "id"),
     JSON_ID(struct auth_create_key, user_id, "userId", .required = true),
     JSON_ID(struct auth_create_key, actor_key_id, "actorKeyId"),
     JSON_STRING(struct auth_create_key, name, "name", .max_len = API_KEY_NAME_MAX),
@@ -188,6 +219,7 @@ FIELDS revoke_key_fields[] = {
 SCHEMA(auth_revoke_key_schema, revoke_key_fields);
 
 FIELDS rotate_key_fields[] = {
+    JSON_ID(struct auth_rotate_key, new_id, "newId"),
     JSON_ID(struct auth_rotate_key, user_id, "userId", .required = true),
     JSON_ID(struct auth_rotate_key, actor_key_id, "actorKeyId"),
     JSON_ID(struct auth_rotate_key, id, "id", .required = true),

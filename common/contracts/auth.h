@@ -19,6 +19,7 @@ enum {
     AUTH_KEY_IDS_MAX = 256,     /* in one question */
     AUTH_SESSION_ID_MAX = 255,
     API_KEY_OVERLAP_S_MAX = 24 * 3600, /* of a key that is rotated */
+    CLIENT_TOKEN_TTL_S_MAX = 3600,
 };
 
 /* What a caller may do. In the API each has a name; between our processes and in the database they
@@ -32,6 +33,8 @@ enum auth_scope {
     AUTH_ADMIN = 1U << 5U, /* counts only while the user has the role */
     AUTH_SCOPES_ALL = (1U << 6U) - 1,
     AUTH_SCOPES_DEFAULT = AUTH_SCOPES_ALL & ~AUTH_ADMIN,
+    /* That make sense for one sandbox: what a client token may have. */
+    AUTH_SCOPES_CLIENT = AUTH_SANDBOX_READ | AUTH_SANDBOX_WRITE | AUTH_EXEC | AUTH_FILES,
 };
 /* "sandbox:read", ...; of one scope. */
 const char *auth_scope_name(unsigned scope);
@@ -59,6 +62,7 @@ extern const struct json_schema auth_check_key_schema;
 struct auth_identity {
     char user_id[ID_SIZE];
     char api_key_id[ID_SIZE]; /* empty: a session */
+    char sandbox_id[ID_SIZE]; /* of a client token: good for this one alone; empty: no token */
     struct view session_id;   /* of the issuer; empty: a key, or not said */
     struct view impersonator; /* who acts in the user's name; empty: nobody */
     struct view tier;
@@ -109,6 +113,39 @@ struct auth_session_ids {
 };
 extern const struct json_schema auth_session_ids_schema;
 
+/* Whether a text of the shape of a JWT is meant to be a client token: each begins with the same
+ * header, {"typ":"insien-client+jwt","alg":"HS256"}. */
+#define CLIENT_TOKEN_HEADER "eyJ0eXAiOiJpbnNpZW4tY2xpZW50K2p3dCIsImFsZyI6IkhTMjU2In0"
+bool auth_is_client_token(struct view text);
+
+/* auth.make_token -> auth_new_token: a client token for a sandbox, which the caller has looked up.
+ * ERR_UNAUTHENTICATED "invalid_api_key" or "invalid_session" when the maker does not serve any
+ * more; ERR_DENIED "missing_scope". */
+#define AUTH_MAKE_TOKEN "auth.make_token"
+struct auth_make_token {
+    char user_id[ID_SIZE];
+    char actor_key_id[ID_SIZE]; /* empty: a session */
+    struct view session_id;     /* as in auth_identity, so the next */
+    struct view impersonator;
+    bool watch_session;
+    char sandbox_id[ID_SIZE];
+    struct view sandbox_ends_at; /* RFC 3339: the token ends then at the latest */
+    int64_t scopes;              /* of AUTH_SCOPES_CLIENT */
+    int64_t ttl_s;               /* at most CLIENT_TOKEN_TTL_S_MAX */
+};
+extern const struct json_schema auth_make_token_schema;
+
+struct auth_new_token {
+    struct view token;
+    int64_t expires_at_ms; /* wall clock */
+    int64_t scopes;
+};
+extern const struct json_schema auth_new_token_schema;
+
+/* auth.check_token, of an auth_check_session -> auth_identity, of who made the client token.
+ * ERR_UNAUTHENTICATED "invalid_token" or "token_expired"; ERR_DENIED "account_suspended". */
+#define AUTH_CHECK_TOKEN "auth.check_token"
+
 /* auth.find_ended_keys -> the same message: those of the keys that do not serve (any more), for
  * whoever knows keys by their ids and may have missed news. */
 #define AUTH_FIND_ENDED_KEYS "auth.find_ended_keys"
@@ -121,10 +158,15 @@ extern const struct json_schema auth_key_ids_schema;
  * with no more than it has itself, and sees and ends only those that came of it.
  * ERR_UNAUTHENTICATED "invalid_api_key" when either does not serve any more. */
 
+/* Those that make a key give it an id, or leave that to the service. When a key of the user has it
+ * already, a try broke off that nobody heard the answer of: it gets a new secret, and no other is
+ * made. ERR_CONFLICT "api_key_ended" when it was revoked meanwhile. */
+
 /* ERR_DENIED "key_rights_exceeded"; ERR_LIMIT "api_key_limit". What is 0 is as the actor has it; of
  * a session: the default scopes, no limit, no end. */
 #define AUTH_CREATE_KEY "auth.create_key"
 struct auth_create_key {
+    char id[ID_SIZE]; /* of the new key; empty: any */
     char user_id[ID_SIZE];
     char actor_key_id[ID_SIZE]; /* empty: a session */
     struct view name;           /* empty: none */
@@ -175,6 +217,7 @@ extern const struct json_schema auth_revoke_key_schema;
  * ERR_CONFLICT "api_key_ended"; ERR_LIMIT "api_key_limit". */
 #define AUTH_ROTATE_KEY "auth.rotate_key"
 struct auth_rotate_key {
+    char new_id[ID_SIZE]; /* of the new key; empty: any */
     char user_id[ID_SIZE];
     char actor_key_id[ID_SIZE]; /* empty: a session */
     char id[ID_SIZE];

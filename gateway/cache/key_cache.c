@@ -21,6 +21,7 @@ struct entry {
 struct key_cache {
     struct known keys;
     struct known sessions;
+    struct known tokens; /* of clients */
     unsigned char secret[HMAC_SIZE];
 };
 
@@ -46,6 +47,7 @@ static bool copy_identity(const struct auth_identity *identity, struct caller *o
 {
     memcpy(out->user_id, identity->user_id, ID_SIZE);
     memcpy(out->api_key_id, identity->api_key_id, ID_SIZE);
+    memcpy(out->sandbox_id, identity->sandbox_id, ID_SIZE);
     out->scopes = (unsigned)identity->scopes;
     out->max_sandboxes = identity->max_sandboxes;
     out->requests_per_minute = identity->requests_per_minute;
@@ -66,7 +68,8 @@ static bool read_identity(struct view body, struct entry *out, struct err *err)
         return err_set(err, ERR_INTERNAL, "auth-service answered nonsense");
     }
     out->expires_ms = identity.expires_at_ms;
-    out->caller.key_expires_ms = identity.api_key_id[0] == '\0' ? 0 : identity.expires_at_ms;
+    bool is_session = identity.api_key_id[0] == '\0' && identity.sandbox_id[0] == '\0';
+    out->caller.expires_ms = is_session ? 0 : identity.expires_at_ms;
     return true;
 }
 
@@ -95,6 +98,11 @@ static const struct known_kind kind_of_sessions = {
     .found = {KEY_CACHE_TTL_MS, KEY_CACHE_SESSIONS_MAX},
     .read = read_entry,
 };
+static const struct known_kind kind_of_tokens = {
+    .method = AUTH_CHECK_TOKEN,
+    .found = {KEY_CACHE_TTL_MS, KEY_CACHE_TOKENS_MAX},
+    .read = read_entry,
+};
 
 static const struct caller *caller_of(const struct known_entry *entry)
 {
@@ -110,7 +118,8 @@ struct key_cache *key_cache_new(struct ipc_client *auth_service, struct err *err
     }
     if (!secret_random(cache->secret, sizeof cache->secret, err) ||
         !known_open(&cache->keys, &kind_of_keys, auth_service, err) ||
-        !known_open(&cache->sessions, &kind_of_sessions, auth_service, err)) {
+        !known_open(&cache->sessions, &kind_of_sessions, auth_service, err) ||
+        !known_open(&cache->tokens, &kind_of_tokens, auth_service, err)) {
         key_cache_free(cache);
         return NULL;
     }
@@ -122,6 +131,7 @@ void key_cache_free(struct key_cache *cache)
     if (cache != NULL) {
         known_close(&cache->keys);
         known_close(&cache->sessions);
+        known_close(&cache->tokens);
         secret_wipe(cache->secret, sizeof cache->secret);
         free(cache);
     }
@@ -134,7 +144,10 @@ static bool is_key(const struct credential *credential)
 
 static struct known *known_of(struct key_cache *cache, const struct credential *credential)
 {
-    return is_key(credential) ? &cache->keys : &cache->sessions;
+    if (is_key(credential)) {
+        return &cache->keys;
+    }
+    return auth_is_client_token(credential->token) ? &cache->tokens : &cache->sessions;
 }
 
 static struct view text_of(const struct credential *credential)
@@ -160,7 +173,12 @@ static bool has_expired(int64_t expires_ms, int64_t now_ms)
 
 bool caller_has_expired(const struct caller *caller, int64_t now_ms)
 {
-    return has_expired(caller->key_expires_ms, now_ms);
+    return has_expired(caller->expires_ms, now_ms);
+}
+
+bool caller_is_client(const struct caller *caller)
+{
+    return caller->sandbox_id[0] != '\0';
 }
 
 bool caller_is_of(const struct caller *caller, const char *id)
@@ -229,7 +247,7 @@ void key_check_cancel(struct key_check *check)
 
 uint64_t key_cache_generation(const struct key_cache *cache)
 {
-    return cache->keys.epoch + cache->sessions.epoch;
+    return cache->keys.epoch + cache->sessions.epoch + cache->tokens.epoch;
 }
 
 static bool is_of_key(const struct known_entry *entry, const char *id)
@@ -250,21 +268,25 @@ static bool is_of_session(const struct known_entry *entry, const char *id)
 void key_cache_forget_key(struct key_cache *cache, const char api_key_id[ID_SIZE])
 {
     known_forget_each(&cache->keys, is_of_key, api_key_id);
+    known_forget_each(&cache->tokens, is_of_key, api_key_id);
 }
 
 void key_cache_forget_user(struct key_cache *cache, const char user_id[ID_SIZE])
 {
     known_forget_each(&cache->keys, is_of_user, user_id);
     known_forget_each(&cache->sessions, is_of_user, user_id);
+    known_forget_each(&cache->tokens, is_of_user, user_id);
 }
 
 void key_cache_forget_session(struct key_cache *cache, const char *session_id)
 {
     known_forget_each(&cache->sessions, is_of_session, session_id);
+    known_forget_each(&cache->tokens, is_of_session, session_id);
 }
 
 void key_cache_set_trusted(struct key_cache *cache, bool trusted)
 {
     known_set_trusted(&cache->keys, trusted);
     known_set_trusted(&cache->sessions, trusted);
+    known_set_trusted(&cache->tokens, trusted);
 }

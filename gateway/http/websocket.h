@@ -3,6 +3,7 @@
 #define GATEWAY_HTTP_WEBSOCKET_H
 
 #include "common/base/err.h"
+#include "common/base/view.h"
 
 struct bufferevent;
 struct http_exchange;
@@ -11,8 +12,12 @@ struct http_exchange;
  * ERR_INVALID "invalid_handshake", or for another version "upgrade_required", which is 426. */
 bool websocket_check(const struct http_exchange *exchange, struct err *err) MUST_CHECK;
 
-/* Sends 101 and hands the connection over (the caller owns it). NULL with nothing sent when it just
- * broke. The exchange was checked before. */
-struct bufferevent *websocket_upgrade(struct http_exchange *exchange, struct err *err) MUST_CHECK;
+/* Whether the client offers this sub-protocol. */
+bool websocket_offers(const struct http_exchange *exchange, struct view protocol) MUST_CHECK;
+
+/* Sends 101 and hands the connection over (the caller owns it). protocol: one that is offered, or
+ * "" for none. NULL with nothing sent when it just broke. The exchange was checked before. */
+struct bufferevent *websocket_upgrade(struct http_exchange *exchange, struct view protocol,
+                                      struct err *err) MUST_CHECK;
 
 #endif

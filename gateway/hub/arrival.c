@@ -104,7 +104,7 @@ static bool welcome_agent(struct arrival *arrival, struct view body, struct err 
         return err_set(err, ERR_INTERNAL, "sandbox-service answered nonsense");
     }
     http_on_gone(arrival->exchange, NULL, NULL);
-    struct bufferevent *bev = websocket_upgrade(arrival->exchange, err);
+    struct bufferevent *bev = websocket_upgrade(arrival->exchange, VIEW(""), err);
     if (bev == NULL) {
         return false;
     }

@@ -46,6 +46,7 @@ struct client {
     struct bufferevent *bev;  /* the socket's */
     struct outflow outflow;
     struct http_place *place; /* owned; what it counts in for the connection limits */
+    struct timer end;         /* when the key or token it came with expires; not opened: never */
     struct client_relay relay;
 };
 
@@ -94,6 +95,7 @@ static void finish(struct client *client)
     ws_socket_free(client->socket);
     client->socket = NULL;
     http_place_free(client->place);
+    timer_close(&client->end);
     list_remove(&client->node);
     free_group_if_empty(group);
     loop_free_later(sockets->gateway->loop, &client->corpse, free_client, client);
@@ -118,6 +120,20 @@ static bool is_lost(const struct client *client)
     return ws_backlog(client->socket) > 0 && wire_peer_is_silent(client->bev);
 }
 
+static void end_if_expired(struct client *client)
+{
+    if (caller_has_expired(&client->caller, clock_wall_ms())) {
+        ws_close(client->socket, WS_CLOSE_POLICY,
+                 caller_is_client(&client->caller) ? "the token has expired"
+                                                   : "the API key has expired");
+    }
+}
+
+static void on_end(void *arg)
+{
+    end_if_expired(arg);
+}
+
 /* With its last client the group frees itself. */
 static void look_at_group(struct map_node *node, void *arg)
 {
@@ -128,8 +144,8 @@ static void look_at_group(struct map_node *node, void *arg)
         bool is_last = client_node->next == &group->clients;
         if (is_lost(client)) {
             on_closed(WS_CLOSE_ABNORMAL, client);
-        } else if (caller_has_expired(&client->caller, clock_wall_ms())) {
-            ws_close(client->socket, WS_CLOSE_POLICY, "the API key has expired");
+        } else {
+            end_if_expired(client);
         }
         if (is_last) {
             return;
@@ -255,8 +271,23 @@ static void free_half_built(struct client *client)
 {
     client_relay_close(&client->relay);
     http_place_free(client->place);
+    timer_close(&client->end);
     free_group_if_empty(client->group);
     free(client);
+}
+
+/* What the clock is set to meanwhile the regular look finds. */
+static bool open_end(struct client *client, struct err *err)
+{
+    int64_t left_ms = client->caller.expires_ms - clock_wall_ms();
+    if (client->caller.expires_ms == 0) {
+        return true;
+    }
+    if (!timer_open(&client->end, client->group->sockets->gateway->loop, on_end, client, err)) {
+        return false;
+    }
+    timer_arm(&client->end, left_ms > 0 ? left_ms : 0);
+    return true;
 }
 
 /* False: nobody has bev any more. */
@@ -264,7 +295,8 @@ static bool open_parts(struct client *client, struct bufferevent *bev, struct er
 {
     static const struct ws_events events = {on_message, on_closed, on_caught_up};
     const struct gateway *gateway = client->group->sockets->gateway;
-    if (!client_relay_open(&client->relay, gateway->hub, client->group->sandbox_id, on_answered,
+    if (!open_end(client, err) ||
+        !client_relay_open(&client->relay, gateway->hub, client->group->sandbox_id, on_answered,
                            client, err)) {
         bufferevent_free(bev);
         return false;
@@ -358,10 +390,12 @@ void client_socket_handle(struct request *request)
         request_fail(request, &err);
         return;
     }
+    bool offers = websocket_offers(request->exchange, VIEW(CLIENT_PROTOCOL));
     arrival.limits = admission_of_messages(request, &arrival.costs);
     struct http_exchange *exchange = request_hand_over(request);
     struct http_place *place = http_exchange_take_place(exchange);
-    struct bufferevent *bev = websocket_upgrade(exchange, &err);
+    struct bufferevent *bev =
+        websocket_upgrade(exchange, offers ? VIEW(CLIENT_PROTOCOL) : VIEW(""), &err);
     if (bev == NULL) {
         http_place_free(place);
         errors_respond(exchange, &err, NULL);

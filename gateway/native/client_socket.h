@@ -5,6 +5,9 @@
 
 #include "common/base/id.h"
 
+/* The sub-protocol spoken there; a client that offers none speaks the same. */
+#define CLIENT_PROTOCOL "insien"
+
 struct client_sockets;
 struct gateway;
 struct request;

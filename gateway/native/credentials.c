@@ -2,7 +2,9 @@
 
 #include "common/base/encode.h"
 #include "common/base/secret.h"
+#include "gateway/http/header.h"
 #include "gateway/http/server.h"
+#include "gateway/http/syntax.h"
 
 enum { BASIC_MAX = 512 };
 
@@ -89,6 +91,44 @@ static bool read_bearer(struct view text, struct credential *out, struct err *er
            refuse("invalid_session", "Invalid or expired session", err);
 }
 
+/* As it is sent: a token has nothing to be escaped. */
+static bool token_from_query(struct view query, struct view *token)
+{
+    while (query.len > 0) {
+        struct view pair = view_cut(&query, '&');
+        if (view_starts_with(pair, VIEW("token="))) {
+            *token = view_from(pair, sizeof "token=" - 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool token_from_protocols(const struct http_head *head, struct view *token)
+{
+    for (size_t i = 0; i < head->header_count; i++) {
+        struct view list = head->headers[i].value;
+        struct view item;
+        while (view_equal_nocase(head->headers[i].name, VIEW("Sec-WebSocket-Protocol")) &&
+               syntax_next_item(&list, &item)) {
+            if (view_starts_with(item, VIEW(CREDENTIALS_PROTOCOL))) {
+                *token = view_from(item, sizeof CREDENTIALS_PROTOCOL - 1);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What a page of a browser can add to a handshake. Addresses are kept and shown in many places, so
+ * a session's token is not taken from there. */
+static bool read_page_token(struct view text, struct credential *out, struct err *err)
+{
+    out->token = text;
+    return (is_token(text) && auth_is_client_token(text) && text.len <= AUTH_TOKEN_MAX) ||
+           refuse("invalid_token", "Invalid or expired token", err);
+}
+
 bool credentials_read(const struct http_exchange *exchange, bool is_socket, struct credential *out,
                       struct err *err)
 {
@@ -105,6 +145,11 @@ bool credentials_read(const struct http_exchange *exchange, bool is_socket, stru
     }
     if (!present && is_socket) {
         found = key_from_query(exchange, out->key, &present);
+    }
+    const struct http_head *head = http_exchange_head(exchange);
+    if (!present && is_socket &&
+        (token_from_query(head->query, &text) || token_from_protocols(head, &text))) {
+        return read_page_token(text, out, err);
     }
     if (!present) {
         return err_set(err, ERR_UNAUTHENTICATED,

@@ -6,10 +6,13 @@
 
 struct http_exchange;
 
+#define CREDENTIALS_PROTOCOL "insien.token." /* and the client token */
+
 /* An API key (X-API-Key, Authorization: Bearer isk_..., and for sockets also Basic, as user or
- * password, and ?apiKey=), or a session token (Authorization: Bearer, of the shape of a JWT; it
- * lies in the exchange). ERR_UNAUTHENTICATED: "unauthenticated" without any, "invalid_api_key" or
- * "invalid_session" for one of the wrong shape. */
+ * password, and ?apiKey=), or a token of the shape of a JWT, which lies in the exchange:
+ * a session's (Authorization: Bearer) or a client's (the same, and for sockets also ?token= and the
+ * sub-protocol CREDENTIALS_PROTOCOL). ERR_UNAUTHENTICATED: "unauthenticated" without any,
+ * "invalid_api_key", "invalid_session" or "invalid_token" for one of the wrong shape. */
 bool credentials_read(const struct http_exchange *exchange, bool is_socket, struct credential *out,
                       struct err *err) MUST_CHECK;
 

@@ -130,6 +130,12 @@ void errors_missing_scope(unsigned scope, struct err *err)
                    auth_scope_name(scope));
 }
 
+void errors_client_refused(struct err *err)
+{
+    err_set_reason(err, ERR_DENIED, "client_token_refused",
+                   "A client token can't do this: it uses its one sandbox, and makes no tokens.");
+}
+
 static void write_details(struct json_writer *writer, const struct json_violations *violations)
 {
     json_begin_array(writer, "details");

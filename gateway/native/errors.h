@@ -21,5 +21,7 @@ const char *errors_code(const struct err *err);
 
 /* ERR_DENIED "missing_scope", which names the scope (of enum auth_scope). */
 void errors_missing_scope(unsigned scope, struct err *err);
+/* ERR_DENIED "client_token_refused". */
+void errors_client_refused(struct err *err);
 
 #endif

@@ -59,6 +59,14 @@ static void answer_url(struct request *request, const struct signed_url *url)
     request_respond(request, &response);
 }
 
+/* Not behind the end of a client token that asks. */
+static int64_t choose_expiry(const struct caller *caller, int64_t ttl_s)
+{
+    int64_t expires_s = clock_wall_ms() / 1000 + ttl_s;
+    int64_t latest_s = caller->expires_ms / 1000;
+    return caller_is_client(caller) && latest_s < expires_s ? latest_s : expires_s;
+}
+
 void file_url_make_handle(struct request *request)
 {
     struct err err = {0};
@@ -89,7 +97,7 @@ void file_url_make_handle(struct request *request)
         .is_upload = view_equal(body.op, VIEW("upload")),
         .path = name.path,
         .user = name.user,
-        .expires_s = clock_wall_ms() / 1000 + body.ttl_s,
+        .expires_s = choose_expiry(&request->caller, body.ttl_s),
     };
     answer_url(request, &url);
 }

@@ -1,6 +1,7 @@
 /* /api/keys: what a caller asks about keys, and who asks, goes to the auth-service. */
 #include "common/contracts/auth.h"
 #include "common/json/write.h"
+#include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
 #include "gateway/native/service.h"
 
@@ -106,6 +107,15 @@ static void on_created(const struct view *body, const struct err *err, void *arg
     request_respond(request, &response);
 }
 
+/* Of what a repeat must find again; without one any is right. */
+static void choose_id(const struct request *request, char out[ID_SIZE])
+{
+    const char *id = repeat_resource_id(request);
+    if (id != NULL) {
+        memcpy(out, id, ID_SIZE);
+    }
+}
+
 /* Reads the body, {} when there is none; NULL: the request has failed. */
 static struct json_doc *read_body(struct request *request, const struct json_schema *schema,
                                   void *out)
@@ -153,6 +163,7 @@ void keys_create(struct request *request)
         fail_without_scope(request);
         return;
     }
+    choose_id(request, message.id);
     message.name = wanted.name;
     message.expires_in_days = wanted.expires_in_days;
     message.max_sandboxes = wanted.max_sandboxes;
@@ -186,6 +197,7 @@ void keys_rotate(struct request *request)
         return;
     }
     struct auth_rotate_key message = {.overlap_s = wanted.overlap_s};
+    choose_id(request, message.new_id);
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.actor_key_id, request->caller.api_key_id, ID_SIZE);
     memcpy(message.id, request->id, ID_SIZE);

@@ -11,13 +11,16 @@
 #include "gateway/native/service.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
     CALL_TIMEOUT_MS = 5 * 1000,
     LEASE_MS = 90 * 1000, /* a create takes a minute at most */
     DIGEST_LEN = 32,
+    READER_SIZE = ID_SIZE + 24,
     STATUS_OK = 200,
     STATUS_REDIRECT = 300,
 };
@@ -74,18 +77,30 @@ static bool add(EVP_MD_CTX *context, struct view bytes)
     return bytes.len == 0 || EVP_DigestUpdate(context, bytes.ptr, bytes.len) == 1;
 }
 
+/* For whom the answer is: a credential for who asked with the same rights, and what is made with a
+ * client token for that token alone. */
+static void write_reader(const struct request *request, char out[READER_SIZE])
+{
+    const struct caller *caller = &request->caller;
+    bool is_secret = (request->route->needs & ROUTE_SECRET) != 0;
+    (void)snprintf(out, READER_SIZE, "%s/%" PRId64, is_secret ? caller->api_key_id : "",
+                   caller_is_client(caller) ? caller->expires_ms : 0);
+}
+
 /* Of all that decides what is made. A path holds neither blank nor line end. */
 static bool digest_request(const struct request *request, char out[IDEMPOTENCY_REQUEST_LEN + 1],
                            struct err *err)
 {
     const struct http_head *head = http_exchange_head(request->exchange);
     uint8_t digest[DIGEST_LEN];
+    char reader[READER_SIZE];
+    write_reader(request, reader);
     AUTO(free_digest) EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
         !add(context, view_of(request->route->path)) || !add(context, VIEW("\n")) ||
         !add(context, head->path) || !add(context, VIEW("\n")) || !add(context, head->query) ||
-        !add(context, VIEW("\n")) || !add(context, request->body) ||
-        EVP_DigestFinal_ex(context, digest, NULL) != 1) {
+        !add(context, VIEW("\n")) || !add(context, view_of(reader)) || !add(context, VIEW("\n")) ||
+        !add(context, request->body) || EVP_DigestFinal_ex(context, digest, NULL) != 1) {
         return err_set(err, ERR_INTERNAL, "SHA-256 failed");
     }
     encode_hex(digest, sizeof digest, out);
@@ -174,16 +189,29 @@ static struct ipc_call *tell(const struct request *request, const char *method,
                                          : NULL;
 }
 
-/* What was made is there, so the client is to hear of it. A repeat has to wait until the claim is
- * over, and then finds it by its id. */
+/* What was made is there, so the client is to hear of it: a repeat has to wait until the claim is
+ * over, and then finds it by its id. But not of a credential: that repeat will give it another
+ * secret. True: the request is over. */
+static bool fail_unkept(struct request *request, const struct err *err)
+{
+    struct err failure = {0};
+    log_warn("idempotency.not_kept", LOG_TRACE(&request->trace), LOG_ERR(err));
+    if ((request->route->needs & ROUTE_SECRET) == 0) {
+        return false;
+    }
+    err_set(&failure, ERR_UNAVAILABLE, "the answer can't be kept");
+    request_fail(request, &failure);
+    return true;
+}
+
 static void on_kept(const struct view *body, const struct err *err, void *arg)
 {
     (void)body;
     struct request *request = arg;
     const struct repeat *repeat = request->repeat;
     request->ipc_call = NULL;
-    if (err != NULL) {
-        log_warn("idempotency.not_kept", LOG_TRACE(&request->trace), LOG_ERR(err));
+    if (err != NULL && fail_unkept(request, err)) {
+        return;
     }
     const struct http_response response = {
         .status = repeat->status, .body = str_view(&repeat->answer), .no_store = repeat->no_store};
@@ -198,7 +226,8 @@ bool repeat_keep(struct request *request, const struct http_response *response)
         return false;
     }
     if (response->status < STATUS_OK || response->status >= STATUS_REDIRECT) {
-        repeat_release(request);
+        const struct err refused = {.code = ERR_INVALID};
+        repeat_release(request, &refused);
         return false;
     }
     repeat->is_ours = false;
@@ -215,10 +244,7 @@ bool repeat_keep(struct request *request, const struct http_response *response)
         request->ipc_call = tell(request, IDEMPOTENCY_FINISH, &idempotency_finish_schema, &message,
                                  on_kept, request, &err);
     }
-    if (request->ipc_call == NULL) {
-        log_warn("idempotency.not_kept", LOG_TRACE(&request->trace), LOG_ERR(&err));
-    }
-    return request->ipc_call != NULL;
+    return request->ipc_call != NULL || fail_unkept(request, &err);
 }
 
 static void on_released(const struct view *body, const struct err *err, void *arg)
@@ -230,11 +256,16 @@ static void on_released(const struct view *body, const struct err *err, void *ar
     }
 }
 
-void repeat_release(const struct request *request)
+static bool leaves_open(const struct request *request, const struct err *err)
+{
+    return (request->route->needs & ROUTE_SECRET) != 0 && err->code >= ERR_UNAVAILABLE;
+}
+
+void repeat_release(const struct request *request, const struct err *err)
 {
     struct repeat *repeat = request->repeat;
-    struct err err = {0};
-    if (repeat == NULL || !repeat->is_ours) {
+    struct err failure = {0};
+    if (repeat == NULL || !repeat->is_ours || leaves_open(request, err)) {
         return;
     }
     repeat->is_ours = false;
@@ -242,7 +273,7 @@ void repeat_release(const struct request *request)
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.claim, repeat->claim, ID_SIZE);
     if (tell(request, IDEMPOTENCY_RELEASE, &idempotency_release_schema, &message, on_released, NULL,
-             &err) == NULL) {
-        log_info("idempotency.not_released", LOG_TRACE(&request->trace), LOG_ERR(&err));
+             &failure) == NULL) {
+        log_info("idempotency.not_released", LOG_TRACE(&request->trace), LOG_ERR(&failure));
     }
 }

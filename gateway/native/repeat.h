@@ -1,5 +1,7 @@
 /* gateway/native/repeat.h: Idempotency-Key on requests that create something: a repeat within 24
- * hours gets the answer of the first, and creates nothing more. The auth-service keeps keys and
+ * hours gets the answer of the first, and creates nothing more. An answer that is a credential
+ * (ROUTE_SECRET) is for repeats of the same caller alone, and is given only when it is kept: a
+ * repeat makes another secret otherwise. The auth-service keeps keys and
  * answers (common/contracts/idempotency.h). */
 #ifndef GATEWAY_NATIVE_REPEAT_H
 #define GATEWAY_NATIVE_REPEAT_H
@@ -18,8 +20,9 @@ const char *repeat_resource_id(const struct request *request);
 /* For request.c. An answer is about to be given: true when it is kept first, and given to
  * request_respond again behind that. */
 bool repeat_keep(struct request *request, const struct http_response *response) MUST_CHECK;
-/* The request fails: it has made nothing. */
-void repeat_release(const struct request *request);
+/* The request fails with err: it has made nothing, but where the answer is a credential and err
+ * leaves open what was done. Then the key stays claimed for a while, and a repeat finds it. */
+void repeat_release(const struct request *request, const struct err *err);
 /* Accepts NULL. */
 void repeat_free(struct repeat *repeat);
 

@@ -10,11 +10,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { LOOK_EVERY_MS = 30 * 1000 };
+enum {
+    LOOK_EVERY_MS = 30 * 1000,
+    LOOK_LEAST_MS = 100, /* between two, however many expire */
+};
 
 struct requests {
     struct list all;
-    struct timer look; /* for keys that have expired */
+    struct timer look;  /* for keys and tokens that have expired */
+    int64_t look_at_ms; /* monotonic */
 };
 
 static void free_request(void *object)
@@ -65,11 +69,37 @@ static void cancel_work(struct request *request)
     }
 }
 
+static void look_in(struct requests *requests, int64_t delay_ms)
+{
+    requests->look_at_ms = clock_monotonic_ms() + delay_ms;
+    timer_arm(&requests->look, delay_ms);
+}
+
+static void look_when_expired(struct requests *requests, const struct caller *caller)
+{
+    int64_t left_ms = caller->expires_ms - clock_wall_ms();
+    int64_t delay_ms = left_ms > LOOK_LEAST_MS ? left_ms : LOOK_LEAST_MS;
+    if (caller->expires_ms != 0 && clock_monotonic_ms() + delay_ms < requests->look_at_ms) {
+        look_in(requests, delay_ms);
+    }
+}
+
+void request_expect_end(const struct request *request)
+{
+    look_when_expired(request->gateway->requests, &request->caller);
+}
+
 static void on_look(void *arg)
 {
     struct requests *requests = arg;
-    timer_arm(&requests->look, LOOK_EVERY_MS);
     requests_end_expired(requests, clock_wall_ms());
+    look_in(requests, LOOK_EVERY_MS);
+    for (LIST_EACH(node, &requests->all)) {
+        const struct request *request = LIST_ENTRY(node, struct request, node);
+        if (!request->is_revoked) {
+            look_when_expired(requests, &request->caller);
+        }
+    }
 }
 
 struct requests *requests_new(struct loop *loop, struct err *err)
@@ -84,7 +114,7 @@ struct requests *requests_new(struct loop *loop, struct err *err)
         free(requests);
         return NULL;
     }
-    timer_arm(&requests->look, LOOK_EVERY_MS);
+    look_in(requests, LOOK_EVERY_MS);
     return requests;
 }
 
@@ -104,7 +134,12 @@ void requests_free(struct requests *requests)
 
 void request_error_revoked(const struct request *request, struct err *err)
 {
-    if (request->caller.api_key_id[0] == '\0') {
+    if (caller_has_expired(&request->caller, clock_wall_ms()) &&
+        caller_is_client(&request->caller)) {
+        err_set_reason(err, ERR_UNAUTHENTICATED, "token_expired", "The token has expired");
+    } else if (caller_is_client(&request->caller)) {
+        err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_token", "Invalid or expired token");
+    } else if (request->caller.api_key_id[0] == '\0') {
         err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_session", "Invalid or expired session");
     } else {
         err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_api_key", "The API key is not valid.");
@@ -248,7 +283,7 @@ void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations)
 {
     request_end_act(request, err);
-    repeat_release(request);
+    repeat_release(request, err);
     struct http_exchange *exchange = take_exchange(request);
     if (exchange != NULL) {
         errors_respond(exchange, err, violations);

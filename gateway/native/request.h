@@ -90,8 +90,11 @@ void requests_free(struct requests *requests);
 /* A key, a session, or all of a user are refused from now on: streamed requests of theirs end, and
  * those whose body is still on its way do nothing with it. */
 void requests_revoke(struct requests *requests, const char *id);
-/* The same for keys that have expired at that time (wall clock); looked for now and then. */
+/* The same for keys and client tokens that have expired at that time (wall clock); looked for now
+ * and then, and when one that request_expect_end was told of does. */
 void requests_end_expired(struct requests *requests, int64_t now_ms);
+/* The caller is known. */
+void request_expect_end(const struct request *request);
 /* The ids of the keys they came with, each as often as there are requests of it. */
 void requests_each_key(const struct requests *requests,
                        void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);

@@ -15,11 +15,13 @@
 static const struct route routes[] = {
     {HTTP_GET, "/health", ROUTE_OPEN, 0, 0, health_show},
     {HTTP_GET, "/openapi.json", ROUTE_OPEN, 0, 0, openapi_show},
-    {HTTP_POST, "/api/keys", ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED, AUTH_KEYS, JSON_BODY_MAX,
-     keys_create},
+    {HTTP_POST, "/api/keys",
+     ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED | ROUTE_CREATES | ROUTE_SECRET, AUTH_KEYS,
+     JSON_BODY_MAX, keys_create},
     {HTTP_GET, "/api/keys", ROUTE_CALLER, AUTH_KEYS, 0, keys_list},
     {HTTP_DELETE, "/api/keys/{id}", ROUTE_CALLER, AUTH_KEYS, 0, keys_revoke},
-    {HTTP_POST, "/api/keys/{id}/rotate", ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED, AUTH_KEYS,
+    {HTTP_POST, "/api/keys/{id}/rotate",
+     ROUTE_CALLER | ROUTE_JSON | ROUTE_COUNTED | ROUTE_CREATES | ROUTE_SECRET, AUTH_KEYS,
      JSON_BODY_MAX, keys_rotate},
     {HTTP_GET, "/api/users/me", ROUTE_CALLER, 0, 0, user_show_handle},
     {HTTP_PATCH, "/api/users/me", ROUTE_CALLER | ROUTE_JSON, AUTH_KEYS, USER_BODY_MAX,
@@ -53,6 +55,9 @@ static const struct route routes[] = {
      sandbox_ports_handle},
     {HTTP_DELETE, "/sandbox/{id}/ports/{item}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
      sandbox_port_close_handle},
+    {HTTP_POST, "/sandbox/{id}/token",
+     ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES | ROUTE_SECRET, 0, JSON_BODY_MAX,
+     token_make_handle},
     {HTTP_GET, "/sandbox/{id}/processes", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_EXEC, 0,
      processes_list_handle},
     {HTTP_POST, "/sandbox/{id}/processes/{item}/signal", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
@@ -280,6 +285,19 @@ static void read_body(struct request *request)
 
 static void authenticate_caller(struct request *request);
 
+static void fail_unknown_sandbox(struct request *request)
+{
+    struct err err = {0};
+    err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
+    request_fail(request, &err);
+}
+
+/* A client token ends with its sandbox. */
+static bool outlives_sandbox(const struct request *request, const struct sandbox_meta *meta)
+{
+    return caller_is_client(&request->caller) && !meta->is_live;
+}
+
 static void check_owner(struct request *request, const struct sandbox_meta *meta)
 {
     /* Keys were revoked while this request waited. If its own is one of them, the news came before
@@ -289,8 +307,12 @@ static void check_owner(struct request *request, const struct sandbox_meta *meta
         return;
     }
     if (strcmp(meta->user_id, request->caller.user_id) != 0) {
+        fail_unknown_sandbox(request);
+        return;
+    }
+    if (outlives_sandbox(request, meta)) {
         struct err err = {0};
-        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
+        request_error_revoked(request, &err);
         request_fail(request, &err);
         return;
     }
@@ -316,9 +338,10 @@ static void load_sandbox(struct request *request)
         read_body(request);
         return;
     }
-    if (request->id[0] == '\0') {
-        err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "Sandbox not found");
-        request_fail(request, &err);
+    bool is_other =
+        caller_is_client(&request->caller) && strcmp(request->caller.sandbox_id, request->id) != 0;
+    if (request->id[0] == '\0' || is_other) {
+        fail_unknown_sandbox(request);
         return;
     }
     const struct sandbox_meta *meta = sandbox_cache_find(request->gateway->sandboxes, request->id);
@@ -342,6 +365,12 @@ static void admit(struct request *request)
         request_fail(request, &err);
         return;
     }
+    if (caller_is_client(&request->caller) && (request->route->needs & ROUTE_SANDBOX) == 0) {
+        errors_client_refused(&err);
+        request_fail(request, &err);
+        return;
+    }
+    request_expect_end(request);
     load_sandbox(request);
 }
 

@@ -7,7 +7,7 @@
 
 enum route_needs {
     ROUTE_OPEN = 0,
-    ROUTE_CALLER = 1U << 0U,  /* an API key or a session token */
+    ROUTE_CALLER = 1U << 0U,  /* an API key or a session token, or with ROUTE_SANDBOX a client's */
     ROUTE_SANDBOX = 1U << 1U, /* {id} is a sandbox of the caller */
     ROUTE_JSON = 1U << 2U,    /* a body that must be application/json */
     ROUTE_SOCKET = 1U << 3U,  /* a WebSocket: more ways to bring the key */
@@ -16,6 +16,7 @@ enum route_needs {
     ROUTE_CREATES = 1U << 6U, /* honours Idempotency-Key; needs ROUTE_CALLER and a body_max */
     ROUTE_COMMAND = 1U << 7U, /* recorded when AUDIT_DATA_PLANE asks for commands */
     ROUTE_WRITE = 1U << 8U,   /* recorded when it asks for all */
+    ROUTE_SECRET = 1U << 9U,  /* with ROUTE_CREATES: the answer is a credential of the caller's */
 };
 
 struct route {
@@ -55,6 +56,7 @@ request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */
 request_handler_fn sandbox_exec_handle;                         /* exec.c */
+request_handler_fn token_make_handle;                           /* tokens.c */
 request_handler_fn processes_list_handle;                       /* processes.c */
 request_handler_fn processes_signal_handle;                     /* processes.c */
 request_handler_fn processes_stdin_handle;                      /* processes.c */

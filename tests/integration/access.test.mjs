@@ -71,6 +71,22 @@ function asStranger({ scope }, object) {
   return scope === 'admin' ? { status: 403, code: 'missing_scope' } : object && { status: 404, code: object.code };
 }
 
+// A client token is for its sandbox; what is about others is not there, and the rest not for it.
+function outsideOfToken({ scope }, object) {
+  if (scope === 'keys') {
+    return { status: 403, code: 'missing_scope' };
+  }
+  return object?.kind === 'sandboxId' ? notFound({}, object) : { status: 403, code: 'client_token_refused' };
+}
+
+async function clientToken(sandboxId, key, body = {}) {
+  const reply = await call('POST', `/sandbox/${sandboxId}/token`, {
+    key, body: { scopes: SCOPES.filter((scope) => scope !== 'keys'), ...body },
+  });
+  assert.equal(reply.status, 201, reply.text);
+  return bearer(reply.json.token);
+}
+
 async function execAsOwner(body) {
   const reply = await tryExec(owner.sandboxId, body, { key: owner.key });
   assert.equal(reply.status, 200, reply.text);
@@ -131,6 +147,22 @@ async function suspended() {
   return { key, headers };
 }
 
+// One of somebody else, one of another sandbox of the owner, which is gone then, and two that ended.
+async function clientTokens() {
+  const { sandboxId, key } = strangers;
+  const another = (await createSandbox({}, owner.key)).sandboxId;
+  const dead = await childOf(owner.key);
+  const [foreign, other, orphan, expired] = await Promise.all([
+    clientToken(sandboxId, key), clientToken(another, owner.key), clientToken(owner.sandboxId, dead.key),
+    clientToken(owner.sandboxId, owner.key, { ttlS: 1 }),
+  ]);
+  assert.equal((await owner.ask('DELETE', `/api/keys/${dead.id}`)).status, 200);
+  await destroySandbox(another, owner.key);
+  await until('one has expired', async () => (
+    await call('GET', `/sandbox/${owner.sandboxId}/status`, { key: null, headers: expired })).status === 401, 5000);
+  return { foreign, other, orphan, expired };
+}
+
 async function childrenWithout() {
   const without = [...SCOPES, 'admin'];
   const children = await Promise.all(without.map((scope) => childOf(owner.key, { scopes: SCOPES.filter((other) => other !== scope) })));
@@ -142,6 +174,7 @@ async function makeCallers() {
   const { deletedKey, deleted, left } = await peopleWhoLeft();
   Object.assign(children, await childrenWithout());
   const out = await suspended();
+  const tokens = await clientTokens();
   const invalidKey = always(401, 'invalid_api_key');
   const invalidSession = always(401, 'invalid_session');
   callers = [
@@ -158,6 +191,10 @@ async function makeCallers() {
     { name: 'a forged session', headers: bearer(await sessionToken({ key: 'attacker' })), expects: invalidSession },
     { name: 'the key of a suspended user', headers: withKey(out.key), expects: always(403, 'account_suspended') },
     { name: 'the session of a suspended user', headers: out.headers, expects: always(403, 'account_suspended') },
+    { name: 'a client token of somebody else', headers: tokens.foreign, expects: outsideOfToken, isStranger: true },
+    { name: 'a client token of another sandbox', headers: tokens.other, expects: outsideOfToken },
+    { name: 'an expired client token', headers: tokens.expired, expects: always(401, 'token_expired') },
+    { name: 'a client token of a revoked key', headers: tokens.orphan, expects: always(401, 'invalid_token') },
     {
       name: 'a child of the key without the scope', headersFor: ({ scope }) => withKey(children[scope]),
       expects: ({ scope }) => scope && { status: 403, code: 'missing_scope' },

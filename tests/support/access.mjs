@@ -47,6 +47,7 @@ export const rows = {
   'PUT /files/{sandboxId}': {
     signed: urlInvalid, query: `path=kept&op=upload&exp=4102444800&sig=${'A'.repeat(43)}`, body: 'intruder', headers: octets,
   },
+  'POST /sandbox/{sandboxId}/token': { body: { scopes: ['sandbox:read'] }, owner: 201 },
   'GET /sandbox/{sandboxId}/archive': { scope: 'files', query: 'path=.' },
   'PUT /sandbox/{sandboxId}/archive': {
     scope: 'files', query: 'path=unpacked', body: Buffer.alloc(1024), headers: { 'Content-Type': 'application/x-tar' },

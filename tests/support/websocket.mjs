@@ -138,11 +138,11 @@ export class ClientSocket {
   }
 }
 
-function connect(path, { key = apiKey, headers = {}, base = wsUrl } = {}) {
+function connect(path, { key = apiKey, headers = {}, base = wsUrl, protocols = [] } = {}) {
   const auth = key === null ? {} : { 'X-API-Key': key };
   rememberSent({ ...auth, ...headers });
   rememberGiven(path);
-  return new WebSocket(new URL(path, base).href, {
+  return new WebSocket(new URL(path, base).href, protocols, {
     headers: { ...auth, ...headers }, handshakeTimeout: 10_000, perMessageDeflate: false, ...trusted(),
   });
 }

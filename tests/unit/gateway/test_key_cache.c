@@ -17,6 +17,8 @@
 
 #define KEY "isk_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define TOKEN "e30.e30.c2ln"
+#define CLIENT_TOKEN CLIENT_TOKEN_HEADER ".e30.c2ln"
+#define SANDBOX_ID "33333333-3333-4333-8333-333333333333"
 #define USER_ID "11111111-1111-4111-8111-111111111111"
 #define KEY_ID "22222222-2222-4222-8222-222222222222"
 
@@ -24,6 +26,7 @@ enum { WAIT_MS = 30000 };
 
 static const struct credential key = {.key = KEY};
 static const struct credential session = {.token = VIEW(TOKEN)};
+static const struct credential token = {.token = VIEW(CLIENT_TOKEN)};
 
 struct fixture {
     struct loop *loop;
@@ -33,7 +36,8 @@ struct fixture {
     struct timer patience;
     char folder[64];
     int asked;
-    int64_t expires_ms; /* of the session's token */
+    int64_t expires_ms; /* of the token */
+    bool is_of_session; /* what made the client token */
     bool refuse;
     bool revoke_before_answer;
     bool done;
@@ -77,7 +81,22 @@ static void serve_session(struct ipc_exchange *exchange, const struct ipc_reques
     ipc_reply_ok(exchange, view_of(reply));
 }
 
+static void serve_token(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    struct fixture *fixture = arg;
+    char reply[384];
+    fixture->asked++;
+    assert_true(view_equal(request->body, VIEW("{\"token\":\"" CLIENT_TOKEN "\"}")));
+    (void)snprintf(reply, sizeof reply,
+                   "{\"userId\":\"" USER_ID "\",\"%s\":\"%s\",\"sandboxId\":\"" SANDBOX_ID
+                   "\",\"tier\":\"free\",\"expiresAtMs\":%" PRId64 ",\"scopes\":4}",
+                   fixture->is_of_session ? "sessionId" : "apiKeyId",
+                   fixture->is_of_session ? "sess_1" : KEY_ID, fixture->expires_ms);
+    ipc_reply_ok(exchange, view_of(reply));
+}
+
 static const struct ipc_method methods[] = {
+    {AUTH_CHECK_TOKEN, serve_token},
     {AUTH_CHECK_KEY, serve},
     {AUTH_CHECK_SESSION, serve_session},
 };
@@ -97,7 +116,7 @@ static int open_fixture(void **state)
     assert_non_null(mkdtemp(fixture->folder));
     (void)snprintf(url, sizeof url, "ipc://%s/auth.sock", fixture->folder);
     fixture->loop = loop_new(&err);
-    fixture->server = ipc_server_open(fixture->loop, url, (uid_t)-1, methods, 2, fixture, &err);
+    fixture->server = ipc_server_open(fixture->loop, url, (uid_t)-1, methods, 3, fixture, &err);
     fixture->client = ipc_client_open(fixture->loop, url, "auth-service", &err);
     fixture->cache = key_cache_new(fixture->client, &err);
     assert_non_null(fixture->cache);
@@ -211,6 +230,39 @@ static void a_session_that_ended_is_forgotten_and_no_other(void **state)
     assert_false(key_cache_find(fixture->cache, &session, &caller));
 }
 
+static void a_client_token_is_known_until_it_or_its_maker_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct caller caller;
+    int64_t expires_ms = clock_wall_ms() + WAIT_MS;
+    key_cache_set_trusted(fixture->cache, true);
+    fixture->expires_ms = expires_ms;
+    check_credential(fixture, &token);
+    assert_true(key_cache_find(fixture->cache, &token, &caller));
+    assert_true(caller_is_client(&caller));
+    assert_string_equal(caller.sandbox_id, SANDBOX_ID);
+    assert_string_equal(caller.api_key_id, KEY_ID);
+    assert_false(caller_has_expired(&caller, expires_ms - 1)); /* and what it opened with it */
+    assert_true(caller_has_expired(&caller, expires_ms));
+    key_cache_forget_key(fixture->cache, KEY_ID);
+    assert_false(key_cache_find(fixture->cache, &token, &caller));
+
+    fixture->is_of_session = true;
+    check_credential(fixture, &token);
+    assert_true(key_cache_find(fixture->cache, &token, &caller));
+    assert_true(caller_has_expired(&caller, expires_ms));
+    key_cache_forget_session(fixture->cache, "sess_1");
+    assert_false(key_cache_find(fixture->cache, &token, &caller));
+
+    check_credential(fixture, &token);
+    key_cache_forget_user(fixture->cache, USER_ID);
+    assert_false(key_cache_find(fixture->cache, &token, &caller));
+    fixture->expires_ms = clock_wall_ms();
+    check_credential(fixture, &token);
+    assert_false(key_cache_find(fixture->cache, &token, &caller));
+    assert_int_equal(fixture->asked, 4);
+}
+
 static void nothing_is_kept_while_the_channel_is_away(void **state)
 {
     struct fixture *fixture = *state;
@@ -234,8 +286,8 @@ static void losing_the_channel_empties_the_cache(void **state)
 static void a_caller_ends_with_its_key(void **state)
 {
     (void)state;
-    const struct caller forever = {.key_expires_ms = 0};
-    const struct caller caller = {.key_expires_ms = 5};
+    const struct caller forever = {.expires_ms = 0};
+    const struct caller caller = {.expires_ms = 5};
     assert_false(caller_has_expired(&forever, INT64_MAX));
     assert_false(caller_has_expired(&caller, 4));
     assert_true(caller_has_expired(&caller, 5));
@@ -293,6 +345,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_session_is_known_until_its_token_expires, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(a_session_that_ended_is_forgotten_and_no_other,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(a_client_token_is_known_until_it_or_its_maker_ends,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(nothing_is_kept_while_the_channel_is_away, open_fixture,
                                         close_fixture),

@@ -45,9 +45,20 @@ static void serve_idempotency(struct ipc_exchange *exchange, const struct ipc_re
     stage->on_idempotency(exchange, request, arg);
 }
 
+static void serve_keys(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    const struct rest_stage *stage = arg;
+    assert_non_null(stage->on_keys);
+    stage->on_keys(exchange, request, arg);
+}
+
 static const struct ipc_method methods[] = {
-    {AUTH_CHECK_KEY, serve_check_key},        {AUTH_CHECK_SESSION, serve_check_session},
-    {IDEMPOTENCY_CLAIM, serve_idempotency},   {IDEMPOTENCY_FINISH, serve_idempotency},
+    {AUTH_CREATE_KEY, serve_keys},
+    {AUTH_ROTATE_KEY, serve_keys},
+    {AUTH_CHECK_KEY, serve_check_key},
+    {AUTH_CHECK_SESSION, serve_check_session},
+    {IDEMPOTENCY_CLAIM, serve_idempotency},
+    {IDEMPOTENCY_FINISH, serve_idempotency},
     {IDEMPOTENCY_RELEASE, serve_idempotency},
 };
 

@@ -43,7 +43,8 @@ struct rest_stage {
     void (*on_fin)(struct rest_stage *stage);
     /* Answers what the auth-service is asked about Idempotency-Keys; its arg is the stage. */
     ipc_handler_fn *on_idempotency;
-    int step; /* for the test */
+    ipc_handler_fn *on_keys; /* the same, of new API keys */
+    int step;                /* for the test */
 };
 
 /* For setup and teardown of cmocka. */

@@ -56,6 +56,23 @@ static void serve_check_session(struct ipc_exchange *exchange, const struct ipc_
                                 "\",\"tier\":\"free\",\"expiresAtMs\":0,\"scopes\":31}"));
 }
 
+/* The one that ends in ".c": of the stage's sandbox, with the scopes sandbox:read and exec. */
+static void serve_check_token(struct ipc_exchange *exchange, const struct ipc_request *request,
+                              void *arg)
+{
+    (void)arg;
+    if (!view_equal(request->body, VIEW("{\"token\":\"" CLIENT_TOKEN_HEADER ".e30.c\"}"))) {
+        struct err err = {0};
+        err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_token", "Invalid or expired token");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    ipc_reply_ok(exchange,
+                 VIEW("{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
+                      "\",\"sandboxId\":\"" SANDBOX_ID
+                      "\",\"tier\":\"free\",\"expiresAtMs\":4102444800000,\"scopes\":5}"));
+}
+
 static void serve_get(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
 {
     (void)request;
@@ -132,11 +149,17 @@ static void serve_leave(struct ipc_exchange *exchange, const struct ipc_request 
 }
 
 static const struct ipc_method methods[] = {
-    {AUTH_GET_USER, serve_user},       {AUTH_UPDATE_USER, serve_user},
-    {AUTH_DELETE_USER, serve_leave},   {AUTH_LIST_AUDIT, serve_list},
-    {SANDBOX_LIMITS, serve_limits},    {AUTH_WEBHOOK, serve_webhook},
-    {AUTH_CHECK_KEY, serve_check_key}, {AUTH_CHECK_SESSION, serve_check_session},
-    {SANDBOX_GET, serve_get},          {SANDBOX_LIST, serve_list},
+    {AUTH_GET_USER, serve_user},
+    {AUTH_UPDATE_USER, serve_user},
+    {AUTH_DELETE_USER, serve_leave},
+    {AUTH_LIST_AUDIT, serve_list},
+    {SANDBOX_LIMITS, serve_limits},
+    {AUTH_WEBHOOK, serve_webhook},
+    {AUTH_CHECK_KEY, serve_check_key},
+    {AUTH_CHECK_SESSION, serve_check_session},
+    {AUTH_CHECK_TOKEN, serve_check_token},
+    {SANDBOX_GET, serve_get},
+    {SANDBOX_LIST, serve_list},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)

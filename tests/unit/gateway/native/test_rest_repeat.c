@@ -13,6 +13,13 @@
 #define BODY VIEW("{\"path\":\"/x\",\"op\":\"download\"}")
 #define RESOURCE "44444444-4444-4444-8444-444444444444"
 
+/* Routes whose answer is a secret. */
+#define MAKE_KEY "POST /api/keys"
+#define ROTATE_KEY "POST /api/keys/55555555-5555-4555-8555-555555555555/rotate"
+#define NEW_KEY                                                                                    \
+    "{\"id\":\"" RESOURCE "\",\"key\":\"isk_secret\",\"prefix\":\"isk_\",\"createdAt\":\"now\","   \
+    "\"scopes\":4}"
+
 enum { KEPT_MAX = 64 * 1024 };
 
 /* What the auth-service was asked, and how it answers; one test runs at a time. */
@@ -28,6 +35,8 @@ static struct {
     bool holds;                   /* claims are not answered */
     bool loses;                   /* finishes fail */
     struct ipc_exchange *waiting; /* the claim that was not answered */
+    enum err_code key_error;      /* of new keys; ERR_NONE: they are made */
+    struct str key_asked;         /* the last message about a new one */
 } service;
 
 static void answer_claim(struct ipc_exchange *exchange, const struct ipc_request *request)
@@ -74,19 +83,36 @@ static void serve(struct ipc_exchange *exchange, const struct ipc_request *reque
     }
 }
 
+static void serve_key(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    (void)arg;
+    str_clear(&service.key_asked);
+    str_append_view(&service.key_asked, request->body);
+    if (service.key_error == ERR_NONE) {
+        ipc_reply_ok(exchange, VIEW(NEW_KEY));
+    } else {
+        struct err err = {0};
+        err_set(&err, service.key_error, "no key");
+        ipc_reply_error(exchange, &err);
+    }
+}
+
 static int set_up(void **state)
 {
     int result = rest_stage_open(state);
     struct rest_stage *stage = *state;
     memset(&service, 0, sizeof service);
     service.asked = STR_INIT(KEPT_MAX);
+    service.key_asked = STR_INIT(KEPT_MAX);
     stage->on_idempotency = serve;
+    stage->on_keys = serve_key;
     return result;
 }
 
 static int tear_down(void **state)
 {
     str_free(&service.asked);
+    str_free(&service.key_asked);
     return rest_stage_close(state);
 }
 
@@ -206,6 +232,62 @@ static void who_leaves_before_anything_was_made_gives_the_key_back(void **state)
     assert_int_equal(service.finishes, 0);
 }
 
+static void a_new_key_has_the_id_of_its_claim(void **state)
+{
+    struct rest_stage *stage = *state;
+    struct reply reply = rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}"));
+    assert_int_equal(reply.status, 201);
+    assert_true(view_has(reply.body, "isk_secret"));
+    assert_true(view_has(str_view(&service.key_asked), "\"id\":\"" RESOURCE "\""));
+    assert_int_equal(service.finishes, 1);
+    assert_int_equal(rest_ask(stage, ROTATE_KEY, KEYED, VIEW("{}")).status, 201);
+    assert_true(view_has(str_view(&service.key_asked), "\"newId\":\"" RESOURCE "\""));
+    assert_int_equal(rest_ask(stage, MAKE_KEY, JSON, VIEW("{}")).status, 201);
+    assert_false(view_has(str_view(&service.key_asked), "\"id\""));
+}
+
+static void a_secret_that_can_not_be_kept_is_not_told(void **state)
+{
+    struct rest_stage *stage = *state;
+    service.loses = true;
+    struct reply reply = rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}"));
+    assert_int_equal(reply.status, 503);
+    assert_true(view_has(reply.body, "\"code\":\"service_unavailable\""));
+    assert_false(view_has(reply.body, "isk_secret"));
+    assert_int_equal(service.finishes, 1);
+    assert_int_equal(service.releases, 0); /* a repeat has to find the key that is there */
+}
+
+static void a_key_that_may_have_been_made_keeps_its_claim(void **state)
+{
+    struct rest_stage *stage = *state;
+    service.key_error = ERR_TIMEOUT;
+    assert_int_equal(rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}")).status, 504);
+    service.key_error = ERR_UNAVAILABLE;
+    assert_int_equal(rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}")).status, 503);
+    assert_int_equal(service.releases, 0);
+    service.key_error = ERR_LIMIT;
+    assert_int_equal(rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}")).status, 429);
+    turn_until_true(stage->http.loop, was_released, NULL);
+    assert_int_equal(service.releases, 1);
+}
+
+static void a_secret_is_for_the_key_that_asked_first(void **state)
+{
+    struct rest_stage *stage = *state;
+    char first[sizeof service.request];
+    (void)rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}"));
+    memcpy(first, service.request, sizeof first);
+    stage->is_person = true;
+    (void)rest_ask(stage, MAKE_KEY, KEYED, VIEW("{}"));
+    assert_string_not_equal(service.request, first);
+    (void)rest_ask(stage, MAKE, KEYED, BODY);
+    memcpy(first, service.request, sizeof first);
+    stage->is_person = false;
+    (void)rest_ask(stage, MAKE, KEYED, BODY);
+    assert_string_equal(service.request, first); /* a URL is for all of the user's */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -218,6 +300,10 @@ int main(void)
         TEST(another_body_or_path_is_another_request),
         TEST(a_wrong_key_is_refused_and_none_is_none),
         TEST(what_is_made_is_told_even_if_it_can_not_be_kept),
+        TEST(a_new_key_has_the_id_of_its_claim),
+        TEST(a_secret_that_can_not_be_kept_is_not_told),
+        TEST(a_key_that_may_have_been_made_keeps_its_claim),
+        TEST(a_secret_is_for_the_key_that_asked_first),
         TEST(who_leaves_before_anything_was_made_gives_the_key_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
