@@ -1,6 +1,6 @@
 #include "auth-service/api_keys/store.h"
 
-#include "auth-service/api_keys/limits_sql.h"
+#include "auth-service/api_keys/store_pieces.h"
 #include "common/contracts/auth.h"
 #include "common/json/write.h"
 

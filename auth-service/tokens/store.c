@@ -1,6 +1,6 @@
 #include "auth-service/tokens/store.h"
 
-#include "auth-service/api_keys/limits_sql.h"
+#include "auth-service/api_keys/store_pieces.h"
 
 #define FIND_MAKER "token_maker_find"
 #define END_SESSION "token_maker_end_session"

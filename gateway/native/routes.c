@@ -360,13 +360,13 @@ static void admit(struct request *request)
 {
     struct err err = {0};
     unsigned scope = request->route->scope;
-    if ((request->caller.scopes & scope) != scope) {
-        errors_missing_scope(scope, &err);
+    if (caller_is_client(&request->caller) && (request->route->needs & ROUTE_SANDBOX) == 0) {
+        errors_client_refused(&err);
         request_fail(request, &err);
         return;
     }
-    if (caller_is_client(&request->caller) && (request->route->needs & ROUTE_SANDBOX) == 0) {
-        errors_client_refused(&err);
+    if ((request->caller.scopes & scope) != scope) {
+        errors_missing_scope(scope, &err);
         request_fail(request, &err);
         return;
     }

@@ -72,11 +72,8 @@ function asStranger({ scope }, object) {
 }
 
 // A client token is for its sandbox; what is about others is not there, and the rest not for it.
-function outsideOfToken({ scope }, object) {
-  if (scope === 'keys') {
-    return { status: 403, code: 'missing_scope' };
-  }
-  return object?.kind === 'sandboxId' ? notFound({}, object) : { status: 403, code: 'client_token_refused' };
+function outsideOfToken(row, object) {
+  return object?.kind === 'sandboxId' ? notFound(row, object) : { status: 403, code: 'client_token_refused' };
 }
 
 async function clientToken(sandboxId, key, body = {}) {

@@ -50,7 +50,7 @@ static void it_reaches_its_sandbox_and_nothing_else(void **state)
         {"GET /sandbox/" OTHER_ID "/files?path=a", BEARER, 403, "\"missing_scope\""},
         {"GET /sandbox", BEARER, 403, "\"client_token_refused\""},
         {"GET /api/users/me/sandboxes", BEARER, 403, "\"client_token_refused\""},
-        {"GET /api/keys", BEARER, 403, "\"missing_scope\""},
+        {"GET /api/keys", BEARER, 403, "\"client_token_refused\""},
         /* The sandbox of the stage has ended, and the token with it. */
         {"GET /sandbox/" SANDBOX_ID "/status", BEARER, 401, "\"invalid_token\""},
     };

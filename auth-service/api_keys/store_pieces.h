@@ -1,6 +1,6 @@
-/* auth-service/api_keys/limits_sql.h: pieces of statements about keys and those above them. */
-#ifndef AUTH_SERVICE_API_KEYS_LIMITS_SQL_H
-#define AUTH_SERVICE_API_KEYS_LIMITS_SQL_H
+/* auth-service/api_keys/store_pieces.h: pieces of statements about keys and those above them. */
+#ifndef AUTH_SERVICE_API_KEYS_STORE_PIECES_H
+#define AUTH_SERVICE_API_KEYS_STORE_PIECES_H
 
 /* A key and those above it; height counts from it. */
 #define ABOVE(key)                                                                                 \
