@@ -134,15 +134,9 @@ static void on_denied(const redisReply *reply, const struct err *err, void *arg)
 static void deny(struct session_watch *watch)
 {
     struct err err;
-    watch->act = revoked_sessions_begin_act(watch->parts.audit, watch->current->id, &err);
-    if (watch->act == NULL) {
-        retry_later(watch, 0, &err);
-        return;
-    }
     if (!revoked_sessions_add(watch->parts.redis, watch->instance, watch->current->id,
                               STORE_TIMEOUT_MS, on_denied, watch, &err)) {
-        audit_act_cancel(TAKE(watch->act));
-        retry_later(watch, 0, &err);
+        on_denied(NULL, &err, watch);
     }
 }
 
@@ -151,7 +145,7 @@ static void on_recorded(const PGresult *result, const struct err *err, void *arg
     struct session_watch *watch = arg;
     (void)result;
     if (err != NULL) {
-        retry_later(watch, 0, err);
+        on_denied(NULL, err, watch);
     } else {
         deny(watch);
     }
@@ -160,11 +154,14 @@ static void on_recorded(const PGresult *result, const struct err *err, void *arg
 static void end(struct session_watch *watch)
 {
     struct err err;
-    if (watch->parts.pg == NULL) {
+    watch->act = revoked_sessions_begin_act(watch->parts.audit, watch->current->id, &err);
+    if (watch->act == NULL) {
+        retry_later(watch, 0, &err);
+    } else if (watch->parts.pg == NULL) {
         deny(watch);
     } else if (!token_maker_end_session(watch->parts.pg, watch->current->id, STORE_TIMEOUT_MS,
                                         on_recorded, watch, &err)) {
-        retry_later(watch, 0, &err);
+        on_denied(NULL, &err, watch);
     }
 }
 

@@ -140,10 +140,10 @@ static void on_session_ended(const PGresult *result, const struct err *err, void
     struct err failure;
     (void)result;
     if (err != NULL) {
-        finish(arrival, err);
+        on_denied(NULL, err, arrival);
     } else if (!revoked_sessions_add(parts->redis, parts->instance, arrival->event.session_id,
                                      left_ms > 0 ? left_ms : 1, on_denied, arrival, &failure)) {
-        finish(arrival, &failure);
+        on_denied(NULL, &failure, arrival);
     }
 }
 
