@@ -264,12 +264,21 @@ static void close_all(struct program *program)
     loop_free(program->loop);
 }
 
+/* What the parts that are open have in their own memory. */
+static void forget_secrets(struct settings *settings)
+{
+    secret_wipe(settings->database_url, sizeof settings->database_url);
+    secret_wipe(settings->redis_url, sizeof settings->redis_url);
+    secret_wipe(settings->webhook_secrets, sizeof settings->webhook_secrets);
+}
+
 static int run_service(struct program *program)
 {
     struct err err;
     bool opened = open_outside(program, &err) && open_audit(program, &err) &&
                   open_inside(program, &err) && open_identity(program, &err) &&
                   open_idempotency(program, &err) && open_service(program, &err);
+    forget_secrets(&program->settings);
     if (opened) {
         loop_run(program->loop);
         log_info("service.stopped");
@@ -307,6 +316,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "insien-auth: %s\n", err.message);
         return EXIT_FAILURE;
     }
+    settings_forget_environment();
     if (!is_command) {
         log_set_level(program.settings.log_level);
     }

@@ -7,8 +7,9 @@ static const struct config_item items[] = {
     {"INSIEN_RUN_DIR", CONFIG_TEXT, CHARS(run_dir), .fallback = "/run/insien"},
     {"INSIEN_INSTANCE", CONFIG_TEXT, CHARS(instance), .fallback = "insien"},
     {"LOG_LEVEL", CONFIG_TEXT, CHARS(log_level_name), .fallback = "info"},
-    {"DATABASE_URL", CONFIG_SECRET, CHARS(database_url), .required = true},
-    {"REDIS_URL", CONFIG_SECRET, CHARS(redis_url), .fallback = "unix:///run/insien/redis.sock"},
+    {"DATABASE_URL", CONFIG_SECRET, CHARS(database_url), .required = true, .is_url = true},
+    {"REDIS_URL", CONFIG_SECRET, CHARS(redis_url), .fallback = "unix:///run/insien/redis.sock",
+     .is_url = true},
     {"AUTH_LISTEN", CONFIG_TEXT, CHARS(listen)},
     {"IPC_CA_FILE", CONFIG_TEXT, CHARS(ipc_ca)},
     {"IPC_CERT_FILE", CONFIG_TEXT, CHARS(ipc_certificate)},
@@ -44,4 +45,9 @@ bool settings_read(struct settings *settings, struct err *err)
     }
     return log_level_parse(view_of(settings->log_level_name), &settings->log_level) ||
            err_set(err, ERR_INVALID, "LOG_LEVEL must be debug, info, warn or error");
+}
+
+void settings_forget_environment(void)
+{
+    config_forget_environment(items, sizeof items / sizeof items[0]);
 }

@@ -29,5 +29,7 @@ struct settings {
 
 /* Reads the environment. Mistakes are in the log when this returns false. */
 bool settings_read(struct settings *settings, struct err *err) MUST_CHECK;
+/* The secrets are no longer in the environment behind this. */
+void settings_forget_environment(void);
 
 #endif

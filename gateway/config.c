@@ -28,7 +28,8 @@ static const struct config_item items[] = {
      .fallback = "http://127.0.0.1:3000"},
     {"FILE_URL_SECRET", CONFIG_SECRET, CONFIG_CHARS(struct gateway_config, file_url_secret),
      .required = true, .is_signing_key = true},
-    {"REDIS_URL", CONFIG_SECRET, CONFIG_CHARS(struct gateway_config, redis_url), .required = true},
+    {"REDIS_URL", CONFIG_SECRET, CONFIG_CHARS(struct gateway_config, redis_url), .required = true,
+     .is_url = true},
     {"AUTH_IPC", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, auth_ipc)},
     {"SANDBOX_IPC", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, sandbox_ipc)},
     {"IPC_CA_FILE", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, ipc_ca)},
@@ -178,4 +179,9 @@ bool gateway_config_read(struct gateway_config *config, struct err *err)
            check_preview(config, err) && check_limits(config, err) && check_audit(config, err) &&
            fill_ipc(config, "auth", config->auth_ipc, sizeof config->auth_ipc, err) &&
            fill_ipc(config, "sandbox", config->sandbox_ipc, sizeof config->sandbox_ipc, err);
+}
+
+void gateway_config_forget_environment(void)
+{
+    config_forget_environment(items, sizeof items / sizeof items[0]);
 }

@@ -47,5 +47,7 @@ struct gateway_config {
 
 /* Reads the environment; every mistake is in the log. */
 bool gateway_config_read(struct gateway_config *config, struct err *err) MUST_CHECK;
+/* The secrets are no longer in the environment behind this. */
+void gateway_config_forget_environment(void);
 
 #endif

@@ -288,6 +288,8 @@ int main(void)
               open_tls(&process.config, &err) &&
               loop_on_stop_signal(gateway->loop, on_stop, NULL, &err) &&
               loop_on_reload_signal(gateway->loop, on_reload, NULL, &err);
+    gateway_config_forget_environment();
+    secret_wipe(process.config.redis_url, sizeof process.config.redis_url); /* the parts have it */
     if (up) {
         session_report_begin(process.session_report);
         log_info("process.started", LOG_INT("port", process.config.port),
@@ -298,5 +300,6 @@ int main(void)
         log_error("process.failed", LOG_ERR(&err));
     }
     take_down(gateway);
+    secret_wipe(&process.config, sizeof process.config);
     return up ? EXIT_SUCCESS : EXIT_FAILURE;
 }

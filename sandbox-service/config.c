@@ -43,8 +43,8 @@ static const struct config_item items[] = {
     TEXT("INSIEN_RUN_DIR", run_dir, .fallback = "/run/insien"),
     TEXT("INSIEN_INSTANCE", instance, .fallback = "insien"),
     TEXT("LOG_LEVEL", log_level, .fallback = "info"),
-    SECRET("DATABASE_URL", database_url, .required = true),
-    SECRET("REDIS_URL", redis_url, .fallback = "unix:///run/insien/redis.sock"),
+    SECRET("DATABASE_URL", database_url, .required = true, .is_url = true),
+    SECRET("REDIS_URL", redis_url, .fallback = "unix:///run/insien/redis.sock", .is_url = true),
     TEXT("SANDBOX_LISTEN", listen),
     TEXT("IPC_CA_FILE", ipc_ca),
     TEXT("IPC_CERT_FILE", ipc_certificate),
@@ -175,4 +175,9 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
 const char *sandbox_config_docker_socket(const struct sandbox_config *config)
 {
     return config->docker_host + strlen(DOCKER_SCHEME);
+}
+
+void sandbox_config_forget_environment(void)
+{
+    config_forget_environment(items, sizeof items / sizeof items[0]);
 }

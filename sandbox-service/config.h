@@ -41,6 +41,8 @@ struct sandbox_config {
 
 /* Reads and checks the environment. Mistakes are in the log when this returns false. */
 bool sandbox_config_read(struct sandbox_config *config, struct err *err) MUST_CHECK;
+/* The secrets are no longer in the environment behind this. */
+void sandbox_config_forget_environment(void);
 
 /* The path of the engine's socket, within config. */
 const char *sandbox_config_docker_socket(const struct sandbox_config *config);

@@ -1,5 +1,6 @@
 /* insien-sandbox: the control plane of one Docker engine. */
 #include "common/base/log.h"
+#include "common/base/secret.h"
 #include "common/event/worker.h"
 #include "common/ipc/tls.h"
 #include "common/redis/redis.h"
@@ -328,6 +329,9 @@ int main(void)
         log_set_level(level);
     }
     ok = ok && prepare(&app, &err) && open_parts(&app, &err);
+    sandbox_config_forget_environment();
+    secret_wipe(app.config.database_url, sizeof app.config.database_url); /* the parts have them */
+    secret_wipe(app.config.redis_url, sizeof app.config.redis_url);
     if (ok) {
         timer_arm(&app.serve, SERVE_AT_LATEST_MS);
         loop_run(app.loop);
@@ -336,5 +340,6 @@ int main(void)
         app.exit_status = EXIT_FAILURE;
     }
     close_parts(&app);
+    secret_wipe(&app.config, sizeof app.config);
     return app.exit_status;
 }

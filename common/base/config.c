@@ -2,6 +2,8 @@
 
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/view.h"
+#include "common/base/weak.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,24 +11,42 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONFIG_NAME_SIZE = 80 };
+enum { CONFIG_NAME_SIZE = 80, DESCRIPTOR_MAX = 1024 * 1024 };
 
-/* Secrets that stand in examples all over the world. */
-static const char *const well_known_secrets[] = {
-    "your-secret-key", "your-super-secret-jwt-key-change-this-in-production",
-    "change-me",       "changeme",
-    "secret",
-};
+static const struct view descriptor_prefix = VIEW("/dev/fd/");
+
+/* -1 when path is not that of a descriptor. */
+static int given_descriptor(const char *path)
+{
+    if (!view_starts_with(view_of(path), descriptor_prefix)) {
+        return -1;
+    }
+    char *end = NULL;
+    const char *digits = path + descriptor_prefix.len;
+    long number = strtol(digits, &end, 10);
+    return end != digits && *end == '\0' && number >= 0 && number < DESCRIPTOR_MAX ? (int)number
+                                                                                   : -1;
+}
+
+static int open_file(const char *path)
+{
+    int given = given_descriptor(path);
+    if (given < 0) {
+        return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    (void)fcntl(given, F_SETFD, FD_CLOEXEC);
+    return fcntl(given, F_DUPFD_CLOEXEC, 0);
+}
 
 bool config_read_file(const char *path, char *buffer, size_t size, struct err *err)
 {
-    AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    AUTO(close_fd) int fd = open_file(path);
     if (fd < 0) {
         return err_set(err, ERR_INVALID, "can't open %s: %s", path, strerror(errno));
     }
     size_t len = 0;
     ssize_t got;
-    while (len < size && (got = read(fd, buffer + len, size - len)) != 0) {
+    while (len < size && (got = pread(fd, buffer + len, size - len, (off_t)len)) != 0) {
         if (got < 0) {
             return err_set(err, ERR_INVALID, "can't read %s: %s", path, strerror(errno));
         }
@@ -81,18 +101,30 @@ static bool read_bool(const char *text, bool *out, struct err *err)
 
 static bool check_signing_key(const char *secret, struct err *err)
 {
-    for (size_t i = 0; i < sizeof well_known_secrets / sizeof well_known_secrets[0]; i++) {
-        if (strcmp(secret, well_known_secrets[i]) == 0) {
-            return err_set(err, ERR_INVALID,
-                           "is a well-known value; make one: openssl rand -hex 32");
-        }
-    }
-    if (strlen(secret) < CONFIG_SECRET_MIN) {
-        return err_set(err, ERR_INVALID,
-                       "must have at least %d bytes; make one: openssl rand -hex 32",
-                       CONFIG_SECRET_MIN);
-    }
-    return true;
+    const char *reason = weak_reason(secret);
+    return reason == NULL ||
+           err_set(err, ERR_INVALID, "%s; make one: openssl rand -hex 32", reason);
+}
+
+/* What stands between the first ':' behind "//" and the last '@' before the path. */
+static bool check_url(const char *url, struct err *err)
+{
+    char password[CONFIG_TEXT_SIZE];
+    const char *start = strstr(url, "//");
+    struct view rest = view_of(start == NULL ? "" : start + 2);
+    const char *at = memrchr(rest.ptr, '@', rest.len);
+    rest.len = at == NULL ? 0 : (size_t)(at - rest.ptr);
+    (void)view_cut(&rest, ':');
+    const char *reason =
+        view_copy(rest, password, sizeof password) ? weak_password_reason(password) : NULL;
+    secret_wipe(password, sizeof password);
+    return reason == NULL || err_set(err, ERR_INVALID, "%s; give that user another one", reason);
+}
+
+static bool check_secret(const struct config_item *item, const char *secret, struct err *err)
+{
+    return (!item->is_signing_key || check_signing_key(secret, err)) &&
+           (!item->is_url || check_url(secret, err));
 }
 
 static bool read_secret(const struct config_item *item, const char *text, char *out,
@@ -109,7 +141,7 @@ static bool read_secret(const struct config_item *item, const char *text, char *
     if (item->required && out[0] == '\0') {
         return err_set(err, ERR_INVALID, "is not set; set it or %s", file_variable);
     }
-    return !item->is_signing_key || check_signing_key(out, err);
+    return check_secret(item, out, err);
 }
 
 static bool read_item(const struct config_item *item, void *config, struct err *err)
@@ -151,4 +183,15 @@ bool config_read(const struct config_item *items, size_t count, void *config, st
         return err_set(err, ERR_INVALID, "%d settings are wrong", mistakes);
     }
     return true;
+}
+
+void config_forget_environment(const struct config_item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *value = items[i].kind == CONFIG_SECRET ? getenv(items[i].name) : NULL;
+        if (value != NULL) {
+            secret_wipe(value, strlen(value));
+            (void)unsetenv(items[i].name);
+        }
+    }
 }

@@ -11,7 +11,6 @@ enum {
     CONFIG_TEXT_SIZE = 1024,
     CONFIG_PATH_SIZE = 256,
     CONFIG_PEM_SIZE = 8192,
-    CONFIG_SECRET_MIN = 32, /* bytes; shorter signing secrets are refused */
 };
 
 enum config_kind {
@@ -30,7 +29,8 @@ struct config_item {
     const char *fallback; /* NULL: "" or 0 */
     bool required;
     int64_t min, max;    /* of CONFIG_INT */
-    bool is_signing_key; /* at least CONFIG_SECRET_MIN bytes and none of the well-known ones */
+    bool is_signing_key; /* refused when it is short or not random: common/base/weak.h */
+    bool is_url;         /* refused with a password that everybody tries first */
 };
 
 #define CONFIG_CHARS(type, member)                                                                 \
@@ -41,8 +41,13 @@ struct config_item {
 bool config_read(const struct config_item *items, size_t count, void *config,
                  struct err *err) MUST_CHECK;
 
+/* Overwrites and removes the secrets of the table that stood in the environment themselves. What
+ * getenv() returned for them is no longer to be read. */
+void config_forget_environment(const struct config_item *items, size_t count);
+
 /* Reads a whole small text file into a NUL-terminated buffer, less one trailing newline. Refuses
- * one that is longer or holds a NUL. */
+ * one that is longer or holds a NUL. /dev/fd/N is the file that this process was given open as N,
+ * which it may not have the right to open itself; it stays open here, but not in other programs. */
 bool config_read_file(const char *path, char *buffer, size_t size, struct err *err) MUST_CHECK;
 
 #endif

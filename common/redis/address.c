@@ -47,8 +47,24 @@ static bool percent_decode(struct view text, char *out, size_t size)
     return true;
 }
 
+/* "user:password" */
+static bool read_credentials(struct view text, struct redis_address *out)
+{
+    struct view user = view_cut(&text, ':');
+    return percent_decode(user, out->user, sizeof out->user) &&
+           percent_decode(text, out->password, sizeof out->password);
+}
+
 static bool read_unix(struct view text, struct redis_address *out)
 {
+    const char *path_start = memchr(text.ptr, '/', text.len);
+    if (path_start != NULL && path_start > text.ptr) {
+        size_t before = (size_t)(path_start - text.ptr);
+        if (path_start[-1] != '@' || !read_credentials((struct view){text.ptr, before - 1}, out)) {
+            return false;
+        }
+        text = view_from(text, before);
+    }
     struct view path = view_cut(&text, '?');
     bool has_db = text.len > 0 || path.ptr[path.len] == '?';
     if (has_db) {
@@ -111,10 +127,8 @@ static bool read_tcp(struct view text, struct redis_address *out, struct view *h
     const char *at = memrchr(text.ptr, '@', text.len);
     if (at != NULL) {
         struct view credentials = {text.ptr, (size_t)(at - text.ptr)};
-        struct view user = view_cut(&credentials, ':');
         text = view_from(text, (size_t)(at - text.ptr) + 1);
-        if (!percent_decode(user, out->user, sizeof out->user) ||
-            !percent_decode(credentials, out->password, sizeof out->password)) {
+        if (!read_credentials(credentials, out)) {
             return false;
         }
     }
@@ -134,6 +148,6 @@ bool redis_address_read(const char *url, struct redis_address *out, struct err *
         return look_up(host, out, err);
     }
     return err_set(err, ERR_INVALID,
-                   "the Redis URL must be redis://[:password@]host[:port][/db] or "
-                   "unix:///path[?db=n]");
+                   "the Redis URL must be redis://[[user]:password@]host[:port][/db] or "
+                   "unix://[user:password@]/path[?db=n]");
 }

@@ -23,8 +23,8 @@ struct redis_address {
     char password[REDIS_CREDENTIAL_SIZE]; /* "": none */
 };
 
-/* Reads redis://[[user]:password@]host[:port][/db] or unix:///path[?db=n]; credentials may be
- * percent-encoded. Looks a host name up, so that it may block. */
+/* Reads redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=n];
+ * credentials may be percent-encoded. Looks a host name up, so that it may block. */
 bool redis_address_read(const char *url, struct redis_address *out, struct err *err) MUST_CHECK;
 
 #endif

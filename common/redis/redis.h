@@ -13,8 +13,9 @@ enum { REDIS_PENDING_MAX = 4096 }; /* commands in flight; more: ERR_LIMIT "busy"
 struct redis;
 struct redis_command;
 
-/* url: redis://[:password@]host[:port][/db] or unix:///path[?db=n]. The host is an address or is
- * looked up once, here. Connects and reconnects by itself with back-off. */
+/* url: redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path[?db=n]. The
+ * host is an address or is looked up once, here. Connects and reconnects by itself with back-off.
+ */
 struct redis *redis_open(struct loop *loop, const char *url, struct err *err) MUST_CHECK;
 /* Commands in flight end with ERR_UNAVAILABLE before this returns. */
 void redis_close(struct redis *redis);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KEY_32 "0123456789abcdef0123456789abcdef"
+#define KEY_32 "b41d9a07c2e84f63a5d0917be63f28cd"
 
 struct settings {
     char name[16];
@@ -21,7 +21,8 @@ struct settings {
     int64_t unset;
     bool flag;
     char secret[64];
-    char signing_key[64];
+    char signing_key[80];
+    char url[64];
 };
 static const struct config_item items[] = {
     {"TEST_NAME", CONFIG_TEXT, CONFIG_CHARS(struct settings, name), .fallback = "default"},
@@ -31,6 +32,7 @@ static const struct config_item items[] = {
     {"TEST_FLAG", CONFIG_BOOL, offsetof(struct settings, flag), .fallback = NULL},
     {"TEST_SECRET", CONFIG_SECRET, CONFIG_CHARS(struct settings, secret), .required = true},
     {"TEST_KEY", CONFIG_SECRET, CONFIG_CHARS(struct settings, signing_key), .is_signing_key = true},
+    {"TEST_URL", CONFIG_SECRET, CONFIG_CHARS(struct settings, url), .is_url = true},
 };
 
 static char secret_path[] = "/tmp/config-test-XXXXXX";
@@ -104,6 +106,14 @@ static void wrong_values_are_refused(void **state)
         {"TEST_SECRET", ""},
         {"TEST_KEY", "too short"},
         {"TEST_KEY", "your-super-secret-jwt-key-change-this-in-production"},
+        {"TEST_KEY", "a-ChangeMe-with-something-behind-it-8472"},
+        {"TEST_KEY", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+        {"TEST_KEY", "0123456789abcdef0123456789abcdef"},
+        {"TEST_KEY", "sfdjsfdjdsfjsjfdsfjdsjffsdjfjsddsfjdsfj"},
+        {"TEST_KEY", "abcdefghijklmnopqrstuvwxyz98765432100123"},
+        {"TEST_KEY", "b41d9a07c2e84f63a5d0917be63f28c"},
+        {"TEST_URL", "postgresql://insien:password@db/insien"},
+        {"TEST_URL", "redis://:Redis@10.0.0.1:6379"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct settings settings;
@@ -114,6 +124,28 @@ static void wrong_values_are_refused(void **state)
         (void)setenv(cases[i].variable, cases[i].value, 1);
         assert_false(read_settings(&settings, &err));
         assert_string_equal(err.message, "1 settings are wrong");
+    }
+}
+
+static void good_secrets_are_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable;
+        const char *value;
+    } cases[] = {
+        {"TEST_KEY", "mGZ9xkWqvV0C8q8dYQzOe3o3n5r0bqk1"},
+        {"TEST_KEY", "4fd81a8b7c1c2f1e7a0a3d1de6b3a0f9c4c3f0b1d2e5968778695a4b3c2d1e0f"},
+        {"TEST_URL", "postgresql://insien:9f86d081884c7d65@db/insien"},
+        {"TEST_URL", "postgresql://password@db/insien"},
+        {"TEST_URL", "unix:///run/insien/redis.sock"},
+        {"TEST_URL", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct settings settings;
+        struct err err = {0};
+        (void)setenv(cases[i].variable, cases[i].value, 1);
+        assert_true(read_settings(&settings, &err));
     }
 }
 
@@ -147,6 +179,44 @@ static void a_secret_may_come_from_a_file(void **state)
     write_file("from a file\n", 12);
     assert_true(read_settings(&settings, &err));
     assert_string_equal(settings.secret, "from a file");
+}
+
+/* As root hands over what the service's own user can't open. */
+static void a_secret_may_come_from_a_descriptor(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct err err;
+    char path[32];
+    write_file("from a descriptor\n", 18);
+    int fd = open(secret_path, O_RDONLY); /* NOLINT(android-cloexec-open): as it is inherited */
+    assert_true(fd >= 0);
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    (void)unsetenv("TEST_SECRET");
+    (void)setenv("TEST_SECRET_FILE", path, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true(read_settings(&settings, &err));
+        assert_string_equal(settings.secret, "from a descriptor");
+    }
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    (void)close(fd);
+    assert_false(read_settings(&settings, &err));
+}
+
+static void secrets_leave_the_environment(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct err err;
+    (void)setenv("TEST_NAME", "stays", 1);
+    assert_true(read_settings(&settings, &err));
+    const char *before = getenv("TEST_SECRET");
+    config_forget_environment(items, sizeof items / sizeof items[0]);
+    assert_null(getenv("TEST_SECRET"));
+    assert_null(getenv("TEST_KEY"));
+    assert_string_equal(getenv("TEST_NAME"), "stays");
+    assert_string_equal(before, ""); /* what /proc/PID/environ shows is this memory */
+    assert_string_equal(settings.secret, "hush");
 }
 
 static void a_file_that_cannot_be_read_is_a_mistake(void **state)
@@ -198,6 +268,9 @@ int main(void)
         CASE(unset_variables_have_their_fallback),
         CASE(set_variables_are_read),
         CASE(wrong_values_are_refused),
+        CASE(good_secrets_are_taken),
+        CASE(a_secret_may_come_from_a_descriptor),
+        CASE(secrets_leave_the_environment),
         CASE(all_mistakes_are_counted),
         CASE(a_secret_may_come_from_a_file),
         CASE(a_file_that_cannot_be_read_is_a_mistake),

@@ -35,6 +35,16 @@ static void database_of_a_unix_socket_is_in_the_query(void **state)
     assert_int_equal(address.db, 3);
 }
 
+static void unix_socket_may_want_credentials(void **state)
+{
+    (void)state;
+    struct redis_address address = read_url("unix://me:p%40ss@/run/redis.sock?db=3");
+    assert_string_equal(address.unix_path, "/run/redis.sock");
+    assert_int_equal(address.db, 3);
+    assert_string_equal(address.user, "me");
+    assert_string_equal(address.password, "p@ss");
+}
+
 static void address_port_database_and_credentials_are_read(void **state)
 {
     (void)state;
@@ -81,6 +91,8 @@ static void nonsense_is_refused_without_showing_it(void **state)
         "redis://:hidden-word%00@127.0.0.1",
         "redis://[::1]x6379",
         "unix://relative-hidden-word",
+        "unix://me:hidden-word/run/redis.sock",
+        "unix://me:hidden-word%00@/run/redis.sock",
         "unix:///run/redis.sock?hidden-word=1",
         "unix:///run/redis.sock?db=",
         "unix:///run/redis.sock?",
@@ -112,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unix_socket_is_a_path),
         cmocka_unit_test(database_of_a_unix_socket_is_in_the_query),
+        cmocka_unit_test(unix_socket_may_want_credentials),
         cmocka_unit_test(address_port_database_and_credentials_are_read),
         cmocka_unit_test(password_needs_no_user),
         cmocka_unit_test(ipv6_address_stands_in_brackets),

@@ -17,7 +17,7 @@ static int set_what_is_needed(void **state)
     (void)state;
     static const char *const variables[][2] = {
         {"DATABASE_URL", "postgresql://insien@/insien"},
-        {"AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef"},
+        {"AGENT_JWT_SECRET", "b41d9a07c2e84f63a5d0917be63f28cd"},
         {"AGENT_BUNDLE", SOME_FILE},
         {"SECCOMP_PROFILE", SOME_FILE},
     };
