@@ -64,31 +64,56 @@ postgres_answers() {
     "$POSTGRES_BIN/pg_isready" -q -h "$POSTGRES_SOCKET_DIR"
 }
 
+# postgres_role [SERVICE], postgres_password [SERVICE], postgres_url [SERVICE]: how a service signs in;
+# without one, the owner of the database, as whom migrations and insien-admin run. What each may do is
+# in migrations/grants.sql.
+postgres_role() {
+    printf 'insien%s' "${1:+_$1}"
+}
+
+postgres_password() {
+    made_secret "database_password${1:+_$1}"
+}
+
+postgres_url() {
+    printf 'postgresql://%s:%s@/insien?host=%s' "$(postgres_role "${1:-}")" "$(postgres_password "${1:-}")" \
+        "$POSTGRES_SOCKET_DIR"
+}
+
+role_can_log_in() {
+    PGPASSWORD=$(postgres_password "${1:-}") PGCONNECT_TIMEOUT=5 psql -qAtX -h "$POSTGRES_SOCKET_DIR" \
+        -U "$(postgres_role "${1:-}")" -d insien -c 'SELECT 1' >/dev/null 2>&1
+}
+
 service_can_log_in() {
-    PGPASSWORD=$(cat "$SECRET_DIR/database_password") PGCONNECT_TIMEOUT=5 \
-        psql -qAtX -h "$POSTGRES_SOCKET_DIR" -U insien -d insien -c 'SELECT 1' >/dev/null 2>&1
+    role_can_log_in && role_can_log_in auth && role_can_log_in sandbox
 }
 
 make_database() {
     ! service_can_log_in || return 0
-    say postgres "making the database"
-    quietly "the database can't be made: the lines above say why." create_role_and_database
+    say postgres "making the database and its roles"
+    quietly "the database can't be made: the lines above say why." create_roles_and_database
 }
 
-create_role_and_database() {
+create_roles_and_database() {
     local psql=(psql -qAtX -v ON_ERROR_STOP=1 -h "$POSTGRES_SOCKET_DIR" -d postgres)
-    local password
-    password=$(cat "$SECRET_DIR/database_password")
-    [ -n "$(as_postgres "${psql[@]}" -c "SELECT 1 FROM pg_roles WHERE rolname = 'insien'")" ] ||
-        as_postgres "${psql[@]}" -c 'CREATE ROLE insien LOGIN'
-    as_postgres "${psql[@]}" <<<"ALTER ROLE insien PASSWORD '$password'"
+    local service role
+    for service in '' auth sandbox; do
+        role=$(postgres_role "$service")
+        [ -n "$(as_postgres "${psql[@]}" -c "SELECT 1 FROM pg_roles WHERE rolname = '$role'")" ] ||
+            as_postgres "${psql[@]}" -c "CREATE ROLE $role LOGIN"
+        as_postgres "${psql[@]}" <<<"ALTER ROLE $role PASSWORD '$(postgres_password "$service")'"
+    done
     [ -n "$(as_postgres "${psql[@]}" -c "SELECT 1 FROM pg_database WHERE datname = 'insien'")" ] ||
         as_postgres "${psql[@]}" -c 'CREATE DATABASE insien OWNER insien'
+    as_postgres "${psql[@]}" -c 'REVOKE ALL ON DATABASE insien FROM PUBLIC' \
+        -c 'GRANT CONNECT ON DATABASE insien TO insien_auth, insien_sandbox'
 }
 
 ensure_postgres() {
     if [ -z "$PRIVATE_POSTGRES" ]; then
-        say postgres "using DATABASE_URL as set"
+        say postgres "using DATABASE_URL as set$([ -n "${AUTH_DATABASE_URL:-}${AUTH_DATABASE_URL_FILE:-}" ] ||
+            printf ', for the services too: AUTH_DATABASE_URL and SANDBOX_DATABASE_URL would give them less')"
         return 0
     fi
     service_start postgres "$DATA_DIR/postgres/postgresql.conf"

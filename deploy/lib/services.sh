@@ -8,57 +8,102 @@ random_hex() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# keep_secret NAME OWNER: writes the value on standard input to a file that only the owner reads.
+# keep_secret NAME: writes the value on standard input to a file that only root reads: whoever starts
+# a service gives it the file open.
 keep_secret() {
     local file=$SECRET_DIR/$1
     write_file 0600 "$file"
-    chown "$2" "$file"
+    chown root:root "$file"
+}
+
+# made_secret NAME: prints the one of that name, made at the first time.
+made_secret() {
+    [ -s "$SECRET_DIR/$1" ] || random_hex | keep_secret "$1"
+    cat "$SECRET_DIR/$1"
 }
 
 # A secret of the operator's if set, else one made once and kept.
 keep_or_make_secret() {
-    local name=$1 owner=$2
-    if [ -n "${!name:-}" ]; then
-        printf '%s' "${!name}" | keep_secret "$name" "$owner"
-    elif [ ! -s "$SECRET_DIR/$name" ]; then
-        random_hex | keep_secret "$name" "$owner"
-    fi
+    local value=${!1:-}
+    [ -n "$value" ] || value=$(made_secret "$1")
+    printf '%s' "$value" | keep_secret "$1"
+}
+
+# The accounts of the services in the stores: in ours they are made, in the operator's they are as
+# set, and where they are not, that of everything.
+prepare_store_urls() {
+    local name service
+    for service in auth sandbox; do
+        name=${service^^}_DATABASE_URL
+        if [ -n "$PRIVATE_POSTGRES" ]; then
+            printf -v "$name" '%s' "$(postgres_url "$service")"
+        elif [ -z "${!name:-}" ]; then
+            default_to_file "$name" DATABASE_URL
+        fi
+    done
+    for service in gateway auth sandbox; do
+        name=${service^^}_REDIS_URL
+        if [ -n "$PRIVATE_REDIS" ]; then
+            printf -v "$name" '%s' "$(redis_url "$service")"
+        elif [ -z "${!name:-}" ]; then
+            default_to_file "$name" REDIS_URL
+        fi
+    done
+}
+
+# default_to_file NAME OTHER: NAME as OTHER has it, from a file or not, unless NAME has a file.
+default_to_file() {
+    local file=$1_FILE other_file=$2_FILE
+    [ -z "${!file:-}" ] || return 0
+    printf -v "$1" '%s' "${!2:-}"
+    printf -v "$file" '%s' "${!other_file:-}"
 }
 
 prepare_secrets() {
     local name
-    keep_or_make_secret KEY_CACHE_SECRET "$SERVICE_USER"
-    keep_or_make_secret FILE_URL_SECRET "$SERVICE_USER"
-    keep_or_make_secret IDEMPOTENCY_SECRET "$SERVICE_USER"
-    keep_or_make_secret PREVIEW_SECRET "$SERVICE_USER"
-    keep_or_make_secret AGENT_JWT_SECRET root
-    [ -s "$SECRET_DIR/database_password" ] || random_hex | keep_secret database_password root
-    if [ -n "$PRIVATE_POSTGRES" ]; then
-        DATABASE_URL="postgresql://insien:$(cat "$SECRET_DIR/database_password")@/insien?host=$POSTGRES_SOCKET_DIR"
-    fi
-    [ -z "$PRIVATE_REDIS" ] || REDIS_URL="unix://$REDIS_SOCKET"
-    for name in DATABASE_URL REDIS_URL CLERK_SECRET_KEY CLERK_JWT_KEY CLERK_WEBHOOK_SIGNING_SECRET; do
+    keep_or_make_secret KEY_CACHE_SECRET
+    keep_or_make_secret FILE_URL_SECRET
+    keep_or_make_secret IDEMPOTENCY_SECRET
+    keep_or_make_secret PREVIEW_SECRET
+    keep_or_make_secret AGENT_JWT_SECRET
+    [ -z "$PRIVATE_POSTGRES" ] || DATABASE_URL=$(postgres_url)
+    prepare_store_urls
+    rm -f "$SECRET_DIR/REDIS_URL" # was everybody's
+    for name in DATABASE_URL {AUTH,SANDBOX}_DATABASE_URL {GATEWAY,AUTH,SANDBOX}_REDIS_URL \
+        CLERK_SECRET_KEY CLERK_JWT_KEY CLERK_WEBHOOK_SIGNING_SECRET; do
         if [ -n "${!name:-}" ]; then
-            printf '%s' "${!name}" | keep_secret "$name" "$SERVICE_USER"
+            printf '%s' "${!name}" | keep_secret "$name"
         else
             rm -f "$SECRET_DIR/$name"
         fi
     done
 }
 
-# print_settings NAME...: as shell assignments. Secrets become the name of their file.
+# print_settings NAME...: as shell assignments. A secret becomes the name of a descriptor on which the
+# shell that runs these lines, as root, opens its file.
 print_settings() {
-    local name file
-    for name in "$@"; do
-        file=${name}_FILE
-        if ! is_secret "$name"; then
-            [ -z "${!name:-}" ] || print_assignment "$name" "${!name}"
+    local entry name source file fd=10
+    for entry in "$@"; do
+        name=${entry%%<*}
+        source=${entry#*<}
+        file=${source}_FILE
+        if [ "$name" = IPC_KEY_FILE ]; then
+            [ -z "${!source:-}" ] || print_descriptor "$name" "${!source}"
+        elif ! is_secret "$source"; then
+            [ -z "${!source:-}" ] || print_assignment "$name" "${!source}"
         elif [ -n "${!file:-}" ]; then
-            print_assignment "$file" "${!file}"
-        elif [ -e "$SECRET_DIR/$name" ]; then
-            print_assignment "$file" "$SECRET_DIR/$name"
+            print_descriptor "${name}_FILE" "${!file}"
+        elif [ -e "$SECRET_DIR/$source" ]; then
+            print_descriptor "${name}_FILE" "$SECRET_DIR/$source"
         fi
     done
+}
+
+# print_descriptor NAME FILE: uses and counts up the caller's fd.
+print_descriptor() {
+    printf "exec %s<'%s'\n" "$fd" "${2//\'/\'\\\'\'}"
+    print_assignment "$1" "/dev/fd/$fd"
+    fd=$((fd + 1))
 }
 
 print_assignment() {
@@ -71,9 +116,9 @@ prepare_service() {
     shift 3
     [ "$user" != root ] || become=
     define_service "$name" <<S
-#!/bin/sh
+#!/bin/bash
 exec 2>&1
-set -a
+set -ea
 . ./env
 set +a
 cd /
@@ -86,6 +131,7 @@ S
 
 prepare_services() {
     prepare_secrets
+    prepare_certificates
     prepare_service auth "$SERVICE_USER" 65536 "${AUTH_SETTINGS[@]}"
     prepare_service sandbox root 65536 "${SANDBOX_SETTINGS[@]}"
     prepare_service gateway "$SERVICE_USER" 1048576 "${GATEWAY_SETTINGS[@]}"
@@ -98,8 +144,8 @@ run_with() {
     local file=$1 user=$2
     shift 2
     # shellcheck disable=SC2016 # the inner shell expands them
-    env -i PATH="$SYSTEM_PATH" LC_ALL=C.UTF-8 sh -c '
-        set -a; . "$1"; set +a; shift; cd /; exec "$@"' sh "$file" chpst -u "$user" "$@" 9>&-
+    env -i PATH="$SYSTEM_PATH" LC_ALL=C.UTF-8 bash -c '
+        set -ea; . "$1"; set +a; shift; cd /; exec "$@"' bash "$file" chpst -u "$user" "$@" 9>&-
 }
 
 migrate() {
@@ -107,20 +153,22 @@ migrate() {
         run_with "$STATE_DIR/migrate.env" "$SERVICE_USER" "$PREFIX/bin/insien-migrate"
 }
 
+# files_given_to SERVICE: prints those whose change is a new beginning for it, one a line.
+files_given_to() {
+    sed -nE "s/^exec [0-9]+<'(.*)'$/\1/p; s/^IPC_(CA|CERT)_FILE='(.*)'$/\2/p" "$SERVICE_DIR/$1/env"
+}
+
 start_services() {
-    local name secret began
+    local name began
     local files=()
     began=$(date -u +%FT%T)
     for name in "${SERVICES[@]}"; do
         files=("$PREFIX/bin/insien-$name")
-        for secret in "${SECRET_SETTINGS[@]}"; do
-            ! grep -q "^${secret}_FILE=" "$SERVICE_DIR/$name/env" ||
-                files+=("$SECRET_DIR/$secret")
-        done
+        mapfile -t -O "${#files[@]}" files < <(files_given_to "$name")
         [ "$name" != sandbox ] || files+=("$AGENT_BUNDLE" "$SECCOMP_PROFILE")
         service_start "$name" "${files[@]}"
         # The gateway watches a folder that the sandbox service makes before it listens.
-        [ "$name" != sandbox ] || wait_until 10 test -S "$INSIEN_RUN_DIR/sandbox-1.sock" || true
+        [ "$name" != sandbox ] || [ -n "${SANDBOX_LISTEN:-}" ] || wait_until 10 test -S "$INSIEN_RUN_DIR/sandbox-1.sock" || true
     done
     # Health is what the gateway heard up to a second ago: only for services that stay up it is true.
     for name in "${SERVICES[@]}"; do

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { sandboxFor } from '../support/api.mjs';
 import { allSecrets } from '../support/secrets.mjs';
-import { BESIDE, docker, instance, run, stateDir } from '../support/stack.mjs';
+import { BESIDE, docker, instance, redis, run, stateDir } from '../support/stack.mjs';
 
 const services = ['gateway', 'auth', 'sandbox', BESIDE];
 
@@ -24,6 +24,11 @@ test('no sanitizer and no assertion had anything to say', () => {
 
 test('no answer was 500', () => {
   assert.deepEqual(found(/"status":500/), []);
+});
+
+test('no service asked a store for more than it may', async () => {
+  assert.deepEqual(found(/permission denied|NOPERM|No permissions/), []);
+  assert.equal(await redis('ACL', 'LOG'), '');
 });
 
 test('every line is one JSON object with a time, a level and a name', () => {

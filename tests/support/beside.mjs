@@ -2,7 +2,7 @@
 // settings of their own: for tests of settings, and of two gateways.
 import { mkdirSync, rmSync } from 'node:fs';
 import { call } from './api.mjs';
-import { apiUrl, programOf, run, runDir, serviceSettings, startProgram, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, settingsToStart, startProgram, until } from './stack.mjs';
 
 // name: of its folder; its ports are step above those of the deployment. change: what is to be set otherwise, or
 // (undefined) not at all. Resolves, once it serves, to its address; ends when the test does.
@@ -19,7 +19,7 @@ export async function startBeside(t, { name, step, change = {} }) {
   };
   const children = await Promise.all(['auth', 'gateway'].map(async (service) => {
     const program = await programOf(service);
-    const settings = Object.entries({ ...serviceSettings(service), ...own, ...change }).filter(([, value]) => value !== undefined);
+    const settings = Object.entries({ ...settingsToStart(service), ...own, ...change }).filter(([, value]) => value !== undefined);
     return startProgram(program, Object.fromEntries(settings));
   }));
   t.after(() => {

@@ -4,7 +4,7 @@ import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { call } from './api.mjs';
-import { apiUrl, programOf, run, runDir, serviceSettings, startProgram, until } from './stack.mjs';
+import { apiUrl, programOf, run, runDir, settingsToStart, startProgram, until } from './stack.mjs';
 
 const BESIDE = 93; // its port, from that of the deployment
 
@@ -20,7 +20,7 @@ export async function gatewayBeside(t, { PORT_STEP: step = 0, ...settings }) {
     INSIEN_RUN_DIR: dir, PORT: port, WS_PORT: port + 1, HOST_PORT_RANGE: 'none',
     AUTH_IPC: `ipc://${runDir}/auth-1.sock`, SANDBOX_IPC: `ipc://${runDir}/sandbox-1.sock`,
   };
-  const child = startProgram(program, { ...serviceSettings('gateway'), ...own, ...settings });
+  const child = startProgram(program, { ...settingsToStart('gateway'), ...own, ...settings });
   const exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
   const stop = (signal) => {
     child.kill(signal);

@@ -131,7 +131,7 @@ install_from_npm() {
 
 # The files in this order: what changes the stack for all comes last.
 part_stack() {
-    local file name late=(deploy port_range tls readme outages crash logs)
+    local file name late=(deploy port_range tls ipc_tls readme outages crash logs)
     install_from_npm || return 0
     start_stand_in
     STACK_IS_UP=yes

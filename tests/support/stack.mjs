@@ -12,10 +12,12 @@ export const runDir = process.env.INSIEN_RUN_DIR ?? '/run/insien';
 export const BESIDE = 'beside'; // the log of what tests start beside the deployment
 export const instance = process.env.INSIEN_INSTANCE ?? 'insien';
 
-// Lines of NAME='value', as deploy/up writes them.
+// Lines of NAME='value', as deploy/up writes them. A secret is NAME_FILE='/dev/fd/N', with a line
+// exec N<'file' before it: that file is its value here.
 function readAssignments(file) {
   const text = readFileSync(file, 'utf8');
-  return Object.fromEntries([...text.matchAll(/^(\w+)='?(.*?)'?$/gm)].map(([, name, value]) => [name, value]));
+  const opened = Object.fromEntries([...text.matchAll(/^exec (\d+)<'(.*)'$/gm)].map(([, fd, path]) => [`/dev/fd/${fd}`, path]));
+  return Object.fromEntries([...text.matchAll(/^(\w+)='?(.*?)'?$/gm)].map(([, name, value]) => [name, opened[value] ?? value]));
 }
 
 export let apiUrl;
@@ -54,7 +56,17 @@ async function mustRun(file, args, options) {
 }
 
 export const docker = (...args) => mustRun('docker', args);
-export const redis = (...args) => mustRun('redis-cli', ['-s', path.join(runDir, 'redis.sock'), ...args]);
+export const secret = (name) => readFileSync(path.join(stateDir, 'data/secrets', name), 'utf8').trim();
+// As the operator, or as one of the services.
+export const redisAs = (user, ...args) => run('redis-cli', ['-s', path.join(runDir, 'redis.sock'), '--user', user, ...args],
+  { env: { ...process.env, REDISCLI_AUTH: secret(`redis_password_${user}`) } });
+export async function redis(...args) {
+  const { code, stdout, stderr } = await redisAs('operator', ...args);
+  if (code !== 0) {
+    throw new Error(`redis-cli ${args.join(' ')}: ${stderr}`);
+  }
+  return stdout.trim();
+}
 export const sql = (text) => mustRun('chpst', [
   '-u', 'postgres', 'psql', '-qAtX', '-h', path.join(runDir, 'postgres'), '-d', 'insien', '-c', text,
 ], { cwd: '/' });
@@ -63,6 +75,12 @@ const lines = (text) => text.split('\n').filter((line) => line !== '');
 
 const serviceDir = (name) => path.join(stateDir, 'service', name);
 export const serviceSettings = (name) => readAssignments(path.join(serviceDir(name), 'env'));
+// The same for a process of a test's own, as its environment: secrets are in it themselves, as their
+// files are root's.
+export const settingsToStart = (name) => Object.fromEntries(Object.entries(serviceSettings(name))
+  .map(([setting, value]) => (isSecretFile(setting, value)
+    ? [setting.replace(/_FILE$/, ''), readFileSync(value, 'utf8').trim()] : [setting, value])));
+const isSecretFile = (setting, value) => setting.endsWith('_FILE') && value.startsWith('/') && !/^(TLS|IPC)_/.test(setting);
 export const supervise = (command, name) => mustRun('sv', ['-w', '30', command, serviceDir(name)]);
 
 export async function serviceExists(name) {
@@ -85,8 +103,7 @@ export function startProgram(program, settings) {
   const dir = path.join(stateDir, 'log', BESIDE);
   mkdirSync(dir, { recursive: true });
   const log = openSync(path.join(dir, 'current'), 'a', 0o600);
-  const environment = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
-  const child = spawn('chpst', ['-u', 'insien', 'env', '-i', ...environment, program], { cwd: '/', stdio: ['ignore', 'ignore', log] });
+  const child = spawn('/usr/bin/chpst', ['-u', 'insien', program], { cwd: '/', stdio: ['ignore', 'ignore', log], env: settings });
   closeSync(log);
   return child;
 }
