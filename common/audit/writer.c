@@ -88,8 +88,7 @@ struct audit_writer *audit_writer_open_to(struct loop *loop, const struct audit_
 
 static void tell_when_drained(struct audit_writer *writer)
 {
-    if (writer->on_drained != NULL && list_is_empty(&writer->waiting) &&
-        list_is_empty(&writer->sent)) {
+    if (writer->on_drained != NULL && writer->count == 0) {
         audit_drained_fn *on_drained = TAKE(writer->on_drained);
         on_drained(writer->drained_arg);
     }
@@ -284,7 +283,9 @@ void audit_act_end(struct audit_act *act)
 void audit_act_cancel(struct audit_act *act)
 {
     if (act != NULL) {
+        struct audit_writer *writer = act->writer;
         free_act(act);
+        tell_when_drained(writer);
     }
 }
 

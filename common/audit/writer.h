@@ -50,7 +50,7 @@ struct audit_writer *audit_writer_open_to(struct loop *loop, const struct audit_
                                           struct err *err) MUST_CHECK;
 
 typedef void audit_drained_fn(void *arg);
-/* done comes when nothing waits any more; at once when that is so now. */
+/* done comes when nothing waits any more and no act is under way; at once when that is so now. */
 void audit_writer_drain(struct audit_writer *writer, audit_drained_fn *done, void *arg);
 
 /* Records that wait, and acts under way. */
