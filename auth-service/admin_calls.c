@@ -1,7 +1,7 @@
 #include "auth-service/admin_calls.h"
 
 #include "auth-service/act.h"
-#include "auth-service/users/admin.h"
+#include "auth-service/users/admin_store.h"
 #include "common/base/log.h"
 
 struct users_call {

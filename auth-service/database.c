@@ -6,7 +6,7 @@
 #include "auth-service/idempotency/store.h"
 #include "auth-service/tokens/store.h"
 #include "auth-service/users/account_store.h"
-#include "auth-service/users/admin.h"
+#include "auth-service/users/admin_store.h"
 #include "auth-service/users/store.h"
 #include "auth-service/webhooks/store.h"
 #include "common/audit/writer.h"

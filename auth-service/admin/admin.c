@@ -3,7 +3,7 @@
  * audit verify [--anchor SEQ:HASH] exits with 0 when the audit trail is whole, 1 when it is not, 2
  * when that could not be found out. user role EMAIL|ID admin|user exits with 0 when it is so,
  * else 2. */
-#include "auth-service/admin/role.h"
+#include "auth-service/admin/role_store.h"
 #include "auth-service/admin/verify.h"
 #include "common/base/config.h"
 #include "common/base/log.h"

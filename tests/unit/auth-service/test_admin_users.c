@@ -1,5 +1,6 @@
-/* auth-service/users/admin.c and what administrators do with keys, against a real PostgreSQL. */
-#include "auth-service/users/admin.h"
+/* auth-service/users/admin_store.c and what administrators do with keys, against a real PostgreSQL.
+ */
+#include "auth-service/users/admin_store.h"
 #include "tests/unit/auth-service/accounts.h"
 
 #include <setjmp.h>

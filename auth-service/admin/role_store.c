@@ -1,4 +1,4 @@
-#include "auth-service/admin/role.h"
+#include "auth-service/admin/role_store.h"
 
 #include "common/audit/store.h"
 

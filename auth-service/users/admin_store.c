@@ -1,4 +1,4 @@
-#include "auth-service/users/admin.h"
+#include "auth-service/users/admin_store.h"
 
 #include "common/json/write.h"
 

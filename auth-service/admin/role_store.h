@@ -1,6 +1,6 @@
-/* auth-service/admin/role.h: makes somebody an administrator, or one no more. */
-#ifndef AUTH_SERVICE_ADMIN_ROLE_H
-#define AUTH_SERVICE_ADMIN_ROLE_H
+/* auth-service/admin/role_store.h: makes somebody an administrator, or one no more. */
+#ifndef AUTH_SERVICE_ADMIN_ROLE_STORE_H
+#define AUTH_SERVICE_ADMIN_ROLE_STORE_H
 
 #include "common/base/id.h"
 

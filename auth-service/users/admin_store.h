@@ -1,7 +1,7 @@
-/* auth-service/users/admin.h: users as administrators see and change them, in PostgreSQL. Errors
- * are as the methods of common/contracts/admin.h have them. */
-#ifndef AUTH_SERVICE_USERS_ADMIN_H
-#define AUTH_SERVICE_USERS_ADMIN_H
+/* auth-service/users/admin_store.h: users as administrators see and change them, in PostgreSQL.
+ * Errors are as the methods of common/contracts/admin.h have them. */
+#ifndef AUTH_SERVICE_USERS_ADMIN_STORE_H
+#define AUTH_SERVICE_USERS_ADMIN_STORE_H
 
 #include "common/base/str.h"
 #include "common/contracts/admin.h"
