@@ -14,7 +14,8 @@ enum {
 };
 
 static const char usage[] =
-    "usage: insien-auth issue-key EMAIL [--tier free|pro|enterprise] [--name NAME]";
+    "usage: insien-auth issue-key EMAIL [--tier free|pro|enterprise] [--name NAME]"
+    " [--scopes SCOPE,...]";
 static const char *const tiers[] = {"free", "pro", "enterprise"};
 
 /* USER, then TIER when one was given, then ISSUE, each with its record in the audit trail. */
@@ -56,6 +57,23 @@ static bool is_tier(const char *text)
     return false;
 }
 
+static bool read_scopes(struct view list, unsigned *out, struct err *err)
+{
+    while (list.len > 0) {
+        struct view name = view_cut(&list, ',');
+        unsigned scope = auth_scope_find(name);
+        if (scope == 0) {
+            return err_set(
+                err, ERR_INVALID,
+                "there is no scope \"%.*s\": there are sandbox:read, sandbox:write, exec, "
+                "files, keys and admin",
+                (int)(name.len < API_KEY_NAME_MAX ? name.len : API_KEY_NAME_MAX), name.ptr);
+        }
+        *out |= scope;
+    }
+    return *out != 0 || err_set(err, ERR_INVALID, "%s", usage);
+}
+
 static bool read_option(const char *name, const char *value, struct command *out, struct err *err)
 {
     if (strcmp(name, "--name") == 0 && value != NULL && strlen(value) <= API_KEY_NAME_MAX) {
@@ -65,6 +83,9 @@ static bool read_option(const char *name, const char *value, struct command *out
     if (strcmp(name, "--tier") == 0 && value != NULL && is_tier(value)) {
         out->tier = value;
         return true;
+    }
+    if (strcmp(name, "--scopes") == 0 && value != NULL) {
+        return read_scopes(view_of(value), &out->scopes, err);
     }
     return err_set(err, ERR_INVALID, "%s", usage);
 }
@@ -116,7 +137,13 @@ static bool record(struct run *run, enum audit_action action, const char *kind, 
 static void on_issued(const struct issued_key *issued, const struct err *err, void *arg)
 {
     struct run *run = arg;
-    if (err != NULL) {
+    if (err != NULL && strcmp(err->reason, "key_rights_exceeded") == 0) {
+        err_set(
+            &run->err, ERR_DENIED,
+            "only an administrator's key has the scope admin; on this machine `insien-admin user "
+            "role %s admin` makes one",
+            run->command->email);
+    } else if (err != NULL) {
         run->err = *err;
     } else if (record(run, AUDIT_KEY_CREATED, "api_key", issued->made.id) &&
                (printf("%s\n", issued->key) < 0 || fflush(stdout) != 0)) {
@@ -131,6 +158,7 @@ static bool issue(struct run *run)
                                     .workers = run->workers,
                                     .user_id = run->user.id,
                                     .name = view_of(run->command->name),
+                                    .scopes = run->command->scopes,
                                     .timeout_ms = STEP_TIMEOUT_MS};
     return key_issue(&order, on_issued, run, &run->err);
 }

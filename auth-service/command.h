@@ -1,4 +1,5 @@
-/* auth-service/command.h: insien-auth issue-key EMAIL [--tier TIER] [--name NAME]. */
+/* auth-service/command.h: insien-auth issue-key EMAIL [--tier TIER] [--name NAME]
+ * [--scopes SCOPE,...]. */
 #ifndef AUTH_SERVICE_COMMAND_H
 #define AUTH_SERVICE_COMMAND_H
 
@@ -10,6 +11,7 @@ struct command {
     char email[COMMAND_EMAIL_SIZE]; /* lower case */
     const char *tier;               /* borrowed from argv; NULL: leave it as it is */
     const char *name;               /* borrowed from argv; "" : none */
+    unsigned scopes;                /* of enum auth_scope; 0: all but admin */
 };
 
 /* arguments: what follows "issue-key". ERR_INVALID with a sentence for the person who typed it. */

@@ -31,8 +31,7 @@ static const struct config_item items[] = {
 };
 
 struct command {
-    /* Returns the exit status; EXIT_NOT_DONE with err. */
-    int (*run)(PGconn *pg, const struct command *command, struct err *err);
+    enum { COMMAND_VERIFY, COMMAND_ROLE } kind;
     bool has_anchor; /* of audit verify */
     struct audit_anchor anchor;
     const char *who;  /* of user role; borrowed from argv, as the next */
@@ -56,6 +55,8 @@ static int tell(const struct audit_verdict *verdict)
     }
     return verdict->first_break[0] != '\0' ? EXIT_BROKEN : EXIT_WHOLE;
 }
+
+/* Each returns the exit status; EXIT_NOT_DONE with err. */
 
 static int verify(PGconn *pg, const struct command *command, struct err *err)
 {
@@ -84,7 +85,7 @@ static bool is_word(const char *argument, const char *word)
 
 static bool parse_verify(char **arguments, int count, struct command *out, struct err *err)
 {
-    out->run = verify;
+    out->kind = COMMAND_VERIFY;
     if (count == 0) {
         return true;
     }
@@ -97,7 +98,7 @@ static bool parse_verify(char **arguments, int count, struct command *out, struc
 
 static bool parse_role(char **arguments, int count, struct command *out, struct err *err)
 {
-    out->run = set_role;
+    out->kind = COMMAND_ROLE;
     if (count != 2 || !(is_word(arguments[1], "admin") || is_word(arguments[1], "user"))) {
         return err_set(err, ERR_INVALID, "%s", usage);
     }
@@ -137,7 +138,7 @@ static int connect_and_run(const char *url, const struct command *command, struc
                 (int)strcspn(message, "\n"), message);
         return EXIT_NOT_DONE;
     }
-    return command->run(pg, command, err);
+    return command->kind == COMMAND_ROLE ? set_role(pg, command, err) : verify(pg, command, err);
 }
 
 int main(int argc, char **argv)

@@ -7,10 +7,10 @@ status_with_key() {
         local_curl -s --max-time 10 -o /dev/null -w '%{http_code}' -H @- "$LOCAL_URL/sandbox?limit=1"
 }
 
-# issue_key EMAIL [TIER]: prints a new key. Without a tier that of an existing user stays.
+# issue_key EMAIL [TIER] [SCOPES]: prints a new key. Without a tier that of an existing user stays.
 issue_key() {
     run_with "$SERVICE_DIR/auth/env" "$SERVICE_USER" \
-        "$PREFIX/bin/insien-auth" issue-key "$1" ${2:+--tier "$2"}
+        "$PREFIX/bin/insien-auth" issue-key "$1" ${2:+--tier "$2"} ${3:+--scopes "$3"}
 }
 
 kept_key() {

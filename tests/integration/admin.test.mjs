@@ -5,6 +5,7 @@ import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, makeUser, shellOutput } from '../support/api.mjs';
 import { childOf, person } from '../support/people.mjs';
+import { rememberSecret } from '../support/secrets.mjs';
 import { webhook } from '../support/session.mjs';
 import { root, run, sql, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
@@ -70,6 +71,21 @@ describe('the role', () => {
     assert.equal((await call('GET', '/sandbox', { key })).status, 200, 'the rest of the key goes on');
     assert.deepEqual((await acts(somebody.id, ['user.role_set'])).map(([, result, actor, , detail]) => [result, actor, detail]),
       [['ok', null, { role: 'admin' }], ['ok', null, { role: 'user' }]]);
+  });
+
+  it('is enough without a session: a key of an administrator of this machine', async () => {
+    const email = `ops-${randomUUID()}@example.test`;
+    const make = () => run(path.join(root, 'deploy/key'), [email, '--scopes', 'admin,sandbox:read']);
+    const refused = await make();
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, /only an administrator's key has the scope admin/);
+    assert.equal((await insienAdmin('user', 'role', email.toUpperCase(), 'admin')).code, 0);
+    const { code, stdout, stderr } = await make();
+    assert.equal(code, 0, stderr);
+    const key = stdout.trim();
+    rememberSecret(key);
+    assert.equal((await call('GET', '/api/admin/users?limit=1', { key })).status, 200);
+    assertError(await call('POST', '/sandbox/create', { key, body: {} }), 403, 'missing_scope');
   });
 
   it('is of nobody who is not there', async () => {

@@ -1,6 +1,8 @@
 /* auth-service/command.c: the command line as it is typed. */
 #include "auth-service/command.h"
 
+#include "common/contracts/auth.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,22 +18,33 @@ struct row {
     const char *email;            /* NULL: refused */
     const char *tier;
     const char *key_name;
+    unsigned scopes;
 };
 
 static const struct row rows[] = {
-    {"an address alone", {"a@b.example"}, "a@b.example", NULL, ""},
-    {"capitals are the same person", {"Ann@B.example"}, "ann@b.example", NULL, ""},
-    {"a tier", {"a@b.example", "--tier", "pro"}, "a@b.example", "pro", ""},
-    {"a name", {"a@b.example", "--name", "x y"}, "a@b.example", NULL, "x y"},
-    {"both", {"a@b", "--name", "x", "--tier", "free"}, "a@b", "free", "x"},
+    {"an address alone", {"a@b.example"}, "a@b.example", NULL, "", 0},
+    {"capitals are the same person", {"Ann@B.example"}, "ann@b.example", NULL, "", 0},
+    {"a tier", {"a@b.example", "--tier", "pro"}, "a@b.example", "pro", "", 0},
+    {"a name", {"a@b.example", "--name", "x y"}, "a@b.example", NULL, "x y", 0},
+    {"both", {"a@b", "--name", "x", "--tier", "free", 0}, "a@b", "free", "x", 0},
+    {"a scope", {"a@b", "--scopes", "admin"}, "a@b", NULL, "", AUTH_ADMIN},
+    {"scopes",
+     {"a@b", "--scopes", "sandbox:read,files"},
+     "a@b",
+     NULL,
+     "",
+     AUTH_SANDBOX_READ | AUTH_FILES},
+    {"an unknown scope", {"a@b", "--scopes", "exec,root"}, NULL, NULL, NULL, 0},
+    {"no scope", {"a@b", "--scopes", ""}, NULL, NULL, NULL, 0},
+    {"an empty scope", {"a@b", "--scopes", "exec,,files"}, NULL, NULL, NULL, 0},
     {.name = "nothing"},
-    {"an option first", {"--tier", "pro"}, NULL, NULL, NULL},
-    {"no address", {"ann"}, NULL, NULL, NULL},
-    {"half an address", {"@b"}, NULL, NULL, NULL},
-    {"a blank in it", {"a b@c"}, NULL, NULL, NULL},
-    {"an unknown tier", {"a@b", "--tier", "gold"}, NULL, NULL, NULL},
-    {"a tier without its value", {"a@b", "--tier"}, NULL, NULL, NULL},
-    {"an unknown option", {"a@b", "--for", "ever"}, NULL, NULL, NULL},
+    {"an option first", {"--tier", "pro"}, NULL, NULL, NULL, 0},
+    {"no address", {"ann"}, NULL, NULL, NULL, 0},
+    {"half an address", {"@b"}, NULL, NULL, NULL, 0},
+    {"a blank in it", {"a b@c"}, NULL, NULL, NULL, 0},
+    {"an unknown tier", {"a@b", "--tier", "gold"}, NULL, NULL, NULL, 0},
+    {"a tier without its value", {"a@b", "--tier"}, NULL, NULL, NULL, 0},
+    {"an unknown option", {"a@b", "--for", "ever"}, NULL, NULL, NULL, 0},
 };
 
 static void what_is_typed_is_understood_or_refused(void **state)
@@ -58,6 +71,7 @@ static void what_is_typed_is_understood_or_refused(void **state)
         }
         assert_string_equal(command.email, row->email);
         assert_string_equal(command.name, row->key_name);
+        assert_int_equal(command.scopes, row->scopes);
         assert_string_equal(command.tier == NULL ? "" : command.tier,
                             row->tier == NULL ? "" : row->tier);
     }
