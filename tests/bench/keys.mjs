@@ -68,6 +68,6 @@ export async function measure() {
     known,
     { what: `${keys.length} keys for the first time at once`, measured: `${served} served in ${inMs(tookMs)}, p99 ${inMs(quantile(replies.map(([ms]) => ms), 0.99))}` },
     { what: '  GET /health meanwhile', measured: spread(health), goal: 'p99 ≤ 20 ms' },
-    { what: '  threads that ran bcrypt', measured: `${busy.length}, ${inMs(sum / keys.length)} of CPU a key`, goal: '≤ cores (2)' },
+    { what: '  threads that ran bcrypt', measured: `${busy.length}, ${inMs(sum / served)} of CPU a key`, goal: '≤ cores (2)' },
   ];
 }
