@@ -65,7 +65,7 @@ static void words_ids_and_cursors_are_themselves_or_nothing(void **state)
     static const char *const words[] = {"one", "two", NULL};
     char id[ID_SIZE];
     char cursor[PARAMETER_CURSOR_SIZE];
-    char long_query[PARAMETER_CURSOR_SIZE + 16];
+    char long_query[PARAMETER_CURSOR_SIZE + 16] = "cursor=";
     struct err err = {0};
     struct parameters parameters = {
         .query = VIEW("w=two&id=6F1C1C1E-0d4c-4f0e-9a51-3f1d2b8c7a60&cursor=a%62c")};
@@ -85,8 +85,7 @@ static void words_ids_and_cursors_are_themselves_or_nothing(void **state)
     assert_string_equal(parameters.violations.items[1].message, "must be a UUID");
     assert_true(parameter_cursor(&parameters, cursor, &err));
     assert_string_equal(cursor, "");
-    memset(long_query, 'a', sizeof long_query);
-    memcpy(long_query, "cursor=", 7);
+    memset(long_query + 7, 'a', sizeof long_query - 7);
     parameters.query = (struct view){long_query, sizeof long_query};
     assert_false(parameter_cursor(&parameters, cursor, &err));
     assert_string_equal(err.reason, "invalid_cursor");
