@@ -4,11 +4,9 @@
 #include "common/base/secret.h"
 #include "common/json/write.h"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <stdio.h>
 
 enum {
@@ -21,35 +19,22 @@ enum {
 /* A purpose of its own: the same secret may serve others. */
 static const char purpose[] = "insien client token 1";
 
-static void free_kdf(EVP_KDF **kdf)
+static void free_context(EVP_PKEY_CTX **context)
 {
-    EVP_KDF_free(*kdf);
-}
-
-static void free_kdf_context(EVP_KDF_CTX **context)
-{
-    EVP_KDF_CTX_free(*context);
-}
-
-/* OpenSSL takes parameters that it does not change without const. */
-static OSSL_PARAM octets(const char *name, struct view value)
-{
-    return OSSL_PARAM_construct_octet_string(name, (void *)(uintptr_t)value.ptr, value.len);
+    EVP_PKEY_CTX_free(*context);
 }
 
 static bool derive(struct view secret, uint8_t out[CLIENT_TOKEN_KEY_LEN], struct err *err)
 {
-    static char digest[] = "SHA256";
-    AUTO(free_kdf) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    AUTO(free_kdf_context) EVP_KDF_CTX *context = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
-    const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        octets(OSSL_KDF_PARAM_KEY, secret),
-        octets(OSSL_KDF_PARAM_INFO, VIEW(purpose)),
-        OSSL_PARAM_construct_end(),
-    };
-    return (context != NULL &&
-            EVP_KDF_derive(context, out, CLIENT_TOKEN_KEY_LEN, parameters) == 1) ||
+    size_t len = CLIENT_TOKEN_KEY_LEN;
+    AUTO(free_context) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    return (context != NULL && EVP_PKEY_derive_init(context) == 1 &&
+            EVP_PKEY_CTX_set_hkdf_md(context, EVP_sha256()) == 1 &&
+            EVP_PKEY_CTX_set1_hkdf_key(context, (const unsigned char *)secret.ptr,
+                                       (int)secret.len) == 1 &&
+            EVP_PKEY_CTX_add1_hkdf_info(context, (const unsigned char *)purpose,
+                                        sizeof purpose - 1) == 1 &&
+            EVP_PKEY_derive(context, out, &len) == 1 && len == CLIENT_TOKEN_KEY_LEN) ||
            err_set(err, ERR_INTERNAL, "HKDF failed");
 }
 

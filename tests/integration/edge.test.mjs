@@ -7,7 +7,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, makeUser, sandboxFor } from '../support/api.mjs';
 import { gatewayBeside } from '../support/gateway.mjs';
-import { apiUrl, stateDir, until } from '../support/stack.mjs';
+import { apiUrl, sql, stateDir, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
 
 const PAGE = 'https://app.example.org';
@@ -206,4 +206,68 @@ test('ports and URLs of files come again too', async (t) => {
     assert.equal(again.text, first.text);
     assert.equal(again.headers['cache-control'], 'no-store');
   }
+});
+
+// Keys of somebody new, who asks with the first of them.
+async function keyMaker() {
+  const key = await makeUser('pro');
+  const ask = (headers, body = {}, by = key) => call('POST', '/api/keys', { key: by, body, headers });
+  const list = async () => (await call('GET', '/api/keys', { key })).json.apiKeys;
+  return { key, ask, list };
+}
+const serves = async (key) => (await call('GET', '/sandbox?limit=1', { key })).status === 200;
+
+test('an API key is made once, and its secret told to who asked first', async () => {
+  const { key, ask, list } = await keyMaker();
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const first = await ask(headers, { name: 'once' });
+  assert.equal(first.status, 201, first.text);
+  const again = await ask(headers, { name: 'once' });
+  assert.equal(again.status, 201, again.text);
+  assert.equal(again.text, first.text);
+  assert.equal(again.headers['cache-control'], 'no-store');
+  assert.deepEqual((await list()).map(({ id }) => id), [first.json.apiKey.id]);
+  assertError(await ask(headers, { name: 'twice' }), 409, 'idempotency_key_reused');
+  // Another key of the same user, which may do less, does not get it by guessing.
+  const { json: { apiKey: narrow } } = await ask({}, { scopes: ['keys'] });
+  assertError(await ask(headers, { name: 'once' }, narrow.key), 409, 'idempotency_key_reused');
+  assert.ok(await serves(key) && await serves(first.json.apiKey.key));
+});
+
+test('of several at a time one makes a key', async () => {
+  const { ask, list } = await keyMaker();
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const replies = await Promise.all(Array.from({ length: 5 }, () => ask(headers)));
+  const made = replies.filter(({ status }) => status === 201);
+  assert.ok(made.length >= 1);
+  replies.filter(({ status }) => status !== 201).forEach((reply) => assertError(reply, 409, 'idempotency_in_progress'));
+  assert.equal((await list()).length, 1);
+});
+
+test('a key is rotated once', async () => {
+  const { key, ask, list } = await keyMaker();
+  const { json: { apiKey: former } } = await ask({});
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const rotate = () => call('POST', `/api/keys/${former.id}/rotate`, { key, body: {}, headers });
+  const first = await rotate();
+  assert.equal(first.status, 201, first.text);
+  assert.equal((await rotate()).text, first.text);
+  assert.equal((await list()).length, 2);
+});
+
+// As when the gateway or the auth-service dies between the making of a key and its answer.
+test('a key whose maker heard no answer gets another secret, and stays one', async () => {
+  const { ask, list } = await keyMaker();
+  const headers = { 'Idempotency-Key': randomUUID() };
+  const first = await ask(headers);
+  assert.equal(first.status, 201, first.text);
+  const { id, key: lost } = first.json.apiKey;
+  await sql(`UPDATE idempotency SET status = NULL, answer = NULL, claimed_until = now() WHERE resource_id = '${id}'`);
+  const again = await ask(headers);
+  assert.equal(again.status, 201, again.text);
+  assert.equal(again.json.apiKey.id, id);
+  assert.notEqual(again.json.apiKey.key, lost);
+  assert.ok(await serves(again.json.apiKey.key));
+  assert.deepEqual((await list()).map((one) => one.id), [id]);
+  assert.equal((await ask(headers)).text, again.text);
 });

@@ -248,7 +248,7 @@ static void scopes_that_no_sandbox_has_do_not_count(void **state)
 static void what_is_longer_than_any_token_is_refused(void **state)
 {
     (void)state;
-    AUTO(str_free) struct str text = STR_INIT(2 * AUTH_TOKEN_MAX);
+    AUTO(str_free) struct str text = STR_INIT((size_t)2 * AUTH_TOKEN_MAX);
     str_append_string(&text, CLIENT_TOKEN_HEADER ".");
     while (text.len <= AUTH_TOKEN_MAX) {
         str_append_string(&text, "AAAA");
