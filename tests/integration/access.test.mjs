@@ -72,8 +72,9 @@ function asStranger({ scope }, object) {
 }
 
 // A client token is for its sandbox; what is about others is not there, and the rest not for it.
-function outsideOfToken(row, object) {
-  return object?.kind === 'sandboxId' ? notFound(row, object) : { status: 403, code: 'client_token_refused' };
+function outsideOfToken({ scope }, object) {
+  const isOfSandbox = object?.kind === 'sandboxId' && scope !== 'admin';
+  return isOfSandbox ? { status: 404, code: object.code } : { status: 403, code: 'client_token_refused' };
 }
 
 async function clientToken(sandboxId, key, body = {}) {
