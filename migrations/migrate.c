@@ -15,7 +15,8 @@ struct config {
 };
 
 static const struct config_item items[] = {
-    {"DATABASE_URL", CONFIG_SECRET, CONFIG_CHARS(struct config, database_url), .required = true},
+    {"DATABASE_URL", CONFIG_SECRET, CONFIG_CHARS(struct config, database_url), .required = true,
+     .is_url = true},
     {"MIGRATIONS_DIR", CONFIG_TEXT, CONFIG_CHARS(struct config, folder),
      .fallback = MIGRATIONS_DIR_DEFAULT},
 };

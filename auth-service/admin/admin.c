@@ -27,7 +27,8 @@ struct config {
 };
 
 static const struct config_item items[] = {
-    {"DATABASE_URL", CONFIG_SECRET, CONFIG_CHARS(struct config, database_url), .required = true},
+    {"DATABASE_URL", CONFIG_SECRET, CONFIG_CHARS(struct config, database_url), .required = true,
+     .is_url = true},
 };
 
 struct command {

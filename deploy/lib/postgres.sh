@@ -112,7 +112,7 @@ create_roles_and_database() {
 
 ensure_postgres() {
     if [ -z "$PRIVATE_POSTGRES" ]; then
-        say postgres "using DATABASE_URL as set$([ -n "${AUTH_DATABASE_URL:-}${AUTH_DATABASE_URL_FILE:-}" ] ||
+        say postgres "using DATABASE_URL as set$(has_own_account AUTH_DATABASE_URL DATABASE_URL ||
             printf ', for the services too: AUTH_DATABASE_URL and SANDBOX_DATABASE_URL would give them less')"
         return 0
     fi

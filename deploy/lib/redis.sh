@@ -58,7 +58,7 @@ redis_answers() {
 
 ensure_redis() {
     if [ -z "$PRIVATE_REDIS" ]; then
-        say redis "using REDIS_URL as set$([ -n "${GATEWAY_REDIS_URL:-}${GATEWAY_REDIS_URL_FILE:-}" ] ||
+        say redis "using REDIS_URL as set$(has_own_account GATEWAY_REDIS_URL REDIS_URL ||
             printf ', for every service: GATEWAY_REDIS_URL, AUTH_REDIS_URL and SANDBOX_REDIS_URL would give them less')"
         return 0
     fi

@@ -38,7 +38,7 @@ prepare_store_urls() {
         if [ -n "$PRIVATE_POSTGRES" ]; then
             printf -v "$name" '%s' "$(postgres_url "$service")"
         elif [ -z "${!name:-}" ]; then
-            default_to_file "$name" DATABASE_URL
+            default_to "$name" DATABASE_URL
         fi
     done
     for service in gateway auth sandbox; do
@@ -46,13 +46,19 @@ prepare_store_urls() {
         if [ -n "$PRIVATE_REDIS" ]; then
             printf -v "$name" '%s' "$(redis_url "$service")"
         elif [ -z "${!name:-}" ]; then
-            default_to_file "$name" REDIS_URL
+            default_to "$name" REDIS_URL
         fi
     done
 }
 
-# default_to_file NAME OTHER: NAME as OTHER has it, from a file or not, unless NAME has a file.
-default_to_file() {
+# has_own_account NAME OTHER: whether NAME says something else than OTHER.
+has_own_account() {
+    local file=$1_FILE other_file=$2_FILE
+    [ "${!1:-}${!file:-}" != "${!2:-}${!other_file:-}" ]
+}
+
+# default_to NAME OTHER: NAME as OTHER has it, from a file or not, unless NAME has a file.
+default_to() {
     local file=$1_FILE other_file=$2_FILE
     [ -z "${!file:-}" ] || return 0
     printf -v "$1" '%s' "${!2:-}"

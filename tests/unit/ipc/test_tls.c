@@ -304,6 +304,32 @@ static void silent_strangers_are_few_and_go(void **state)
     }
 }
 
+/* Its connection is one that the other side does not accept: the queue there is full. */
+static void client_can_be_closed_while_it_dials(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)fixture->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fds[4];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fds[i], (struct sockaddr *)&address, sizeof address);
+    }
+    open_client(fixture, fixture->folder, "gateway");
+    turn_for(fixture->loop, 50);
+    ipc_client_close(fixture->client);
+    fixture->client = NULL;
+    turn_for(fixture->loop, 1);
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        (void)close(fds[i]);
+    }
+    (void)close(listener);
+}
+
 static void without_files_there_is_no_tls(void **state)
 {
     struct fixture *fixture = *state;
@@ -430,6 +456,7 @@ int main(void)
         TEST(others_are_served_while_one_is_refused),
         TEST(who_speaks_no_tls_is_hung_up_on),
         TEST(silent_strangers_are_few_and_go),
+        TEST(client_can_be_closed_while_it_dials),
         TEST(without_files_there_is_no_tls),
         TEST(key_of_another_certificate_is_told),
         cmocka_unit_test(addresses_that_leave_the_machine_need_tls),
