@@ -35,6 +35,7 @@ static int open_file(const char *path)
         return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     }
     (void)fcntl(given, F_SETFD, FD_CLOEXEC);
+    (void)lseek(given, 0, SEEK_SET); /* it may have been read before; of a pipe there is no again */
     return fcntl(given, F_DUPFD_CLOEXEC, 0);
 }
 
@@ -46,7 +47,7 @@ bool config_read_file(const char *path, char *buffer, size_t size, struct err *e
     }
     size_t len = 0;
     ssize_t got;
-    while (len < size && (got = pread(fd, buffer + len, size - len, (off_t)len)) != 0) {
+    while (len < size && (got = read(fd, buffer + len, size - len)) != 0) {
         if (got < 0) {
             return err_set(err, ERR_INVALID, "can't read %s: %s", path, strerror(errno));
         }
