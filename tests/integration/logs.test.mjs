@@ -61,6 +61,7 @@ test('no secret that a test made, sent or was given, and none of the deployment,
   const dir = mkdtempSync(path.join(tmpdir(), 'insien-secrets-'));
   t.after(() => rmSync(dir, { recursive: true }));
   assert.ok(allSecrets().length > 10, 'the tests keep what they make');
+  assert.ok(ownSecrets().length > 5, 'and the deployment has its own');
   const file = path.join(dir, 'patterns'); // one a line: grep looks for all of them at once
   writeFileSync(file, `${[...allSecrets(), ...ownSecrets()].join('\n')}\n`, { mode: 0o600 });
   const logs = path.join(stateDir, 'log');

@@ -5,33 +5,33 @@ import { after, before, describe, it } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, makeUser } from '../support/api.mjs';
 import { startBeside } from '../support/beside.mjs';
 import { gatewayBeside } from '../support/gateway.mjs';
-import { childOf, makeAdministrator, person } from '../support/people.mjs';
+import { bearer, childOf, makeAdministrator, person } from '../support/people.mjs';
 import { webhook } from '../support/session.mjs';
 import { apiUrl, until } from '../support/stack.mjs';
 import { openClient, refusal } from '../support/websocket.mjs';
 
 const PROMISED_MS = 1000;
 
-const listAt = (base, headers) => call('GET', '/sandbox?limit=1', { base, key: null, headers });
+const listAt = (base, headers, url = '/sandbox?limit=1') => call('GET', url, { base, key: null, headers });
 const withKey = (key) => ({ 'X-API-Key': key });
 
 // Both serve these headers, from what they remember, and have a socket of them open; then act ends
 // that. Resolves when it has, everywhere and in time.
-async function endsEverywhere(t, bases, { sandboxId, headers, code, act }) {
+async function endsEverywhere(t, bases, { sandboxId, headers, code, act, url }) {
   for (const base of [...bases, ...bases]) {
-    assert.equal((await listAt(base, headers)).status, 200);
+    assert.equal((await listAt(base, headers, url)).status, 200);
   }
   const sockets = await Promise.all(bases.map((base) => openClient(sandboxId, { base: base.replace('http', 'ws'), key: null, headers })));
   const began = performance.now();
   await act();
   const [closed] = await Promise.all([
     Promise.all(sockets.map((socket) => socket.closed)),
-    ...bases.map((base) => until(`${base} refuses`, async () => (await listAt(base, headers)).status !== 200, 10_000)),
+    ...bases.map((base) => until(`${base} refuses`, async () => (await listAt(base, headers, url)).status !== 200, 10_000)),
   ]);
   const tookMs = performance.now() - began;
   assert.deepEqual(closed.map((close) => close.code), bases.map(() => 1008));
   for (const base of bases) {
-    assertError(await listAt(base, headers), ...code);
+    assertError(await listAt(base, headers, url), ...code);
     assertError(await refusal(`/client/${sandboxId}`, { base: base.replace('http', 'ws'), key: null, headers }), ...code);
   }
   t.diagnostic(`${tookMs.toFixed(0)} ms`);
@@ -75,6 +75,18 @@ describe('an end is one everywhere', () => {
     const actOnParent = () => owner.ask('DELETE', `/api/keys/${parent.id}`, undefined, bases[1]);
     await endsEverywhere(t, bases, { sandboxId, headers: withKey(child.key), code: invalidKey, act: actOnParent });
     assert.equal((await listAt(bases[2], withKey(key))).status, 200, 'another key of the same person');
+    await destroySandbox(sandboxId, key);
+  });
+
+  it('of a client token, with the key that made it', async (t) => {
+    await newOwner();
+    const { id, key: maker } = await owner.make();
+    const reply = await call('POST', `/sandbox/${sandboxId}/token`, { key: maker, body: { scopes: ['sandbox:read'] } });
+    assert.equal(reply.status, 201, reply.text);
+    const act = () => owner.ask('DELETE', `/api/keys/${id}`);
+    await endsEverywhere(t, bases, {
+      sandboxId, headers: bearer(reply.json.token), code: [401, 'invalid_token'], act, url: `/sandbox/${sandboxId}/status`,
+    });
     await destroySandbox(sandboxId, key);
   });
 
