@@ -81,7 +81,23 @@ export const settingsToStart = (name) => Object.fromEntries(Object.entries(servi
   .map(([setting, value]) => (isSecretFile(setting, value)
     ? [setting.replace(/_FILE$/, ''), readFileSync(value, 'utf8').trim()] : [setting, value])));
 const isSecretFile = (setting, value) => setting.endsWith('_FILE') && value.startsWith('/') && !/^(TLS|IPC)_/.test(setting);
-export const supervise = (command, name) => mustRun('sv', ['-w', '30', command, serviceDir(name)]);
+const sv = (command, name) => mustRun('sv', ['-w', '30', command, serviceDir(name)]);
+
+export async function supervise(command, name) {
+  const pid = await pidOf(name);
+  if (pid !== 0 && (command === 'down' || command === 'restart')) {
+    await stopOnce(name, pid);
+  }
+  await sv(command === 'restart' ? 'up' : command, name);
+}
+
+// runit sends CONT behind each TERM. One that comes when a program is at its end already takes away
+// the stop by which its leak checker holds the threads, and that waits for ever.
+async function stopOnce(name, pid) {
+  await sv('once', name);
+  process.kill(pid, 'SIGTERM');
+  await until(`${name} has stopped`, async () => await pidOf(name) === 0, 30_000);
+}
 
 export async function serviceExists(name) {
   return (await readdir(path.join(stateDir, 'service'))).includes(name);
