@@ -14,6 +14,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+enum { SALTS_MAX = 1024 * 1024 };
+
 static void note_actor(struct record_stage *stage, const struct audit_record *record)
 {
     stage->actor = actor_none;
@@ -103,7 +105,7 @@ void record_stage_open(struct record_stage *stage, struct loop *loop, enum recor
     struct err err = {0};
     char url[FOLDER_PATH_SIZE + 32];
     *stage = (struct record_stage){
-        .loop = loop, .told = STR_INIT(RECORD_TOLD_MAX), .salts = STR_INIT(1024 * 1024)};
+        .loop = loop, .told = STR_INIT(RECORD_TOLD_MAX), .salts = STR_INIT(SALTS_MAX)};
     folder_make(stage->folder);
     write_url(stage, url);
     stage->client = ipc_client_open(loop, url, "auth-service", &err);
