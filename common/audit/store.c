@@ -7,7 +7,7 @@
 #define APPEND "audit_append"
 
 /* The digest tells which personal part belongs to which new row, and keeps a record that is sent
- * again, after an answer that did not come, from being there twice. */
+ * again, after an answer that did not come or in the same batch, from being there twice. */
 const struct pg_statement audit_statements[AUDIT_STATEMENT_COUNT] = {
     {APPEND,
      "WITH input AS MATERIALIZED ("
@@ -26,8 +26,10 @@ const struct pg_statement audit_statements[AUDIT_STATEMENT_COUNT] = {
      "  RETURNING id, personal_digest"
      ")"
      " INSERT INTO audit_personal (audit_id, salt, address, impersonator, user_agent)"
-     " SELECT appended.id, decode(salt, 'hex'), address, impersonator, \"userAgent\""
-     " FROM appended JOIN input ON appended.personal_digest = decode(input.digest, 'hex')"},
+     " SELECT DISTINCT ON (appended.id) appended.id, decode(salt, 'hex'), address, impersonator,"
+     "        \"userAgent\""
+     " FROM appended JOIN input ON appended.personal_digest = decode(input.digest, 'hex')"
+     " ORDER BY appended.id"},
 };
 
 static void text_or_none(struct json_writer *batch, const char *name, const char *text)

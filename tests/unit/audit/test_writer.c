@@ -1,4 +1,5 @@
 /* common/audit/writer.c against a real PostgreSQL. */
+#include "common/audit/store.h"
 #include "common/base/str.h"
 #include "tests/unit/audit/trail.h"
 
@@ -165,6 +166,42 @@ static void a_flood_of_notes_does_not_fill_the_disk(void **state)
     trail_expect(trail, "SELECT count(*) IN (20, 40) FROM audit_log", "t");
 }
 
+struct batch {
+    bool done;
+    struct err err;
+};
+
+static void on_batch(const PGresult *result, const struct err *err, void *arg)
+{
+    struct batch *batch = arg;
+    (void)result;
+    batch->done = true;
+    batch->err = err == NULL ? (struct err){0} : *err;
+}
+
+/* Acts of one text have one salt, and may come to wait at the same time. */
+static void a_record_that_is_twice_in_a_batch_is_stored_once(void **state)
+{
+    struct trail *trail = *state;
+    static const struct audit_record record = {.action = AUDIT_SESSION_ENDED};
+    static const uint8_t salt[AUDIT_SALT_BYTES] = {1};
+    static const uint8_t other_salt[AUDIT_SALT_BYTES] = {2};
+    const struct audit_item items[] = {
+        {.record = &record, .salt = salt},
+        {.record = &record, .salt = salt},
+        {.record = &record, .salt = other_salt},
+    };
+    struct batch batch = {0};
+    if (!audit_store_insert(trail->pg, "test", items, sizeof items / sizeof items[0], 5000,
+                            on_batch, &batch, &batch.err)) {
+        fail_msg("%s", batch.err.message);
+    }
+    turn_until(trail->loop, &batch.done);
+    assert_string_equal(batch.err.message, "");
+    trail_expect(trail, COUNT, "2");
+    trail_expect(trail, "SELECT count(*) FROM audit_personal", "2");
+}
+
 /* An actor that is no UUID: only a bug of ours makes one. */
 static void a_record_that_is_refused_for_ever_does_not_hold_up_the_others(void **state)
 {
@@ -193,6 +230,7 @@ int main(void)
         TEST(without_room_an_act_is_refused_and_none_is_lost),
         TEST(notes_leave_room_for_acts),
         TEST(a_flood_of_notes_does_not_fill_the_disk),
+        TEST(a_record_that_is_twice_in_a_batch_is_stored_once),
         TEST(a_record_that_is_refused_for_ever_does_not_hold_up_the_others),
     };
     return cmocka_run_group_tests(tests, trail_set_up, trail_tear_down);
