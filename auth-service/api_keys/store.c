@@ -78,8 +78,11 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {REVOKE, "SELECT api_key_revoke($1::uuid, $2::uuid, nullif($3::text, '')::uuid)"},
     {REVOKE_ANY, "SELECT id, user_id FROM admin_revoke_key($1::uuid, nullif($2::text, '')::uuid,"
                  " $3::uuid)"},
-    {MARK_USED, "UPDATE api_keys SET last_used_at = now() WHERE id = ANY ($1::uuid[])"
-                " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"},
+    /* Whoever else changes several keys holds their user's row; this waits for none of them. */
+    {MARK_USED, "UPDATE api_keys SET last_used_at = now() WHERE id IN"
+                " (SELECT id FROM api_keys WHERE id = ANY ($1::uuid[])"
+                " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"
+                " FOR NO KEY UPDATE SKIP LOCKED)"},
     {FIND_REVOKED, "SELECT id, false FROM api_keys WHERE revoked_at > now() - interval '1 minute'"
                    " UNION ALL"
                    " SELECT id, true FROM users WHERE suspended_at > now() - interval '1 minute'"},

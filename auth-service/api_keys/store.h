@@ -122,7 +122,7 @@ bool api_key_revoke_any(struct pg_pool *pg, const struct admin_revoke_key *wante
                         int64_t timeout_ms, pg_result_fn *done, void *arg,
                         struct err *err) MUST_CHECK;
 
-/* Sets last_used_at to now. ids: "{id,id,...}". */
+/* Sets last_used_at to now, but not of keys that are being changed. ids: "{id,id,...}". */
 bool api_key_mark_used(struct pg_pool *pg, const char *ids, int64_t timeout_ms, pg_result_fn *done,
                        void *arg, struct err *err) MUST_CHECK;
 

@@ -114,14 +114,17 @@ static const struct pg_statement statements[] = {
      "container_running = false, container_status = $3, exit_code = $4, "
      "container_error = nullif($5, '') WHERE id = $1 AND status IN ('creating', 'running') "
      "RETURNING id, end_reason)" TELL_ENDED "SELECT id FROM ended"},
+    /* Of many at a time, so that it waits for none: whoever deletes a user holds many too. */
     {"sandbox_expire",
-     "WITH ended AS (UPDATE sandboxes SET status = 'stopping', "
+     "WITH due AS (SELECT id FROM sandboxes s "
+     "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
+     "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id "
+     "AND u.suspended_at IS NOT NULL)) FOR NO KEY UPDATE OF s SKIP LOCKED), "
+     "ended AS (UPDATE sandboxes SET status = 'stopping', "
      "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' "
      "WHEN (SELECT u.deleted_at IS NULL FROM users u WHERE u.id = sandboxes.user_id) "
      "THEN 'suspended' ELSE 'user' END "
-     "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
-     "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = sandboxes.user_id "
-     "AND u.suspended_at IS NOT NULL)) RETURNING id, end_reason)" TELL_ENDED
+     "WHERE id IN (SELECT id FROM due) RETURNING id, end_reason)" TELL_ENDED
      "SELECT id, end_reason FROM ended"},
     {"sandbox_finish",
      "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "

@@ -256,6 +256,44 @@ static void the_last_use_is_written_behind(void **state)
     turn_until_true(accounts->loop, is_marked_used, arg);
 }
 
+static void on_marked(const PGresult *result, const struct err *err, void *arg)
+{
+    (void)result;
+    if (err != NULL) {
+        fail_msg("%s", err->message);
+    }
+    *(bool *)arg = true;
+}
+
+/* Of two that wait for what the other holds one would be ended by the database. */
+static void a_last_use_waits_for_nobody_who_changes_keys(void **state)
+{
+    struct accounts *accounts = *state;
+    struct user user;
+    struct issued_key held;
+    struct issued_key other;
+    struct accounts_check check;
+    struct err err = {0};
+    char ids[2 * ID_SIZE + 2];
+    char sql[SQL_SIZE];
+    bool done = false;
+    issue_for(accounts, "two last uses", &user, &held);
+    accounts_issue(accounts, user.id, &other);
+    (void)snprintf(ids, sizeof ids, "{%s,%s}", held.made.id, other.made.id);
+    (void)snprintf(sql, sizeof sql, "BEGIN; UPDATE api_keys SET revoked_at = now() WHERE id = '%s'",
+                   held.made.id);
+    PGconn *owner = PQconnectdb(postgres_url(accounts->postgres));
+    PQclear(PQexec(owner, sql));
+    assert_int_equal(PQtransactionStatus(owner), PQTRANS_INTRANS);
+    assert_true(
+        api_key_mark_used(accounts->pg, ids, ACCOUNTS_TIMEOUT_MS / 30, on_marked, &done, &err));
+    turn_until(accounts->loop, &done);
+    PQclear(PQexec(owner, "ROLLBACK"));
+    PQfinish(owner);
+    accounts_check(accounts, other.key, &check);
+    assert_false(check.row.use_is_stale);
+}
+
 static void a_life_out_of_bounds_and_a_name_too_long_are_refused(void **state)
 {
     char long_name[API_KEY_NAME_MAX + 1];
@@ -285,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_forged_memory_in_redis_is_worth_nothing),
         cmocka_unit_test(many_checks_of_one_key_are_one_bcrypt),
         cmocka_unit_test(the_last_use_is_written_behind),
+        cmocka_unit_test(a_last_use_waits_for_nobody_who_changes_keys),
         cmocka_unit_test(a_life_out_of_bounds_and_a_name_too_long_are_refused),
         cmocka_unit_test(without_redis_keys_go_on_serving),
     };

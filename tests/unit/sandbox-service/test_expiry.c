@@ -129,6 +129,25 @@ static void sandbox_whose_time_is_over_ends(void **state)
     expect_told(fixture, STAYERS, "sandbox.ended ok " STAYER " sandbox {\"reason\": \"timeout\"}");
 }
 
+/* Of two that wait for what the other holds one would be ended by the database. */
+static void a_sandbox_that_is_being_changed_ends_at_the_next_look(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET expires_at = now() WHERE node = 'node-1'");
+    PGconn *other = PQconnectdb(postgres_url(fixture->postgres));
+    PQclear(PQexec(other, "BEGIN; UPDATE sandboxes SET env = '{}' WHERE id = '" STAYERS "'"));
+    assert_int_equal(PQtransactionStatus(other), PQTRANS_INTRANS);
+    const struct answer answer = expire(fixture);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.ids[0], LEAVERS);
+    PQclear(PQexec(other, "COMMIT"));
+    PQfinish(other);
+    const struct answer next = expire(fixture);
+    assert_int_equal(next.count, 1);
+    assert_string_equal(next.ids[0], STAYERS);
+}
+
 static void on_ended(const PGresult *result, const struct err *err, void *arg)
 {
     struct answer *answer = arg;
@@ -229,6 +248,7 @@ int main(void)
         TEST(sandbox_whose_agent_never_comes_is_told),
         TEST(sandboxes_of_a_deleted_user_end_on_each_node),
         TEST(sandboxes_of_a_suspended_user_end_on_each_node),
+        TEST(a_sandbox_that_is_being_changed_ends_at_the_next_look),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
