@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { NOW_S = 1767225600, MAC_LEN = 32, PAYLOAD_MAX = 4096 };
+enum { NOW_S = 1767225600, MAC_LEN = 32, TEXT_MAX = 2 * AUTH_TOKEN_MAX, PAYLOAD_MAX = 4096 };
 
 static const struct client_token_key key = {.audience = "insien:test:client"};
 
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0 || size > PAYLOAD_MAX) {
         return 0;
     }
-    AUTO(str_free) struct str text = STR_INIT(2 * AUTH_TOKEN_MAX);
+    AUTO(str_free) struct str text = STR_INIT(TEXT_MAX);
     str_append_string(&text, CLIENT_TOKEN_HEADER ".");
     append_base64url(&text, data, size);
     assert(HMAC(EVP_sha256(), key.bytes, sizeof key.bytes, (const unsigned char *)text.data,
