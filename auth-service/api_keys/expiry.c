@@ -5,17 +5,23 @@
 
 #include <stdlib.h>
 
-enum { LOOK_TIMEOUT_MS = 5000 };
+enum {
+    LOOK_TIMEOUT_MS = 5000,
+    LOOK_AGAIN_MS = 100, /* there is more: when Redis has taken what was found */
+};
+
+/* What it looks up at once leaves room for others to announce. */
+_Static_assert((int)API_KEYS_EXPIRED_MAX <= (int)ANNOUNCEMENTS_MAX / 2, "a look can be announced");
 
 struct expiry {
     struct pg_pool *pg; /* borrowed, as the next */
     struct announcer *announcer;
     struct timer timer; /* armed while no look is under way */
-    int64_t since_ms;   /* of PostgreSQL's clock; 0: nothing was seen yet */
+    int64_t since_ms;   /* of PostgreSQL's clock: up to it all was announced; 0: nothing yet */
     bool complained;    /* since the last look that went well */
 };
 
-enum { ID, NOW, KIND };
+enum { ID, SINCE, KIND, HAS_MORE };
 
 static enum invalidation_kind kind_of(const char *word)
 {
@@ -51,15 +57,17 @@ static void on_found(const PGresult *result, const struct err *err, void *arg)
 {
     struct expiry *expiry = arg;
     struct err failure;
-    timer_arm(&expiry->timer, EXPIRY_LOOK_MS);
+    bool has_more = false;
     if (err != NULL) {
         complain(expiry, err);
     } else if (!announce_all(expiry, result, &failure)) {
         complain(expiry, &failure);
     } else {
-        expiry->since_ms = pg_int(result, 0, NOW);
+        has_more = pg_bool(result, 0, HAS_MORE);
+        expiry->since_ms = pg_int(result, 0, SINCE);
         expiry->complained = false;
     }
+    timer_arm(&expiry->timer, has_more ? LOOK_AGAIN_MS : EXPIRY_LOOK_MS);
 }
 
 static void on_timer(void *arg)

@@ -91,14 +91,20 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
                  " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"},
     /* A change of a user may have begun before the last look and be there only now. */
     {FIND_EXPIRED,
-     "SELECT found.id, floor(extract(epoch FROM now()) * 1000)::bigint, found.kind"
-     " FROM (SELECT greatest(to_timestamp($1::bigint / 1000.0),"
-     " now() - make_interval(secs => $2::int)) AS since) asked LEFT JOIN LATERAL"
-     " (SELECT k.id, 'key' AS kind FROM api_keys k"
+     "WITH asked AS (SELECT greatest(to_timestamp($1::bigint / 1000.0),"
+     " now() - make_interval(secs => $2::int)) AS since),"
+     " ended AS MATERIALIZED (SELECT k.id, k.expires_at FROM asked, api_keys k"
      " WHERE k.revoked_at IS NULL AND k.expires_at >= asked.since AND k.expires_at <= now()"
+     " ORDER BY k.expires_at LIMIT $3::int),"
+     " seen AS (SELECT count(*) = $3::int AS is_full, max(expires_at) AS last FROM ended)"
+     " SELECT found.id, CASE WHEN is_full"
+     " THEN greatest(floor(extract(epoch FROM last) * 1000)::bigint, $1::bigint + 1)"
+     " ELSE floor(extract(epoch FROM now()) * 1000)::bigint END, found.kind, is_full"
+     " FROM seen LEFT JOIN (SELECT id, 'key' AS kind FROM ended"
      " UNION ALL"
-     " SELECT u.id, CASE WHEN u.suspended_at IS NULL THEN 'account' ELSE 'user' END FROM users u"
-     " WHERE u.access_changed_at >= greatest(asked.since - interval '5 seconds',"
+     " SELECT u.id, CASE WHEN u.suspended_at IS NULL THEN 'account' ELSE 'user' END"
+     " FROM asked, users u WHERE u.access_changed_at >= greatest(asked.since - interval '5 "
+     "seconds',"
      " now() - interval '65 seconds')) found ON true"},
 };
 
@@ -312,10 +318,12 @@ bool api_key_find_expired(struct pg_pool *pg, int64_t since_ms, int64_t timeout_
                           pg_result_fn *done, void *arg, struct err *err)
 {
     char since[NUMBER_SIZE];
+    char longest[NUMBER_SIZE];
     char most[NUMBER_SIZE];
     write_number(since_ms, since);
-    write_number(API_KEY_OVERLAP_S_MAX, most);
-    struct pg_parameters parameters = {{since, most}, 2};
+    write_number(API_KEY_OVERLAP_S_MAX, longest);
+    write_number(API_KEYS_EXPIRED_MAX, most);
+    struct pg_parameters parameters = {{since, longest, most}, 3};
     return ask(pg, FIND_EXPIRED, &parameters, timeout_ms, done, arg, err);
 }
 

@@ -13,6 +13,7 @@
 enum {
     API_KEY_STATEMENT_COUNT = 11,
     API_KEYS_MAX = 1000,            /* that serve, a user; also how many a list shows */
+    API_KEYS_EXPIRED_MAX = 2048,    /* that are looked up at once: half of what can be announced */
     API_KEY_DAYS_MAX = 1000 * 1000, /* of life */
     API_KEY_TIME_SIZE = 32,         /* RFC 3339 text */
 };
@@ -127,9 +128,10 @@ bool api_key_mark_used(struct pg_pool *pg, const char *ids, int64_t timeout_ms, 
                        void *arg, struct err *err) MUST_CHECK;
 
 /* Those that have expired since (ms of PostgreSQL's clock; 0: in the last API_KEY_OVERLAP_S_MAX),
- * and users whose access changed since then (within a minute at most, and some seconds more than
- * once): rows of the id, in each when it was asked, and what it is: "key", "user" (suspended or
- * deleted) or "account". At least one row; its id may be NULL. */
+ * at most API_KEYS_EXPIRED_MAX, and users whose access changed since then (within a minute at most,
+ * and some seconds more than once): rows of the id, in each since when the next look is to be, what
+ * it is: "key", "user" (suspended or deleted) or "account", and whether more keys have expired. At
+ * least one row; its id may be NULL. */
 bool api_key_find_expired(struct pg_pool *pg, int64_t since_ms, int64_t timeout_ms,
                           pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
