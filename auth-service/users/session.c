@@ -32,6 +32,7 @@ struct check {
     struct trace trace;
     int64_t deadline_ms; /* monotonic */
     bool was_known;      /* before it was accepted now */
+    bool is_unsure;      /* Redis did not say whether it was revoked */
     struct token_claims claims;
     session_checked_fn *done;
     void *arg;
@@ -39,23 +40,34 @@ struct check {
 
 static const double ms_in_s = 1000;
 static const double latest_s = 9e12; /* whose milliseconds JSON can still carry */
-enum { REVOKED_ASK_TIMEOUT_MS = 500 };
+enum {
+    REVOKED_ASK_TIMEOUT_MS = 500,
+    UNSURE_KEPT_MS = 1000, /* no longer than a revocation may take to be heard */
+};
 
 static bool is_of_clerk(const struct check *check)
 {
     return check->source == &check->sessions->clerk;
 }
 
-static void finish(struct check *check, const struct user *user, const struct err *err)
+/* Wall clock. */
+static int64_t good_until_ms(const struct check *check)
 {
     double expires_at_s = check->claims.expires_at_s;
+    int64_t expires_ms = (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s);
+    int64_t unsure_ms = clock_wall_ms() + UNSURE_KEPT_MS;
+    return check->is_unsure && unsure_ms < expires_ms ? unsure_ms : expires_ms;
+}
+
+static void finish(struct check *check, const struct user *user, const struct err *err)
+{
     const struct session session = {
         .user = user,
         .session_id = check->claims.session_id,
         .impersonator = check->claims.actor,
         .was_known = check->was_known,
         .is_of_clerk = is_of_clerk(check),
-        .expires_at_ms = (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s)};
+        .expires_at_ms = good_until_ms(check)};
     check->done(err == NULL ? &session : NULL, err, check->arg);
     free(check);
 }
@@ -131,6 +143,7 @@ static bool find_user(struct check *check, struct err *err)
 /* Whether the session was revoked can't be known, nor counted who tries. */
 static bool find_known_user(struct check *check, struct err *err)
 {
+    check->is_unsure = true;
     if (known_sessions_has(check->sessions->known, check->source->issuer.issuer, &check->claims)) {
         return find_user(check, err);
     }

@@ -1,6 +1,7 @@
 /* auth-service/users: from a session token to the user, against a real PostgreSQL. */
 #include "auth-service/users/revoked_sessions.h"
 #include "auth-service/users/session.h"
+#include "common/base/clock.h"
 #include "tests/unit/auth-service/accounts.h"
 #include "tests/unit/auth-service/mint.h"
 
@@ -10,13 +11,14 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define HEADER "{\"alg\":\"RS256\"}"
 #define ISSUER "https://issuer.example"
 
-enum { AT_A_TIME = 20, PAYLOAD_SIZE = 256 };
+enum { AT_A_TIME = 20, PAYLOAD_SIZE = 256, A_SECOND_MS = 1000 };
 static const long long never = 4102444800; /* 2100 */
 
 static struct mint_key *key;
@@ -255,6 +257,7 @@ static void without_redis_who_is_in_stays_and_nobody_else_comes(void **state)
     turn_until_true(accounts->loop, redis_went, accounts);
     check(accounts, sessions, token, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
+    assert_true(answer.expires_at_ms <= clock_wall_ms() + A_SECOND_MS); /* nobody keeps it */
     check(accounts, sessions, late, &answer);
     assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
     assert_string_equal(answer.err.reason, "rate_limit_unavailable");
@@ -262,6 +265,25 @@ static void without_redis_who_is_in_stays_and_nobody_else_comes(void **state)
     turn_until_true(accounts->loop, redis_came, accounts);
     check(accounts, sessions, late, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
+    sessions_close(sessions);
+}
+
+/* The connection stands, as when this process or Redis had stopped for a while. */
+static void whom_redis_says_nothing_of_is_not_believed_for_long(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_unsure", never, token);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(answer.expires_at_ms, never * A_SECOND_MS);
+    assert_int_equal(kill(redis_server_pid(accounts->redis_server), SIGSTOP), 0);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(kill(redis_server_pid(accounts->redis_server), SIGCONT), 0);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_true(answer.expires_at_ms <= clock_wall_ms() + A_SECOND_MS);
     sessions_close(sessions);
 }
 
@@ -331,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_suspended_user_is_told_so),
         cmocka_unit_test(a_revoked_session_is_refused_though_its_token_is_good),
         cmocka_unit_test(without_redis_who_is_in_stays_and_nobody_else_comes),
+        cmocka_unit_test(whom_redis_says_nothing_of_is_not_believed_for_long),
         cmocka_unit_test(a_deleted_user_does_not_come_back),
         cmocka_unit_test(a_check_under_way_at_the_end_is_answered),
         cmocka_unit_test(without_settings_it_says_what_to_set),
