@@ -9,7 +9,9 @@
 struct gateway;
 struct session_report;
 
-enum { SESSION_REPORT_MAX = 2048 }; /* sessions of one report; others come in a later one */
+/* Sessions of one report, as many as the auth-service watches: others are told of when some of
+ * these are over. */
+enum { SESSION_REPORT_MAX = 2048 };
 
 /* Borrows gateway: loop, auth_service, client_sockets, requests. */
 struct session_report *session_report_new(const struct gateway *gateway,

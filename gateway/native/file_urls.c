@@ -135,11 +135,12 @@ static void transfer(struct request *request, const struct sandbox_meta *meta)
 {
     struct err err = {0};
     struct file_put_options options = {.parents = true};
+    bool writes = is_upload(request);
     request->sandbox = *meta;
-    if (!check_url(request, is_upload(request), &options.name, &err) ||
-        !agent_is_there(request, &err)) {
+    if (!check_url(request, writes, &options.name, &err) || !agent_is_there(request, &err) ||
+        (writes && !request_record_data(request, &err))) {
         request_fail(request, &err);
-    } else if (is_upload(request)) {
+    } else if (writes) {
         file_put(request, &options);
     } else {
         file_get(request, &options.name);

@@ -125,17 +125,17 @@ static void on_claimed(const struct view *body, const struct err *err, void *arg
     if (doc == NULL) {
         return;
     }
+    memcpy(request->repeat->resource_id, claimed.resource_id, ID_SIZE);
+    request->repeat->is_ours = claimed.status == 0;
+    if (request->is_revoked || request->exchange == NULL) {
+        request_error_revoked(request, &refusal); /* or nobody hears it */
+        request_fail(request, &refusal);
+        return;
+    }
     if (claimed.status != 0) {
         const struct http_response response = {
             .status = (int)claimed.status, .body = claimed.answer, .no_store = true};
         request_respond(request, &response);
-        return;
-    }
-    memcpy(request->repeat->resource_id, claimed.resource_id, ID_SIZE);
-    request->repeat->is_ours = true;
-    if (request->is_revoked || request->exchange == NULL) {
-        request_error_revoked(request, &refusal); /* or nobody hears it */
-        request_fail(request, &refusal);
         return;
     }
     request->route->handle(request);

@@ -150,8 +150,12 @@ static void refuse_from_now_on(struct request *request)
 {
     struct err err = {0};
     request->is_revoked = true;
-    if (request->work == NULL) {
-        return; /* what was asked of others comes to its end soon */
+    if (request->work == NULL && request->hub_call == NULL) {
+        return; /* what was asked of the services comes to its end soon */
+    }
+    request_end_act_unknown(request, "revoked");
+    if (request->hub_call != NULL) { /* a command may take as long as it likes */
+        hub_call_cancel(TAKE(request->hub_call));
     }
     if (request->is_answering) {
         request_abort_answer(request);

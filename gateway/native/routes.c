@@ -211,10 +211,15 @@ static const struct route *find_route(const struct http_head *head, struct param
     return NULL;
 }
 
+/* Whoever comes with a signature is not known to have a good one: its handler records. */
 static void handle(struct request *request)
 {
     struct err err = {0};
-    if (request_record_data(request, &err)) {
+    bool is_signed = (request->route->needs & ROUTE_SIGNED) != 0;
+    if (request->is_revoked) { /* while it waited */
+        request_error_revoked(request, &err);
+        request_fail(request, &err);
+    } else if (is_signed || request_record_data(request, &err)) {
         request->route->handle(request);
     } else {
         request_fail(request, &err);
@@ -225,12 +230,8 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
 {
     (void)exchange;
     struct request *request = arg;
-    struct err err = {0};
     request->body = body;
-    if (request->is_revoked) {
-        request_error_revoked(request, &err);
-        request_fail(request, &err);
-    } else if (repeat_is_asked_for(request)) {
+    if (!request->is_revoked && repeat_is_asked_for(request)) {
         repeat_begin(request);
     } else {
         handle(request);
@@ -298,11 +299,16 @@ static bool outlives_sandbox(const struct request *request, const struct sandbox
     return caller_is_client(&request->caller) && !meta->is_live;
 }
 
+/* Keys were revoked since its own was looked for, perhaps that one: then the news came before the
+ * caller, or a client socket, was there to be refused. */
+static bool is_outdated(const struct request *request)
+{
+    return request->key_generation != key_cache_generation(request->gateway->keys);
+}
+
 static void check_owner(struct request *request, const struct sandbox_meta *meta)
 {
-    /* Keys were revoked while this request waited. If its own is one of them, the news came before
-     * a client socket of it was there to be closed. */
-    if (request->key_generation != key_cache_generation(request->gateway->keys)) {
+    if (is_outdated(request)) {
         authenticate_caller(request);
         return;
     }
@@ -382,6 +388,8 @@ static void on_key_checked(const struct caller *caller, const struct err *err, v
         admission_fail(request, err);
     } else if (err != NULL) {
         request_fail(request, err);
+    } else if (is_outdated(request)) {
+        authenticate_caller(request);
     } else {
         request->caller = *caller;
         admission_of_caller(request, admit);

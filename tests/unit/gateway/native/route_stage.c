@@ -22,7 +22,7 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
                             void *arg)
 {
     (void)request;
-    const struct stage *stage = arg;
+    struct stage *stage = arg;
     if (stage->refuse_key) {
         struct err err = {0};
         err_set_reason(&err, ERR_UNAUTHENTICATED, "invalid_api_key", "no such key");
@@ -34,6 +34,10 @@ static void serve_check_key(struct ipc_exchange *exchange, const struct ipc_requ
                    "{\"userId\":\"" USER_ID "\",\"apiKeyId\":\"" KEY_ID
                    "\",\"tier\":\"free\",\"expiresAtMs\":0,\"scopes\":%u}",
                    stage->scopes);
+    if (stage->revoke_while_checking) {
+        stage->refuse_key = true;
+        key_cache_forget_key(stage->gateway.keys, KEY_ID);
+    }
     ipc_reply_ok(exchange, view_of(reply));
 }
 

@@ -25,7 +25,8 @@ struct stage {
     char folder[64];
     unsigned scopes; /* of the key */
     bool refuse_key;
-    bool clerk_is_away; /* no session can be checked */
+    bool clerk_is_away;         /* no session can be checked */
+    bool revoke_while_checking; /* the answer about the key is older than its end */
     bool revoke_while_fetching;
     const char *page;         /* what sandbox.list and auth.list_audit answer */
     enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */

@@ -90,6 +90,15 @@ static void a_signed_url_is_told_whatever_the_setting(void **state)
                         SAID("file_url.made", "ok", "{\"op\":\"upload\",\"path\":\"/a\"}"));
 }
 
+/* Anybody can send one. */
+static void a_signature_that_is_none_leaves_no_record(void **state)
+{
+    struct rest_stage *stage = *state;
+    ask(stage, "PUT /files/" STAGE_SANDBOX_ID "?path=/a&op=upload&exp=4102444800&sig=x", "", NULL);
+    rest_wait_for(stage, "HTTP/1.1 403");
+    record_stage_expect(&stage->records, "");
+}
+
 static void without_room_for_its_record_nothing_is_done(void **state)
 {
     struct rest_stage *stage = *state;
@@ -120,6 +129,7 @@ int main(void)
         TEST(what_is_written_is_told_and_what_is_read_is_not),
         TEST(an_upload_whose_client_leaves_is_told),
         TEST(a_signed_url_is_told_whatever_the_setting),
+        TEST(a_signature_that_is_none_leaves_no_record),
         TEST(without_room_for_its_record_nothing_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Idempotency-Key over REST. The route is one that makes a URL: that takes nobody but the gateway.
  */
 #include "common/contracts/idempotency.h"
+#include "gateway/native/request.h"
 #include "tests/support/turn.h"
 #include "tests/unit/gateway/native/rest_stage.h"
 
@@ -232,6 +233,23 @@ static void who_leaves_before_anything_was_made_gives_the_key_back(void **state)
     assert_int_equal(service.finishes, 0);
 }
 
+static void what_is_kept_is_not_for_a_key_that_was_revoked(void **state)
+{
+    struct rest_stage *stage = *state;
+    service.holds = true;
+    rest_send(stage, MAKE_KEY, KEYED, VIEW("{}"));
+    turn_until_true(stage->http.loop, is_waiting, NULL);
+    requests_revoke(stage->agent.gateway.requests, "22222222-2222-4222-8222-222222222222");
+    ipc_reply_ok(service.waiting,
+                 VIEW("{\"resourceId\":\"" RESOURCE
+                      "\",\"status\":201,\"answer\":\"{\\\"key\\\":\\\"isk_secret\\\"}\"}"));
+    struct reply reply = client_next(&stage->client, false);
+    assert_int_equal(reply.status, 401);
+    assert_true(view_has(reply.body, "\"code\":\"invalid_api_key\""));
+    assert_false(view_has(reply.body, "isk_secret"));
+    assert_int_equal(service.finishes + service.releases, 0);
+}
+
 static void a_new_key_has_the_id_of_its_claim(void **state)
 {
     struct rest_stage *stage = *state;
@@ -300,6 +318,7 @@ int main(void)
         TEST(another_body_or_path_is_another_request),
         TEST(a_wrong_key_is_refused_and_none_is_none),
         TEST(what_is_made_is_told_even_if_it_can_not_be_kept),
+        TEST(what_is_kept_is_not_for_a_key_that_was_revoked),
         TEST(a_new_key_has_the_id_of_its_claim),
         TEST(a_secret_that_can_not_be_kept_is_not_told),
         TEST(a_key_that_may_have_been_made_keeps_its_claim),

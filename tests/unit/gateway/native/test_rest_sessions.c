@@ -110,6 +110,24 @@ static void an_upload_of_a_session_that_ended_is_refused(void **state)
     struct reply reply = client_next(&stage->client, false);
     assert_int_equal(reply.status, 401);
     assert_true(view_has(reply.body, "\"code\":\"invalid_session\""));
+    record_stage_expect(&stage->records,
+                        "file.written failed " STAGE_SANDBOX_ID
+                        " {\"op\":\"upload\",\"path\":\"x\",\"reason\":\"revoked\"}\n");
+}
+
+static void the_output_of_a_command_is_not_for_a_session_that_ended(void **state)
+{
+    struct rest_stage *stage = *state;
+    rest_send(stage, "POST " REST_SANDBOX "/exec", "Content-Type: application/json\r\n",
+              VIEW("{\"cmd\":\"ls\"}"));
+    rest_wait_requests(stage, 1);
+    requests_revoke(stage->agent.gateway.requests, REST_SESSION);
+    struct reply reply = client_next(&stage->client, false);
+    assert_int_equal(reply.status, 401);
+    assert_true(view_has(reply.body, "\"code\":\"invalid_session\""));
+    rest_answer(stage, "\"type\":\"execResponse\",\"exitCode\":0"); /* nobody waits for it */
+    record_stage_expect(&stage->records, "exec failed " STAGE_SANDBOX_ID
+                                         " {\"command\":\"ls\",\"reason\":\"revoked\"}\n");
 }
 
 int main(void)
@@ -121,6 +139,7 @@ int main(void)
         TEST(after_silence_a_socket_of_a_session_is_to_come_back),
         TEST(a_streamed_answer_ends_with_its_session),
         TEST(an_upload_of_a_session_that_ended_is_refused),
+        TEST(the_output_of_a_command_is_not_for_a_session_that_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

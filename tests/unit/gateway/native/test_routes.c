@@ -24,6 +24,18 @@ static void a_key_revoked_while_its_request_waits_is_refused(void **state)
     client_close(&client);
 }
 
+static void a_key_revoked_while_it_is_looked_for_is_refused(void **state)
+{
+    struct stage *stage = *state;
+    struct client client;
+    stage->revoke_while_checking = true;
+    struct reply reply = get(&client, stage, "/sandbox");
+    assert_int_equal(reply.status, 401);
+    assert_true(view_has(reply.body, "\"code\":\"invalid_api_key\""));
+    assert_int_equal(stage->asked.len, 0);
+    client_close(&client);
+}
+
 static void an_unreadable_answer_is_not_the_clients_mistake(void **state)
 {
     struct stage *stage = *state;
@@ -458,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_sandbox_that_ended_has_a_status),
         TEST(a_key_revoked_while_its_request_waits_is_refused),
+        TEST(a_key_revoked_while_it_is_looked_for_is_refused),
         TEST(an_unreadable_answer_is_not_the_clients_mistake),
         TEST(a_list_is_asked_for_with_exactly_its_parameters),
         TEST(a_parameter_that_ends_like_the_keys_is_no_key),
