@@ -141,15 +141,6 @@ static bool collect_scopes(const struct create_body *wanted, int64_t *scopes)
     return all != 0 || !wanted->has_scopes;
 }
 
-static void fail_without_scope(struct request *request)
-{
-    struct err err = {0};
-    struct json_violations violations = {
-        .items = {{.path = "scopes", .message = "must name at least one"}}, .count = 1};
-    err_set_reason(&err, ERR_INVALID, "validation_failed", "scopes must name at least one");
-    request_fail_validation(request, &err, &violations);
-}
-
 void keys_create(struct request *request)
 {
     struct create_body wanted = {0};
@@ -160,7 +151,7 @@ void keys_create(struct request *request)
         return;
     }
     if (!collect_scopes(&wanted, &message.scopes)) {
-        fail_without_scope(request);
+        request_fail_member(request, "scopes", "must name at least one");
         return;
     }
     choose_id(request, message.id);

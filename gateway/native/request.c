@@ -8,6 +8,7 @@
 #include "gateway/native/repeat.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -293,6 +294,16 @@ void request_fail_validation(struct request *request, const struct err *err,
         errors_respond(exchange, err, violations);
     }
     finish(request);
+}
+
+void request_fail_member(struct request *request, const char *path, const char *message)
+{
+    struct err err = {0};
+    struct json_violations violations = {.count = 1};
+    (void)snprintf(violations.items[0].path, JSON_PATH_SIZE, "%s", path);
+    (void)snprintf(violations.items[0].message, JSON_VIOLATION_MESSAGE_SIZE, "%s", message);
+    err_set_reason(&err, ERR_INVALID, "validation_failed", "%s %s", path, message);
+    request_fail_validation(request, &err, &violations);
 }
 
 void request_fail(struct request *request, const struct err *err)

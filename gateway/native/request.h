@@ -113,6 +113,8 @@ void request_fail_later(struct request *request, const struct err *err, int retr
 /* 400 with every violation. */
 void request_fail_validation(struct request *request, const struct err *err,
                              const struct json_violations *violations);
+/* The same with one, which no schema could find. */
+void request_fail_member(struct request *request, const char *path, const char *message);
 
 /* Gives the request something of its handler's own, from calloc: end closes what that has open,
  * once, however the request ends; the memory is freed behind it, when the stack has been left. */

@@ -107,15 +107,6 @@ static bool check_caller(const struct request *request, unsigned scopes, struct 
                           request->sandbox.end_reason);
 }
 
-static void fail_without_scope(struct request *request)
-{
-    struct err err = {0};
-    struct json_violations violations = {
-        .items = {{.path = "scopes", .message = "must name at least one"}}, .count = 1};
-    err_set_reason(&err, ERR_INVALID, "validation_failed", "scopes must name at least one");
-    request_fail_validation(request, &err, &violations);
-}
-
 void token_make_handle(struct request *request)
 {
     struct err err = {0};
@@ -133,7 +124,7 @@ void token_make_handle(struct request *request)
         scopes |= auth_scope_find(body.scopes.items[i]);
     }
     if (scopes == 0) {
-        fail_without_scope(request);
+        request_fail_member(request, "scopes", "must name at least one");
     } else if (check_caller(request, scopes, &err)) {
         ask(request, body.ttl_s, scopes);
     } else {
