@@ -32,7 +32,10 @@ DECLARE
         ['auth', 'UPDATE', 'api_keys', 'parent_id, last_used_at, expires_at, revoked_at'],
         ['auth', 'SELECT, INSERT, UPDATE, DELETE', 'idempotency', NULL],
         ['auth', 'SELECT', 'ended_sessions', NULL],
-        ['auth', 'SELECT, INSERT', 'audit_log', NULL],
+        ['auth', 'SELECT', 'audit_log', NULL],
+        -- Not id: behind one that is chosen too high no row would be sealed any more.
+        ['auth', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, target_kind, '
+                                        'target, request_id, service, detail, personal_digest'],
         ['auth', 'SELECT, INSERT', 'audit_personal', NULL],
         ['auth', 'SELECT', 'audit_concerns', NULL],
         ['auth', 'SELECT', 'audit_seals', NULL],
@@ -43,7 +46,9 @@ DECLARE
                                            'container_status, exit_code, container_error, '
                                            'work_dir, image_user, agent_generation, started_at'],
         ['sandbox', 'SELECT, DELETE', 'ports', NULL],
-        ['sandbox', 'INSERT', 'audit_log', NULL],
+        ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
+                                           'target_kind, target, request_id, service, detail, '
+                                           'personal_digest'],
         ['sandbox', 'SELECT', 'audit_log', 'id, personal_digest'], -- to tell its own repeats
         ['sandbox', 'INSERT', 'audit_personal', NULL]
     ];

@@ -109,6 +109,10 @@ static void each_may_do_its_work_and_nothing_else(void **state)
         {"auth", "UPDATE api_keys SET scopes = 63", true},
         {"auth", "UPDATE api_keys SET user_id = " USER_ID, true},
         {"auth", "DELETE FROM api_keys", true},
+        {"auth",
+         "INSERT INTO audit_log (id, action, result, service, personal_digest)"
+         " OVERRIDING SYSTEM VALUE VALUES (9223372036854775806, 'a', 'ok', 's', sha256(''))",
+         true},
         {"auth", "UPDATE audit_log SET result = 'ok'", true},
         {"auth", "DELETE FROM audit_log", true},
         {"auth", "TRUNCATE audit_log", true},
@@ -158,6 +162,10 @@ static void each_may_do_its_work_and_nothing_else(void **state)
         {"sandbox", "DELETE FROM sandboxes", true},
         {"sandbox", "UPDATE ports SET host_port = 22", true},
         {"sandbox", "SELECT action FROM audit_log", true},
+        {"sandbox",
+         "INSERT INTO audit_log (id, action, result, service, personal_digest)"
+         " OVERRIDING SYSTEM VALUE VALUES (9223372036854775806, 'a', 'ok', 's', sha256(''))",
+         true},
         {"sandbox", "UPDATE audit_log SET result = 'ok'", true},
         {"sandbox", "DELETE FROM audit_log", true},
         {"sandbox", "SELECT address FROM audit_personal", true},
