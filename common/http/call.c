@@ -143,6 +143,10 @@ struct http_reply call_reply(const struct http_call *call)
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_off_t retry_after_s = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-    return (struct http_reply){
-        .status = (int)status, .body = str_view(&call->body), .retry_after_s = retry_after_s};
+    retry_after_s = retry_after_s > 0 ? retry_after_s : 0; /* a date that is over */
+    return (struct http_reply){.status = (int)status,
+                               .body = str_view(&call->body),
+                               .retry_after_s = retry_after_s < HTTP_RETRY_AFTER_MAX_S
+                                                    ? retry_after_s
+                                                    : HTTP_RETRY_AFTER_MAX_S};
 }

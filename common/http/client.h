@@ -17,11 +17,13 @@ struct http_client *http_client_open(struct loop *loop, const char *unix_socket_
 /* Cancels what is in flight: those callbacks do not come any more. Not from inside on_data. */
 void http_client_close(struct http_client *client);
 
+enum { HTTP_RETRY_AFTER_MAX_S = 24 * 3600 };
+
 /* Valid during the callback only. */
 struct http_reply {
     int status;
     struct view body;
-    int64_t retry_after_s; /* what a Retry-After header asks for; 0: none */
+    int64_t retry_after_s; /* what a Retry-After header asks for, at most that; 0: none */
 };
 /* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT, or
  * ERR_LIMIT "response_too_large". Any status is a reply. */

@@ -157,6 +157,23 @@ static void the_api_says_how_long_to_wait(void **state)
     expect(stage, user.id, "display_name = 'Ann'");
 }
 
+static void a_wait_without_end_is_as_long_as_the_longest_pause(void **state)
+{
+    struct stage *stage = *state;
+    struct user user;
+    accounts_user(stage->accounts, "user_lied_to", &user);
+    serve(stage, 429, "user_liedto1", "");
+    stage->web.retry_after_s = INT64_MAX;
+    profiles_want(stage->profiles, user.id, "user_liedto1");
+    wait_for_requests(stage, 1);
+    turn_for(stage->accounts->loop, WHILE_MS);
+    assert_int_equal(stage->web.requests, 1); /* its own pause would have been over */
+    serve(stage, 200, "user_liedto1", "");
+    wait_for_requests(stage, 1);
+    settle(stage);
+    expect(stage, user.id, "display_name = 'Ann'");
+}
+
 static void what_can_not_help_is_not_tried_again(void **state)
 {
     static const struct {
@@ -230,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_user_is_asked_for_once_at_a_time),
         cmocka_unit_test(a_failure_is_tried_again_after_a_pause),
         cmocka_unit_test(the_api_says_how_long_to_wait),
+        cmocka_unit_test(a_wait_without_end_is_as_long_as_the_longest_pause),
         cmocka_unit_test(what_can_not_help_is_not_tried_again),
         cmocka_unit_test(a_user_that_clerk_does_not_know_is_not_asked_for_for_ever),
         cmocka_unit_test(a_ban_that_the_api_tells_suspends),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,8 +23,8 @@ static void on_request(struct evhttp_request *request, void *arg)
     (void)snprintf(web->authorization, sizeof web->authorization, "%s",
                    authorization == NULL ? "" : authorization);
     if (web->retry_after_s > 0) {
-        char seconds[16];
-        (void)snprintf(seconds, sizeof seconds, "%d", web->retry_after_s);
+        char seconds[24];
+        (void)snprintf(seconds, sizeof seconds, "%" PRId64, web->retry_after_s);
         assert_int_equal(
             evhttp_add_header(evhttp_request_get_output_headers(request), "Retry-After", seconds),
             0);

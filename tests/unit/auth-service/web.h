@@ -14,7 +14,7 @@ struct web {
     struct evhttp *server; /* owned */
     char url[64];          /* without a slash at the end */
     int status;
-    int retry_after_s; /* 0: no such header */
+    int64_t retry_after_s; /* 0: no such header */
     char body[WEB_BODY_SIZE];
     int requests;
     char path[WEB_TEXT_SIZE]; /* of the last one, as the next */
