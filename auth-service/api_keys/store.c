@@ -66,9 +66,11 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {ROTATE, "SELECT " MADE " FROM api_key_rotate(nullif($9::text, '')::uuid, $1::uuid, $2::uuid, "
              "nullif($3::text, '')::uuid,"
              " $4::int, $5::text, decode($6, 'hex'), $7::text, $8::int)"},
-    {LIST, "SELECT " LISTED " FROM api_keys k WHERE k.user_id = $1::uuid"
-           " AND ($2::text = '' OR k.id IN (SELECT api_key_descendants(nullif($2, '')::uuid)))"
-           " ORDER BY k.created_at DESC, k.id DESC LIMIT $3::int"},
+    /* The newest, but none that serves is left out for those that ended. */
+    {LIST, "SELECT " LISTED " FROM (SELECT * FROM api_keys WHERE user_id = $1::uuid"
+           " AND ($2::text = '' OR id IN (SELECT api_key_descendants(nullif($2, '')::uuid)))"
+           " ORDER BY (" SERVES ") DESC, created_at DESC, id DESC LIMIT $3::int) k"
+           " ORDER BY k.created_at DESC, k.id DESC"},
     {LIST_ALL, "SELECT " LISTED ", k.user_id, (extract(epoch FROM k.created_at) * 1000000)::bigint"
                " FROM api_keys k WHERE ($1::text = '' OR k.user_id = nullif($1, '')::uuid)"
                " AND ($2::text = '' OR (k.created_at, k.id) <"

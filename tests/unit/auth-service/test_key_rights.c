@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SQL_SIZE = 256, LIST_MAX = 256 * 1024, ROUNDS = 20, CHILDREN = 8, DAY_S = 24 * 3600 };
+enum { SQL_SIZE = 512, LIST_MAX = 1024 * 1024, ROUNDS = 20, CHILDREN = 8, DAY_S = 24 * 3600 };
 
 struct answer {
     bool done;
@@ -332,6 +332,31 @@ static void a_key_lists_those_below_it(void **state)
     str_free(&answer.text);
 }
 
+/* Who has a key could hide it from its owner by making and revoking many. */
+static void the_list_has_every_key_that_serves(void **state)
+{
+    struct accounts *accounts = *state;
+    struct list_answer answer = {.text = STR_INIT(LIST_MAX)};
+    struct user user;
+    struct issued_key old;
+    struct err err = {0};
+    char sql[SQL_SIZE];
+    accounts_user(accounts, "hides", &user);
+    issue(accounts, &user, "", &old);
+    (void)snprintf(
+        sql, sizeof sql,
+        "INSERT INTO api_keys (user_id, prefix, digest, bcrypt, revoked_at)"
+        " SELECT user_id, prefix, sha256(convert_to(id || n::text, 'UTF8')), bcrypt, now()"
+        " FROM api_keys, generate_series(1, %d) n WHERE id =",
+        API_KEYS_MAX);
+    run_sql(accounts, sql, old.made.id);
+    const struct api_key_actor session = {user.id, ""};
+    assert_true(api_key_list(accounts->pg, &session, ACCOUNTS_TIMEOUT_MS, on_list, &answer, &err));
+    turn_until(accounts->loop, &answer.done);
+    assert_non_null(strstr(answer.text.data, old.made.id));
+    str_free(&answer.text);
+}
+
 static void on_inserted(const PGresult *result, const struct err *err, void *arg)
 {
     struct answer *answer = arg;
@@ -430,6 +455,33 @@ static void a_rotated_key_has_a_successor_of_the_same_rights(void **state)
     assert_not_issued(accounts, &again, "api_key_ended");
     end_key(accounts, &user, "", successor.made.id, &err);
     assert_false(serves(accounts, &successor) || serves(accounts, &child));
+}
+
+/* A key that was rotated itself, and is about to end, makes nothing that goes on. */
+static void rotating_gives_no_longer_life_than_the_key_that_does_it_has(void **state)
+{
+    struct accounts *accounts = *state;
+    struct user user;
+    struct issued_key top;
+    struct issued_key child;
+    struct issued_key successor;
+    struct accounts_check check;
+    struct accounts_check gained;
+    accounts_user(accounts, "gains", &user);
+    issue(accounts, &user, "", &top);
+    issue(accounts, &user, top.made.id, &child);
+    assert_string_equal(child.made.expires_at, "");
+    rotate(accounts, &user, top.made.id, DAY_S, &successor);
+    const struct key_order order = {
+        .user_id = user.id, .actor_key_id = top.made.id, .replaces_id = child.made.id};
+    accounts_issue_as(accounts, &order, &successor);
+    accounts_check(accounts, top.key, &check);
+    accounts_check(accounts, successor.key, &gained);
+    assert_int_not_equal(check.row.expires_at_ms, 0);
+    assert_int_equal(gained.row.expires_at_ms, check.row.expires_at_ms);
+    rotate(accounts, &user, successor.made.id, DAY_S, &child);
+    accounts_check(accounts, child.key, &gained);
+    assert_int_not_equal(gained.row.expires_at_ms, 0);
 }
 
 static void a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced(void **state)
@@ -552,8 +604,10 @@ int main(void)
         cmocka_unit_test(revoking_a_key_revokes_and_announces_all_that_came_of_it),
         cmocka_unit_test(a_key_revokes_those_below_it_alone),
         cmocka_unit_test(a_key_lists_those_below_it),
+        cmocka_unit_test(the_list_has_every_key_that_serves),
         cmocka_unit_test(no_child_slips_past_the_revocation_of_its_parent),
         cmocka_unit_test(a_rotated_key_has_a_successor_of_the_same_rights),
+        cmocka_unit_test(rotating_gives_no_longer_life_than_the_key_that_does_it_has),
         cmocka_unit_test(a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced),
         cmocka_unit_test(ends_of_more_keys_than_can_wait_are_announced_one_look_after_the_other),
         cmocka_unit_test(a_key_rotates_those_below_it_within_its_own_life),
