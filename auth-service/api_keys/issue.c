@@ -42,7 +42,9 @@ static void finish(struct issue *issue)
 static void run_on_worker(struct worker_job *job)
 {
     struct issue *issue = LIST_ENTRY(job, struct issue, job);
-    if (!api_key_bcrypt(issue->issued.key, issue->bcrypt, &issue->err)) {
+    if (clock_monotonic_ms() >= issue->deadline_ms) {
+        err_set(&issue->err, ERR_TIMEOUT, "making an API key took too long");
+    } else if (!api_key_bcrypt(issue->issued.key, issue->bcrypt, &issue->err)) {
         issue->bcrypt[0] = '\0';
     }
 }
@@ -141,7 +143,8 @@ static bool begin(struct issue *issue, const struct key_order *order, struct err
     }
     issue->job.run = run_on_worker;
     issue->job.done = on_hashed;
-    return worker_submit(order->workers, &issue->job, err);
+    /* Who makes keys waits for who has one. */
+    return worker_submit_patient(order->workers, &issue->job, issue->user_id, err);
 }
 
 bool key_issue(const struct key_order *order, key_issued_fn *done, void *arg, struct err *err)

@@ -12,8 +12,10 @@ struct worker_pool {
     struct mailbox *mailbox; /* owned */
     pthread_mutex_t lock;
     pthread_cond_t work_came;
-    struct list waiting;  /* under lock */
-    size_t waiting_count; /* under lock */
+    struct list waiting;  /* under lock, as the next three */
+    struct list patient;  /* run when nothing else waits */
+    size_t waiting_count; /* of both */
+    size_t patient_count;
     size_t queue_limit;
     bool stopping; /* under lock */
     size_t thread_count;
@@ -31,13 +33,15 @@ static struct worker_job *take(struct worker_pool *pool)
 {
     struct worker_job *job = NULL;
     (void)pthread_mutex_lock(&pool->lock);
-    while (list_is_empty(&pool->waiting) && !pool->stopping) {
+    while (pool->waiting_count == 0 && !pool->stopping) {
         (void)pthread_cond_wait(&pool->work_came, &pool->lock);
     }
-    if (!list_is_empty(&pool->waiting)) {
-        job = LIST_ENTRY(pool->waiting.next, struct worker_job, node);
+    if (pool->waiting_count > 0) {
+        const struct list *first = list_is_empty(&pool->waiting) ? &pool->patient : &pool->waiting;
+        job = LIST_ENTRY(first->next, struct worker_job, node);
         list_remove(&job->node);
         pool->waiting_count--;
+        pool->patient_count -= job->owner == NULL ? 0 : 1;
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return job;
@@ -81,6 +85,7 @@ struct worker_pool *worker_pool_new(struct loop *loop, size_t thread_count, size
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work_came, NULL);
     list_init(&pool->waiting);
+    list_init(&pool->patient);
     pool->queue_limit = queue_limit;
     if (thread_count == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -113,18 +118,50 @@ void worker_pool_free(struct worker_pool *pool)
     free(pool);
 }
 
-bool worker_submit(struct worker_pool *pool, struct worker_job *job, struct err *err)
+/* Under lock. */
+static size_t count_of_owner(const struct worker_pool *pool, const char *owner)
+{
+    size_t count = 0;
+    for (LIST_EACH(node, &pool->patient)) {
+        count += strcmp(LIST_ENTRY(node, struct worker_job, node)->owner, owner) == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+/* Under lock. */
+static bool has_room(const struct worker_pool *pool, const char *owner)
+{
+    return !pool->stopping && pool->waiting_count < pool->queue_limit &&
+           (owner == NULL || (pool->patient_count < (pool->queue_limit + 1) / 2 &&
+                              count_of_owner(pool, owner) < WORKER_PATIENT_MAX));
+}
+
+static bool submit(struct worker_pool *pool, struct worker_job *job, const char *owner,
+                   struct err *err)
 {
     job->letter = (struct letter){.on_delivered = on_done};
     job->node = (struct list){0};
     job->pool = pool;
+    job->owner = owner;
     (void)pthread_mutex_lock(&pool->lock);
-    bool has_room = pool->waiting_count < pool->queue_limit && !pool->stopping;
-    if (has_room) {
-        list_append(&pool->waiting, &job->node);
+    bool is_taken = has_room(pool, owner);
+    if (is_taken) {
+        list_append(owner == NULL ? &pool->waiting : &pool->patient, &job->node);
         pool->waiting_count++;
+        pool->patient_count += owner == NULL ? 0 : 1;
         (void)pthread_cond_signal(&pool->work_came);
     }
     (void)pthread_mutex_unlock(&pool->lock);
-    return has_room || err_set_reason(err, ERR_LIMIT, "busy", "too much is waiting; try again");
+    return is_taken || err_set_reason(err, ERR_LIMIT, "busy", "too much is waiting; try again");
+}
+
+bool worker_submit(struct worker_pool *pool, struct worker_job *job, struct err *err)
+{
+    return submit(pool, job, NULL, err);
+}
+
+bool worker_submit_patient(struct worker_pool *pool, struct worker_job *job, const char *owner,
+                           struct err *err)
+{
+    return submit(pool, job, owner, err);
 }

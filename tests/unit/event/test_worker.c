@@ -128,6 +128,68 @@ static void freeing_runs_what_waits(void **state)
     assert_int_equal(done, 5);
 }
 
+static void note_turn(struct worker_job *job)
+{
+    static int turn;
+    LIST_ENTRY(job, struct sum, job)->number = ++turn;
+}
+
+/* Those that wait while the only thread stands at the gate. */
+static void patient_jobs_let_the_others_go_before(void **state)
+{
+    (void)state;
+    enum { PATIENT = 2, URGENT = 3, ALL = PATIENT + URGENT, LIMIT = 2 * ALL };
+    struct worker_job blocker = {.run = wait_at_gate, .done = on_passed};
+    struct sum sums[ALL];
+    struct err err;
+    struct worker_pool *pool = worker_pool_new(loop, 1, LIMIT, &err);
+    assert_non_null(pool);
+    assert_true(worker_submit(pool, &blocker, &err));
+    for (int i = 0; i < ALL; i++) {
+        sums[i] = (struct sum){.job = {.run = note_turn, .done = on_passed}};
+        assert_true(i < PATIENT ? worker_submit_patient(pool, &sums[i].job, "a", &err)
+                                : worker_submit(pool, &sums[i].job, &err));
+    }
+    assert_int_equal(sem_post(&gate), 0);
+    worker_pool_free(pool);
+    assert_int_equal(done, ALL + 1);
+    for (int i = 0; i < ALL; i++) {
+        assert_int_equal(sums[i].number, i < PATIENT ? URGENT + i + 1 : i - PATIENT + 1);
+    }
+}
+
+static void patient_jobs_leave_room_for_other_owners_and_for_the_others(void **state)
+{
+    (void)state;
+    enum { LIMIT = 2 * (WORKER_PATIENT_MAX + 4), TRIES = WORKER_PATIENT_MAX + 2 };
+    static struct worker_job jobs[2 * TRIES + LIMIT];
+    struct err err = {0};
+    struct worker_pool *pool = worker_pool_new(loop, 1, LIMIT, &err);
+    int accepted = 0;
+    int taken[3] = {0};
+    assert_non_null(pool);
+    for (int i = 0; i < 2 * TRIES + LIMIT; i++) {
+        int kind = i < TRIES ? 0 : i < 2 * TRIES ? 1 : 2;
+        jobs[i] = (struct worker_job){.run = wait_at_gate, .done = on_passed};
+        taken[kind] +=
+            (kind == 2 ? worker_submit(pool, &jobs[i], &err)
+                       : worker_submit_patient(pool, &jobs[i], kind == 0 ? "a" : "b", &err))
+                ? 1
+                : 0;
+    }
+    /* The thread may have taken the first one already. */
+    assert_in_range(taken[0], WORKER_PATIENT_MAX, WORKER_PATIENT_MAX + 1);
+    assert_in_range(taken[1], 4, 5);
+    assert_in_range(taken[2], LIMIT / 2, LIMIT / 2 + 1);
+    assert_string_equal(err.reason, "busy");
+    accepted = taken[0] + taken[1] + taken[2];
+    for (int i = 0; i < accepted; i++) {
+        assert_int_equal(sem_post(&gate), 0);
+    }
+    worker_pool_free(pool);
+    assert_int_equal(done, accepted);
+}
+
 static void look_at_signals(struct worker_job *job)
 {
     struct sum *sum = LIST_ENTRY(job, struct sum, job);
@@ -160,6 +222,8 @@ int main(void)
         CASE(every_job_runs_and_is_done_once),
         CASE(a_full_queue_is_busy),
         CASE(freeing_runs_what_waits),
+        CASE(patient_jobs_let_the_others_go_before),
+        CASE(patient_jobs_leave_room_for_other_owners_and_for_the_others),
         CASE(threads_leave_signals_to_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
