@@ -217,6 +217,19 @@ test('with an overlap both serve, until the former ends with what it has open', 
   await destroySandbox(id, successor.key);
 });
 
+test('a key that is about to end makes nothing that goes on, by rotating neither', async () => {
+  const { make, ask } = await person();
+  const former = await make();
+  const child = await makeWith(former.key);
+  assert.equal(child.expiresAt, null);
+  await made(ask('POST', `/api/keys/${former.id}/rotate`, { overlapS: 60 }));
+  const latest = Date.now() + 60_000;
+  const successor = await made(call('POST', `/api/keys/${child.id}/rotate`, { key: former.key, body: {} }));
+  for (const { expiresAt } of [successor, await makeWith(former.key)]) {
+    assert.ok(Date.parse(expiresAt) <= latest, expiresAt);
+  }
+});
+
 test('an overlap is a day at most', async () => {
   const { make, ask } = await person();
   const { id } = await make();

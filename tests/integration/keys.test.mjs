@@ -1,6 +1,6 @@
 // People sign in with Clerk and make keys; here a stand-in signs.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox } from '../support/api.mjs';
 import { noSignIn, startBeside } from '../support/beside.mjs';
@@ -97,6 +97,21 @@ test('a revoked key serves nothing any more, at once', async () => {
   const socket = await openClient(sandboxId, { key: other.key });
   await socket.close();
   await destroySandbox(sandboxId, other.key);
+});
+
+test('who makes many keys at once holds up nobody who has one', async () => {
+  const { keys } = await signIn();
+  const { json: { apiKey: { key } } } = await keys('POST');
+  const hostile = await signIn();
+  const making = Array.from({ length: 60 }, () => hostile.keys('POST', `/${randomUUID()}/rotate`)); // each costs a bcrypt
+  assert.equal((await making[0]).status, 404); // so the others wait by now
+  const began = performance.now();
+  assert.equal(await serves(key), true);
+  const tookMs = performance.now() - began;
+  assert.ok(tookMs < SOON_MS, `${tookMs} ms`);
+  const refused = (await Promise.all(making)).filter(({ status }) => status !== 404);
+  assert.ok(refused.length > 0);
+  refused.forEach((reply) => assertError(reply, 429, 'busy'));
 });
 
 test('a key of somebody else can not be revoked and looks like none', async () => {
