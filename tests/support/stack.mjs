@@ -92,10 +92,11 @@ export async function supervise(command, name) {
 }
 
 // runit sends CONT behind each TERM. One that comes when a program is at its end already takes away
-// the stop by which its leak checker holds the threads, and that waits for ever.
+// the stop by which its leak checker holds the threads, and that waits for ever. PostgreSQL would
+// wait for its clients at a TERM.
 async function stopOnce(name, pid) {
   await sv('once', name);
-  process.kill(pid, 'SIGTERM');
+  process.kill(pid, name === 'postgres' ? 'SIGINT' : 'SIGTERM');
   await until(`${name} has stopped`, async () => await pidOf(name) === 0, 30_000);
 }
 
