@@ -63,7 +63,8 @@ static void on_checked(const struct session *session, const struct err *err, voi
         .expires_at_ms = session->expires_at_ms,
         .scopes = user->is_admin ? AUTH_SCOPES_ALL : AUTH_SCOPES_DEFAULT,
         .is_admin = user->is_admin,
-        .watch_session = session->is_of_clerk && check->call.service->parts.session_watch != NULL};
+        .watch_session = session->is_of_clerk && check->call.service->parts.session_watch != NULL,
+        .return_at_ms = session->is_of_clerk ? 0 : session->token_expires_at_ms};
     memcpy(reply.user_id, user->id, sizeof reply.user_id);
     record_arrival(TAKE(check->arrival), user);
     record_sign_in(check, session);

@@ -50,24 +50,29 @@ static bool is_of_clerk(const struct check *check)
     return check->source == &check->sessions->clerk;
 }
 
-/* Wall clock. */
-static int64_t good_until_ms(const struct check *check)
+/* Wall clock, as the next. */
+static int64_t token_expires_ms(const struct check *check)
 {
     double expires_at_s = check->claims.expires_at_s;
-    int64_t expires_ms = (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s);
+    return (int64_t)((expires_at_s < latest_s ? expires_at_s : latest_s) * ms_in_s);
+}
+
+static int64_t good_until_ms(const struct check *check)
+{
+    int64_t expires_ms = token_expires_ms(check);
     int64_t unsure_ms = clock_wall_ms() + UNSURE_KEPT_MS;
     return check->is_unsure && unsure_ms < expires_ms ? unsure_ms : expires_ms;
 }
 
 static void finish(struct check *check, const struct user *user, const struct err *err)
 {
-    const struct session session = {
-        .user = user,
-        .session_id = check->claims.session_id,
-        .impersonator = check->claims.actor,
-        .was_known = check->was_known,
-        .is_of_clerk = is_of_clerk(check),
-        .expires_at_ms = good_until_ms(check)};
+    const struct session session = {.user = user,
+                                    .session_id = check->claims.session_id,
+                                    .impersonator = check->claims.actor,
+                                    .was_known = check->was_known,
+                                    .is_of_clerk = is_of_clerk(check),
+                                    .expires_at_ms = good_until_ms(check),
+                                    .token_expires_at_ms = token_expires_ms(check)};
     check->done(err == NULL ? &session : NULL, err, check->arg);
     free(check);
 }

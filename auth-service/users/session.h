@@ -18,7 +18,8 @@ struct session {
     const char *session_id;   /* "": not said */
     const char *impersonator; /* "": nobody */
     int64_t expires_at_ms;    /* of the token, or when to ask again; wall clock */
-    bool was_known;           /* this process accepted it before */
+    int64_t token_expires_at_ms;
+    bool was_known; /* this process accepted it before */
     bool is_of_clerk;
 };
 
@@ -51,10 +52,11 @@ const char *sessions_clerk_issuer(const struct sessions *sessions);
 
 /* Verifies the token, asks whether its session was revoked and finds the user, making the row at
  * first sight. While Redis is away that is not known: sessions that were accepted before go on
- * (their tokens live for a minute) and are to be asked for again in a second, others are ERR_UNAVAILABLE "rate_limit_unavailable". Borrows
- * token until done, which comes exactly once, later. False and err, without done, for what is known
- * at once. ERR_UNAUTHENTICATED "invalid_session" or "token_expired"; ERR_DENIED
- * "account_suspended"; ERR_UNAVAILABLE; ERR_TIMEOUT. */
+ * (their tokens live for a minute) and are to be asked for again in a second, others are
+ * ERR_UNAVAILABLE "rate_limit_unavailable". Borrows token until done, which comes exactly once,
+ * later. False and err, without done, for what is known at once. ERR_UNAUTHENTICATED
+ * "invalid_session" or "token_expired"; ERR_DENIED "account_suspended"; ERR_UNAVAILABLE;
+ * ERR_TIMEOUT. */
 bool session_check(struct sessions *sessions, struct view token, const struct trace *trace,
                    int64_t timeout_ms, session_checked_fn *done, void *arg,
                    struct err *err) MUST_CHECK;

@@ -121,6 +121,7 @@ FIELDS identity_fields[] = {
     JSON_INT(struct auth_identity, requests_per_minute, "requestsPerMinute"),
     JSON_BOOL(struct auth_identity, is_admin, "isAdmin"),
     JSON_BOOL(struct auth_identity, watch_session, "watchSession"),
+    JSON_INT(struct auth_identity, return_at_ms, "returnAtMs"),
     JSON_STRING(struct auth_identity, key_limits, "keyLimits", .max_len = AUTH_KEY_LIMITS_SIZE - 1),
 };
 SCHEMA(auth_identity_schema, identity_fields);

@@ -66,12 +66,14 @@ struct auth_identity {
     struct view session_id;   /* of the issuer; empty: a key, or not said */
     struct view impersonator; /* who acts in the user's name; empty: nobody */
     struct view tier;
-    int64_t expires_at_ms;       /* of the key, or of the token, at the latest; wall clock; 0: never */
-    int64_t scopes;              /* of enum auth_scope; admin only of users with the role */
-    int64_t max_sandboxes;       /* of the key; 0: as many as the tier has */
+    int64_t expires_at_ms; /* of the key, or of the token, at the latest; wall clock; 0: never */
+    int64_t scopes;        /* of enum auth_scope; admin only of users with the role */
+    int64_t max_sandboxes; /* of the key; 0: as many as the tier has */
     int64_t requests_per_minute; /* of the key; 0: as many as the tier has */
     bool is_admin;               /* the user has the role */
     bool watch_session;          /* what it opens is to be told of with auth.note_sessions */
+    int64_t return_at_ms;        /* of a session whose end nobody tells: its token expires, sockets
+                                    are to come back; wall clock; 0: not */
     struct view key_limits;      /* of auth_key_limits_read; empty: none but requests_per_minute */
 };
 extern const struct json_schema auth_identity_schema;

@@ -49,6 +49,7 @@ static bool copy_identity(const struct auth_identity *identity, struct caller *o
     memcpy(out->api_key_id, identity->api_key_id, ID_SIZE);
     memcpy(out->sandbox_id, identity->sandbox_id, ID_SIZE);
     out->scopes = (unsigned)identity->scopes;
+    out->returns_ms = identity->return_at_ms;
     out->max_sandboxes = identity->max_sandboxes;
     out->requests_per_minute = identity->requests_per_minute;
     out->is_admin = identity->is_admin;

@@ -40,6 +40,8 @@ struct caller {
     char tier[TIER_SIZE];
     /* Of the key or the client token; wall clock; 0: never, as a session: only its tokens do. */
     int64_t expires_ms;
+    /* Of a session whose end nobody tells: sockets are to come back by then; wall clock; 0: not. */
+    int64_t returns_ms;
     unsigned scopes;       /* of enum auth_scope */
     int64_t max_sandboxes; /* of the key; 0: no limit; so the next */
     int64_t requests_per_minute;

@@ -46,7 +46,7 @@ struct client {
     struct bufferevent *bev;  /* the socket's */
     struct outflow outflow;
     struct http_place *place; /* owned; what it counts in for the connection limits */
-    struct timer end;         /* when the key or token it came with expires; not opened: never */
+    struct timer end;         /* when what it came with expires; not opened: never */
     struct client_relay relay;
 };
 
@@ -120,12 +120,20 @@ static bool is_lost(const struct client *client)
     return ws_backlog(client->socket) > 0 && wire_peer_is_silent(client->bev);
 }
 
+static void send_session_back(const struct client *client)
+{
+    ws_close(client->socket, WS_CLOSE_RESTART, "come back with a new session token");
+}
+
 static void end_if_expired(struct client *client)
 {
-    if (caller_has_expired(&client->caller, clock_wall_ms())) {
+    const struct caller *caller = &client->caller;
+    int64_t now_ms = clock_wall_ms();
+    if (caller_has_expired(caller, now_ms)) {
         ws_close(client->socket, WS_CLOSE_POLICY,
-                 caller_is_client(&client->caller) ? "the token has expired"
-                                                   : "the API key has expired");
+                 caller_is_client(caller) ? "the token has expired" : "the API key has expired");
+    } else if (caller->returns_ms != 0 && caller->returns_ms <= now_ms) {
+        send_session_back(client);
     }
 }
 
@@ -279,8 +287,10 @@ static void free_half_built(struct client *client)
 /* What the clock is set to meanwhile the regular look finds. */
 static bool open_end(struct client *client, struct err *err)
 {
-    int64_t left_ms = client->caller.expires_ms - clock_wall_ms();
-    if (client->caller.expires_ms == 0) {
+    const struct caller *caller = &client->caller;
+    int64_t end_ms = caller->expires_ms != 0 ? caller->expires_ms : caller->returns_ms;
+    int64_t left_ms = end_ms - clock_wall_ms();
+    if (end_ms == 0) {
         return true;
     }
     if (!timer_open(&client->end, client->group->sockets->gateway->loop, on_end, client, err)) {
@@ -513,7 +523,7 @@ static void send_sessions_back(struct map_node *node, void *arg)
     for (LIST_EACH(client_node, &group->clients)) {
         const struct client *client = LIST_ENTRY(client_node, struct client, node);
         if (is_of_session(client)) {
-            ws_close(client->socket, WS_CLOSE_RESTART, "come back with a new session token");
+            send_session_back(client);
         }
     }
 }

@@ -29,6 +29,7 @@ struct answer {
     struct user user;
     char session_id[64];
     int64_t expires_at_ms;
+    int64_t token_expires_at_ms;
     struct err err;
 };
 
@@ -53,6 +54,7 @@ static void on_checked(const struct session *session, const struct err *err, voi
     if (session != NULL) {
         answer->user = *session->user;
         answer->expires_at_ms = session->expires_at_ms;
+        answer->token_expires_at_ms = session->token_expires_at_ms;
         assert_true(
             view_copy(view_of(session->session_id), answer->session_id, sizeof answer->session_id));
     } else if (err != NULL) {
@@ -284,6 +286,7 @@ static void whom_redis_says_nothing_of_is_not_believed_for_long(void **state)
     assert_int_equal(kill(redis_server_pid(accounts->redis_server), SIGCONT), 0);
     assert_int_equal(answer.err.code, ERR_NONE);
     assert_true(answer.expires_at_ms <= clock_wall_ms() + A_SECOND_MS);
+    assert_int_equal(answer.token_expires_at_ms, never * A_SECOND_MS);
     sessions_close(sessions);
 }
 

@@ -91,12 +91,13 @@ static void messages_survive(void **state)
         {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"apiKeyId\":\"" ID_B
                                 "\",\"tier\":\"enterprise\",\"expiresAtMs\":1893456000000,"
                                 "\"scopes\":31,\"maxSandboxes\":2,\"requestsPerMinute\":60,"
-                                "\"isAdmin\":false,\"watchSession\":false,"
+                                "\"isAdmin\":false,\"watchSession\":false,\"returnAtMs\":0,"
                                 "\"keyLimits\":\"" ID_B ":60\"}"},
-        {&auth_identity_schema, "{\"userId\":\"" ID_A "\",\"sessionId\":\"sess_1\","
-                                "\"impersonator\":\"user_1\",\"tier\":\"free\","
-                                "\"expiresAtMs\":1893456000000,\"scopes\":63,\"maxSandboxes\":0,"
-                                "\"requestsPerMinute\":0,\"isAdmin\":true,\"watchSession\":true}"},
+        {&auth_identity_schema,
+         "{\"userId\":\"" ID_A "\",\"sessionId\":\"sess_1\","
+         "\"impersonator\":\"user_1\",\"tier\":\"free\","
+         "\"expiresAtMs\":1893456000000,\"scopes\":63,\"maxSandboxes\":0,"
+         "\"requestsPerMinute\":0,\"isAdmin\":true,\"watchSession\":true,\"returnAtMs\":0}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[\"" ID_A "\",\"" ID_B "\"]}"},
         {&auth_key_ids_schema, "{\"apiKeyIds\":[]}"},
         {&auth_session_ids_schema, "{\"sessionIds\":[\"sess_1\",\"sess_2\"]}"},

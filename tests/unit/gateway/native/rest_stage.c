@@ -9,6 +9,7 @@
 #include "tests/support/turn.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,8 +33,9 @@ static void serve_check_session(struct ipc_exchange *exchange, const struct ipc_
     (void)snprintf(reply, sizeof reply,
                    "{\"userId\":\"11111111-1111-4111-8111-111111111111\","
                    "\"sessionId\":\"" REST_SESSION "\",\"tier\":\"free\","
-                   "\"expiresAtMs\":4102444800000,\"scopes\":31,\"watchSession\":%s}",
-                   stage->is_watched ? "true" : "false");
+                   "\"expiresAtMs\":4102444800000,\"scopes\":31,\"watchSession\":%s,"
+                   "\"returnAtMs\":%" PRId64 "}",
+                   stage->is_watched ? "true" : "false", stage->return_at_ms);
     ipc_reply_ok(exchange, view_of(reply));
 }
 

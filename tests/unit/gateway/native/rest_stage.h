@@ -22,8 +22,9 @@ struct rest_stage {
     struct record_stage records; /* of all that is done */
     char auth_folder[FOLDER_PATH_SIZE];
     struct client client;
-    bool is_watched; /* the session of that token */
-    bool is_person;  /* the client brings the session token, not the key */
+    bool is_watched;      /* the session of that token */
+    int64_t return_at_ms; /* the same; 0: not */
+    bool is_person;       /* the client brings the session token, not the key */
 
     /* What the agent was asked last; its texts with their line ends. */
     struct str asked;

@@ -1,4 +1,5 @@
 /* What a person opened by a session token ends with the session. */
+#include "common/base/clock.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/request.h"
 #include "tests/support/turn.h"
@@ -17,7 +18,7 @@
     "\x03\xf4"                                                                                     \
     "come back with a new session token"
 
-enum { QUIET_MS = 50 };
+enum { QUIET_MS = 50, TOKEN_LIFE_MS = 1000 };
 
 static int open_stage(void **state)
 {
@@ -82,6 +83,15 @@ static void after_silence_a_socket_of_a_session_is_to_come_back(void **state)
     rest_wait_for(stage, COME_BACK);
 }
 
+static void a_socket_whose_end_nobody_tells_comes_back_with_a_new_token(void **state)
+{
+    struct rest_stage *stage = *state;
+    stage->return_at_ms = clock_wall_ms() + TOKEN_LIFE_MS;
+    open_socket(stage);
+    assert_stays(stage);
+    rest_wait_for(stage, COME_BACK);
+}
+
 static void a_streamed_answer_ends_with_its_session(void **state)
 {
     struct rest_stage *stage = *state;
@@ -137,6 +147,7 @@ int main(void)
         TEST(a_socket_closes_with_its_session),
         TEST(a_socket_of_a_key_knows_no_session),
         TEST(after_silence_a_socket_of_a_session_is_to_come_back),
+        TEST(a_socket_whose_end_nobody_tells_comes_back_with_a_new_token),
         TEST(a_streamed_answer_ends_with_its_session),
         TEST(an_upload_of_a_session_that_ended_is_refused),
         TEST(the_output_of_a_command_is_not_for_a_session_that_ended),
