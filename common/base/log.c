@@ -3,6 +3,8 @@
 #include "common/base/clock.h"
 #include "common/base/utf8.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,11 +13,16 @@ enum {
     LOG_LINE_SIZE = 8192,
     LOG_VALUE_MAX = 1024,
     LOG_ESCAPE_SIZE = 7, /* \u001f and its NUL */
+    PIECE_MAX = 4096,    /* what a pipe that has room takes at once */
+    READER_WAIT_MS = 100,
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const char *service_name = "";
 static _Atomic enum log_level least_level = LOG_INFO;
+static atomic_bool reader_is_away; /* it was waited for already */
+static atomic_bool last_is_cut;    /* the last line that was begun has no end */
+static atomic_uint lost;           /* lines that nobody was told of yet */
 
 /* A line under construction; a field that does not fit is left out whole. */
 struct line {
@@ -113,15 +120,45 @@ static void put_field(struct line *line, const struct log_field *field)
     put(line, (struct view){number, (size_t)length});
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields,
-               size_t field_count)
+/* Who reads the log may have stopped, as svlogd does while its disk is full; this process must not.
+ */
+static bool has_room(void)
+{
+    struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int wait_ms = atomic_load(&reader_is_away) ? 0 : READER_WAIT_MS;
+    int ready;
+    do {
+        ready = poll(&reader, 1, wait_ms);
+    } while (ready < 0 && errno == EINTR);
+    atomic_store(&reader_is_away, ready == 0);
+    return ready != 0;
+}
+
+/* Returns how much of it was. */
+static size_t write_out(struct view bytes)
+{
+    size_t done = 0;
+    while (done < bytes.len && has_room()) {
+        size_t left = bytes.len - done;
+        ssize_t written =
+            write(STDERR_FILENO, bytes.ptr + done, left < PIECE_MAX ? left : PIECE_MAX);
+        if (written <= 0) {
+            break; /* Nobody is left to tell. */
+        }
+        done += (size_t)written;
+    }
+    return done;
+}
+
+static bool write_line(enum log_level level, const char *event, const struct log_field *fields,
+                       size_t field_count)
 {
     struct line line;
     line.len = 0;
     line.overflowed = false;
     char now[CLOCK_ISO_SIZE];
     clock_format_iso(clock_wall_ms(), now);
-    put(&line, VIEW("{\"time\":"));
+    put(&line, atomic_load(&last_is_cut) ? VIEW("\n{\"time\":") : VIEW("{\"time\":"));
     put_string(&line, view_of(now));
     put_member(&line, "level", view_of(level_names[level]));
     put_member(&line, "service", view_of(service_name));
@@ -136,6 +173,22 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     }
     line.bytes[line.len++] = '}';
     line.bytes[line.len++] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, line.bytes, line.len);
-    (void)ignored; /* Nobody is left to tell. */
+    size_t written = write_out((struct view){line.bytes, line.len});
+    if (written > 0) {
+        atomic_store(&last_is_cut, written < line.len);
+    }
+    return written == line.len;
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields,
+               size_t field_count)
+{
+    unsigned missing = atomic_load(&lost);
+    const struct log_field count = LOG_INT("count", missing);
+    if (missing > 0 && write_line(LOG_WARN, "log.lost", &count, 1)) {
+        atomic_fetch_sub(&lost, missing);
+    }
+    if (!write_line(level, event, fields, field_count)) {
+        atomic_fetch_add(&lost, 1);
+    }
 }

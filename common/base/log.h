@@ -1,4 +1,5 @@
-/* common/base/log.h: one JSON line an event on stderr. */
+/* common/base/log.h: one JSON line an event on stderr. A reader that takes nothing more (its disk
+ * is full) stops nobody: lines are lost then, and counted in the next one (log.lost). */
 #ifndef COMMON_BASE_LOG_H
 #define COMMON_BASE_LOG_H
 

@@ -1,3 +1,4 @@
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/json/scan.h"
@@ -120,6 +121,39 @@ static void levels_have_names(void **state)
     assert_false(log_level_parse(VIEW(""), &level));
 }
 
+/* A pipe whose reader takes nothing, as a log daemon's whose disk is full. */
+static void a_reader_that_stopped_stops_nobody(void **state)
+{
+    (void)state;
+    enum { LINES = 2000, PATIENCE_MS = 5000 };
+    char long_text[1000];
+    memset(long_text, 'x', sizeof long_text);
+    begin_capture();
+    assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, O_WRONLY), 0);
+    int64_t began_ms = clock_monotonic_ms();
+    for (int i = 0; i < LINES; i++) {
+        struct view text = {long_text, (size_t)i % sizeof long_text};
+        log_info("thing.done", LOG_VIEW("a", text), LOG_VIEW("b", text), LOG_VIEW("c", text),
+                 LOG_VIEW("d", text), LOG_VIEW("e", text));
+    }
+    assert_true(clock_monotonic_ms() - began_ms < PATIENCE_MS);
+    while (read(pipe_read, output, sizeof output) > 0) {
+    }
+    log_info("thing.done_again");
+    struct view text = end_capture();
+    assert_non_null(strstr(text.ptr, "\"level\":\"warn\",\"service\":\"tester\","
+                                     "\"event\":\"log.lost\",\"count\":"));
+    assert_non_null(strstr(text.ptr, "thing.done_again"));
+    const char *line = text.ptr + strspn(text.ptr, "\n"); /* behind one that was cut */
+    while (*line != '\0') {
+        const char *end = strchr(line, '\n');
+        struct err err;
+        assert_non_null(end);
+        assert_true(json_scan((struct view){line, (size_t)(end - line)}, NULL, NULL, &err));
+        line = end + 1;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +162,7 @@ int main(void)
         cmocka_unit_test(an_error_is_two_fields),
         cmocka_unit_test(long_values_are_cut_and_long_lines_stay_json),
         cmocka_unit_test(levels_have_names),
+        cmocka_unit_test(a_reader_that_stopped_stops_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
