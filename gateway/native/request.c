@@ -39,35 +39,42 @@ static void end_work(struct request *request)
     }
 }
 
+/* Whoever is called back has taken it off the request before. */
+static void cancel_in_flight(struct request *request)
+{
+    if (request->limit_wait != NULL) {
+        limit_wait_cancel(TAKE(request->limit_wait));
+    }
+    if (request->key_check != NULL) {
+        key_check_cancel(TAKE(request->key_check));
+    }
+    if (request->fetch != NULL) {
+        sandbox_fetch_cancel(TAKE(request->fetch));
+    }
+    if (request->ipc_call != NULL) {
+        ipc_call_cancel(TAKE(request->ipc_call));
+    }
+    if (request->hub_call != NULL) {
+        hub_call_cancel(TAKE(request->hub_call));
+    }
+    if (request->hub_wait != NULL) {
+        hub_wait_cancel(TAKE(request->hub_wait));
+    }
+}
+
 /* The only way out. */
 static void finish(struct request *request)
 {
     list_remove(&request->node);
+    cancel_in_flight(request);
     end_work(request);
     loop_free_later(request->gateway->loop, &request->corpse, free_request, request);
 }
 
-static void cancel_work(struct request *request)
+static void finish_unheard(struct request *request)
 {
     request_end_act_unknown(request, "client_gone");
-    if (request->limit_wait != NULL) {
-        limit_wait_cancel(request->limit_wait);
-    }
-    if (request->key_check != NULL) {
-        key_check_cancel(request->key_check);
-    }
-    if (request->fetch != NULL) {
-        sandbox_fetch_cancel(request->fetch);
-    }
-    if (request->ipc_call != NULL) {
-        ipc_call_cancel(TAKE(request->ipc_call)); /* its work may look at it yet */
-    }
-    if (request->hub_call != NULL) {
-        hub_call_cancel(request->hub_call);
-    }
-    if (request->hub_wait != NULL) {
-        hub_wait_cancel(request->hub_wait);
-    }
+    finish(request);
 }
 
 static void look_in(struct requests *requests, int64_t delay_ms)
@@ -126,8 +133,7 @@ void requests_free(struct requests *requests)
     }
     for (LIST_EACH(node, &requests->all)) {
         struct request *request = LIST_ENTRY(node, struct request, node);
-        cancel_work(request);
-        finish(request);
+        finish_unheard(request);
     }
     timer_close(&requests->look);
     free(requests);
@@ -152,12 +158,9 @@ static void refuse_from_now_on(struct request *request)
     struct err err = {0};
     request->is_revoked = true;
     if (request->work == NULL && request->hub_call == NULL) {
-        return; /* what was asked of the services comes to its end soon */
+        return; /* what was asked of the services comes to its end soon, unlike a command */
     }
     request_end_act_unknown(request, "revoked");
-    if (request->hub_call != NULL) { /* a command may take as long as it likes */
-        hub_call_cancel(TAKE(request->hub_call));
-    }
     if (request->is_answering) {
         request_abort_answer(request);
     } else {
@@ -213,8 +216,7 @@ static void on_gone(void *arg)
     struct request *request = arg;
     request->exchange = NULL;
     if (!request->outlives_client) {
-        cancel_work(request);
-        finish(request);
+        finish_unheard(request);
     }
 }
 

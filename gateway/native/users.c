@@ -43,11 +43,6 @@ struct account {
 static void end_account(void *work)
 {
     struct account *account = work;
-    struct request *request = account->request;
-    if (request->ipc_call != NULL) {
-        ipc_call_cancel(request->ipc_call);
-        request->ipc_call = NULL;
-    }
     json_doc_free(account->doc);
 }
 

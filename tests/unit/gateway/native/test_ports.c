@@ -3,6 +3,7 @@
 #include "common/contracts/ports.h"
 #include "common/ipc/client.h"
 #include "common/ipc/server.h"
+#include "gateway/native/request.h"
 #include "gateway/ports/host_ports.h"
 #include "tests/support/turn.h"
 #include "tests/unit/gateway/native/rest_stage.h"
@@ -18,7 +19,7 @@
 #define JSON "Content-Type: application/json\r\n"
 #define ID32 "33333333333343338333333333333333"
 
-enum { RANGE = 8, NOWHERE = -1 };
+enum { RANGE = 8, NOWHERE = -1, WHILE_MS = 50 };
 
 /* The sandbox-service has one port at most. */
 struct stage {
@@ -30,6 +31,7 @@ struct stage {
     struct port_row row;
     int exposes;
     const char *refusal; /* reason of PORT_EXPOSE */
+    bool revokes;        /* the key ends while PORT_EXPOSE is answered */
     uint16_t first;
 };
 static struct stage stage;
@@ -52,6 +54,9 @@ static void serve_expose(struct ipc_exchange *exchange, const struct ipc_request
     struct json_doc *doc = json_read(request->body, &port_expose_schema, &wanted, NULL, &err);
     assert_non_null(doc);
     stage.exposes++;
+    if (stage.revokes) {
+        requests_revoke(stage.rest->agent.gateway.requests, USER);
+    }
     if (stage.refusal != NULL) {
         err_set_reason(&err, ERR_LIMIT, stage.refusal, "refused");
         ipc_reply_error(exchange, &err);
@@ -389,6 +394,16 @@ static void client_that_leaves_while_it_is_exposed_is_forgotten(void **state)
     turn_for(stage.rest->http.loop, 100);
 }
 
+static void whose_key_ends_while_it_is_exposed_is_forgotten(void **state)
+{
+    (void)state;
+    stage.revokes = true;
+    struct reply reply =
+        rest_ask(stage.rest, "POST " REST_SANDBOX "/expose", JSON, VIEW("{\"containerPort\":80}"));
+    assert_int_equal(reply.status, 401);
+    turn_for(stage.rest->http.loop, WHILE_MS); /* the service's answer comes */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
 
 int main(void)
@@ -407,6 +422,7 @@ int main(void)
         TEST(paths_that_name_no_port_are_refused),
         TEST(ended_sandbox_has_no_ports_to_speak_of),
         TEST(client_that_leaves_while_it_is_exposed_is_forgotten),
+        TEST(whose_key_ends_while_it_is_exposed_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
