@@ -95,19 +95,18 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
     {FIND_EXPIRED,
      "WITH asked AS (SELECT greatest(to_timestamp($1::bigint / 1000.0),"
      " now() - make_interval(secs => $2::int)) AS since),"
-     " ended AS MATERIALIZED (SELECT k.id, k.expires_at FROM asked, api_keys k"
-     " WHERE k.revoked_at IS NULL AND k.expires_at >= asked.since AND k.expires_at <= now()"
-     " ORDER BY k.expires_at LIMIT $3::int),"
+     " ended AS MATERIALIZED (SELECT id, expires_at FROM api_keys"
+     " WHERE revoked_at IS NULL AND expires_at >= (SELECT since FROM asked) AND expires_at <= now()"
+     " ORDER BY expires_at LIMIT $3::int),"
      " seen AS (SELECT count(*) = $3::int AS is_full, max(expires_at) AS last FROM ended)"
      " SELECT found.id, CASE WHEN is_full"
      " THEN greatest(floor(extract(epoch FROM last) * 1000)::bigint, $1::bigint + 1)"
      " ELSE floor(extract(epoch FROM now()) * 1000)::bigint END, found.kind, is_full"
      " FROM seen LEFT JOIN (SELECT id, 'key' AS kind FROM ended"
      " UNION ALL"
-     " SELECT u.id, CASE WHEN u.suspended_at IS NULL THEN 'account' ELSE 'user' END"
-     " FROM asked, users u WHERE u.access_changed_at >= greatest(asked.since - interval '5 "
-     "seconds',"
-     " now() - interval '65 seconds')) found ON true"},
+     " SELECT id, CASE WHEN suspended_at IS NULL THEN 'account' ELSE 'user' END FROM users"
+     " WHERE access_changed_at >= (SELECT greatest(since - interval '5 seconds',"
+     " now() - interval '65 seconds') FROM asked)) found ON true"},
 };
 
 enum { NUMBER_SIZE = 24 };
