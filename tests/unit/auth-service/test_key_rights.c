@@ -513,65 +513,6 @@ static void a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced(void 
     listener_close(&listener);
 }
 
-/* Whose messages nobody keeps, but of one key. */
-struct crowd {
-    bool subscribed;
-    bool has_come;
-    int count;
-    const char *id;
-};
-
-static void on_one_of_many(struct view message, void *arg)
-{
-    struct crowd *crowd = arg;
-    enum invalidation_kind kind;
-    char id[INVALIDATION_ID_SIZE];
-    assert_true(invalidation_read(message, &kind, id));
-    crowd->count++;
-    crowd->has_come = crowd->has_come || strcmp(id, crowd->id) == 0;
-}
-
-static void on_crowd_state(bool subscribed, void *arg)
-{
-    ((struct crowd *)arg)->subscribed = subscribed;
-}
-
-/* As it may be when the service comes up. */
-static void ends_of_more_keys_than_can_wait_are_announced_one_look_after_the_other(void **state)
-{
-    static const struct redis_subscriber subscriber = {on_one_of_many, on_crowd_state};
-    enum { KEYS = ANNOUNCEMENTS_MAX + 1000 };
-    struct accounts *accounts = *state;
-    struct user user;
-    struct issued_key last;
-    char sql[2 * SQL_SIZE];
-    struct err err = {0};
-    accounts_user(accounts, "many keys", &user);
-    issue(accounts, &user, "", &last);
-    struct crowd crowd = {.id = last.made.id};
-    run_sql(accounts, "UPDATE api_keys SET expires_at = now() WHERE id =", last.made.id);
-    (void)snprintf(sql, sizeof sql,
-                   "INSERT INTO api_keys (user_id, prefix, digest, bcrypt, expires_at)"
-                   " SELECT '%s', 'isk_00000000', sha256(('many' || i)::bytea), '',"
-                   " now() - interval '1 hour' + (i / 900) * interval '1 second'"
-                   " FROM generate_series(1, %d) i",
-                   user.id, KEYS);
-    postgres_run(accounts->postgres, sql);
-    struct redis_subscription *subscription =
-        redis_subscribe(accounts->loop, redis_server_url(accounts->redis_server),
-                        "insien:" ACCOUNTS_INSTANCE ":invalidate", &subscriber, &crowd, &err);
-    assert_non_null(subscription);
-    turn_until(accounts->loop, &crowd.subscribed);
-    struct expiry *expiry = expiry_open(accounts->loop, accounts->pg, accounts->announcer, &err);
-    assert_non_null(expiry);
-    turn_until(accounts->loop, &crowd.has_come);
-    turn_until_count(accounts->loop, &crowd.count, KEYS + 1);
-    assert_in_range(crowd.count, KEYS + 1, KEYS + KEYS / 2); /* not all of them again and again */
-    expiry_close(expiry);
-    redis_unsubscribe(subscription);
-    run_sql(accounts, "DELETE FROM api_keys WHERE user_id =", user.id);
-}
-
 static void a_key_rotates_those_below_it_within_its_own_life(void **state)
 {
     struct accounts *accounts = *state;
@@ -609,7 +550,6 @@ int main(void)
         cmocka_unit_test(a_rotated_key_has_a_successor_of_the_same_rights),
         cmocka_unit_test(rotating_gives_no_longer_life_than_the_key_that_does_it_has),
         cmocka_unit_test(a_rotated_key_goes_on_for_the_overlap_and_its_end_is_announced),
-        cmocka_unit_test(ends_of_more_keys_than_can_wait_are_announced_one_look_after_the_other),
         cmocka_unit_test(a_key_rotates_those_below_it_within_its_own_life),
     };
     return cmocka_run_group_tests(tests, accounts_set_up, accounts_tear_down);
