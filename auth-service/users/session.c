@@ -230,8 +230,7 @@ bool session_check(struct sessions *sessions, struct view token, const struct tr
 {
     if (!sessions->clerk.issuer.configured && !sessions->oidc.issuer.configured) {
         return err_set_reason(err, ERR_UNAVAILABLE, "clerk_not_configured",
-                              "Signing in is not set up here: set CLERK_JWKS_URL or CLERK_JWT_KEY, "
-                              "and CLERK_ISSUER; or AUTH_ISSUER");
+                              "sign-in is not set up: set CLERK_PUBLISHABLE_KEY, or AUTH_ISSUER");
     }
     struct check *check = calloc(1, sizeof *check);
     if (check == NULL) {

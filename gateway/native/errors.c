@@ -25,7 +25,9 @@ static const struct known_error {
     {"connect_timeout", 504, NULL, "The port in the sandbox does not answer.", 0},
     {"agent_timeout", 504, NULL, "The agent in the sandbox did not answer in time.", 0},
     {"clerk_not_configured", 503, NULL,
-     "Sign-in is not configured here: set CLERK_JWKS_URL or CLERK_JWT_KEY, and CLERK_ISSUER.", -1},
+     "Sign-in is not configured here: set CLERK_PUBLISHABLE_KEY, or AUTH_ISSUER for another "
+     "issuer.",
+     -1},
     {"clerk_unavailable", 503, NULL, "Sign-in can't be checked right now; try again shortly.",
      CLERK_RETRY_AFTER_S},
     {"audit_unavailable", 503, NULL,

@@ -332,7 +332,7 @@ static void without_settings_it_says_what_to_set(void **state)
     check(accounts, sessions, "a.b.c", &answer);
     assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
     assert_string_equal(answer.err.reason, "clerk_not_configured");
-    assert_non_null(strstr(answer.err.message, "CLERK_JWKS_URL"));
+    assert_non_null(strstr(answer.err.message, "CLERK_PUBLISHABLE_KEY"));
     sessions_close(sessions);
 }
 
