@@ -1,7 +1,7 @@
 #include "gateway/http/refusal.h"
 
 static const struct refusal_answer answers[] = {
-    [REFUSAL_NONE] = {500, "internal", "Something went wrong on our side"},
+    [REFUSAL_NONE] = {500, "internal_error", "Something went wrong on our side"},
     [REFUSAL_MALFORMED] = {400, "bad_request", "The request is malformed"},
     [REFUSAL_REQUEST_LINE] = {400, "bad_request_line", "The request line is malformed"},
     [REFUSAL_TARGET] = {400, "bad_target", "The request target is malformed"},
@@ -30,7 +30,7 @@ static const struct refusal_answer answers[] = {
     [REFUSAL_ADDRESS_BUSY] = {429, "too_many_connections",
                               "Too many connections from this address"},
     [REFUSAL_OVERLOADED] = {503, "overloaded", "Too many connections; try again shortly"},
-    [REFUSAL_INTERNAL] = {500, "internal", "Something went wrong on our side"},
+    [REFUSAL_INTERNAL] = {500, "internal_error", "Something went wrong on our side"},
 };
 
 const struct refusal_answer *refusal_answer(enum refusal refusal)

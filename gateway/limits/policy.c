@@ -60,7 +60,7 @@ bool limit_policy_parse(struct limit_policy *policy, const char *text, struct er
     while (text[0] != '\0' && syntax_next_item(&rest, &item)) {
         if (!read_item(policy, item, &named)) {
             return err_set(err, ERR_INVALID,
-                           "RATE_LIMITS: \"%.*s\" must be free, pro, enterprise, address or "
+                           "\"%.*s\" must be free, pro, enterprise, address or "
                            "preview, named once, = requests a minute / burst, such as free=60/10",
                            (int)item.len, item.ptr);
         }

@@ -30,7 +30,7 @@ struct limit_policy {
 };
 
 /* Reads "free=60/10,address=120/60": requests a minute / burst. What is not named has its default,
- * as all has when text is empty. */
+ * as all has when text is empty. err does not name the setting. */
 bool limit_policy_parse(struct limit_policy *policy, const char *text, struct err *err) MUST_CHECK;
 
 /* An unknown tier gets what free gets. */
