@@ -53,7 +53,7 @@ test('the commands run one after the other in one shell', async () => {
   assert.match(answerTo('/status'), /"connected":true[^]*"sandboxes":\[/);
   assert.match(answerTo('-X DELETE'), /"success":true/);
   assert.match(answerTo('deploy/key'), /^isk_[0-9a-f]{64}$/m);
-  assert.match(answerTo('deploy/admin'), /^\d+ rows verified, last seal \d+ [0-9a-f]{64}$/m);
+  assert.match(answerTo('audit verify'), /^\d+ rows verified, last seal \d+ [0-9a-f]{64}$/m);
 });
 
 test('what is not run here is what runs this', () => {
