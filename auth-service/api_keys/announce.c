@@ -144,3 +144,8 @@ bool announce(struct announcer *announcer, enum invalidation_kind kind, const ch
     timer_arm(&announcer->timer, 0);
     return true;
 }
+
+size_t announcer_count(const struct announcer *announcer)
+{
+    return announcer->count;
+}

@@ -11,6 +11,8 @@ struct announcer;
 enum {
     ANNOUNCE_FOR_MS = 60 * 1000, /* as long as a gateway may hold what it should forget */
     ANNOUNCEMENTS_MAX = 4096,    /* that wait for Redis */
+    /* Those of what is found behind others leave the rest to what somebody ends now. */
+    ANNOUNCEMENTS_FOUND_MAX = ANNOUNCEMENTS_MAX / 2,
 };
 
 /* Borrows redis. */
@@ -25,5 +27,8 @@ typedef void announced_fn(bool published, void *arg);
 /* done (may be NULL) comes exactly once, later. False, without done, when nothing more can wait. */
 bool announce(struct announcer *announcer, enum invalidation_kind kind, const char *id,
               announced_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* Those that wait. */
+size_t announcer_count(const struct announcer *announcer);
 
 #endif

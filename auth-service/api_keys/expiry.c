@@ -10,8 +10,8 @@ enum {
     LOOK_AGAIN_MS = 100, /* there is more: when Redis has taken what was found */
 };
 
-/* What it looks up at once leaves room for others to announce. */
-_Static_assert((int)API_KEYS_EXPIRED_MAX <= (int)ANNOUNCEMENTS_MAX / 2, "a look can be announced");
+/* Keys leave room for users. */
+_Static_assert((int)API_KEYS_EXPIRED_MAX <= (int)ANNOUNCEMENTS_FOUND_MAX / 2, "a look has room");
 
 struct expiry {
     struct pg_pool *pg; /* borrowed, as the next */
@@ -37,6 +37,9 @@ static bool announce_all(struct expiry *expiry, const PGresult *result, struct e
     for (int row = 0; row < pg_rows(result); row++) {
         char id[ID_SIZE];
         enum invalidation_kind kind = kind_of(pg_text(result, row, KIND));
+        if (announcer_count(expiry->announcer) >= ANNOUNCEMENTS_FOUND_MAX) {
+            return err_set_reason(err, ERR_LIMIT, "busy", "too many announcements wait for Redis");
+        }
         if (id_parse(view_of(pg_text(result, row, ID)), id) &&
             !announce(expiry->announcer, kind, id, NULL, NULL, err)) {
             return false;

@@ -102,11 +102,11 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
      " SELECT found.id, CASE WHEN is_full"
      " THEN greatest(floor(extract(epoch FROM last) * 1000)::bigint, $1::bigint + 1)"
      " ELSE floor(extract(epoch FROM now()) * 1000)::bigint END, found.kind, is_full"
-     " FROM seen LEFT JOIN (SELECT id, 'key' AS kind FROM ended"
-     " UNION ALL"
-     " SELECT id, CASE WHEN suspended_at IS NULL THEN 'account' ELSE 'user' END FROM users"
+     " FROM seen LEFT JOIN (SELECT id,"
+     " CASE WHEN suspended_at IS NULL THEN 'account' ELSE 'user' END AS kind FROM users"
      " WHERE access_changed_at >= (SELECT greatest(since - interval '5 seconds',"
-     " now() - interval '65 seconds') FROM asked)) found ON true"},
+     " now() - interval '65 seconds') FROM asked)"
+     " UNION ALL SELECT id, 'key' FROM ended) found ON true"},
 };
 
 enum { NUMBER_SIZE = 24 };

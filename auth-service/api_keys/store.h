@@ -13,7 +13,7 @@
 enum {
     API_KEY_STATEMENT_COUNT = 11,
     API_KEYS_MAX = 1000,            /* that serve, a user; also how many a list shows */
-    API_KEYS_EXPIRED_MAX = 2048,    /* that are looked up at once: half of what can be announced */
+    API_KEYS_EXPIRED_MAX = 1024,    /* that are looked up at once */
     API_KEY_DAYS_MAX = 1000 * 1000, /* of life */
     API_KEY_TIME_SIZE = 32,         /* RFC 3339 text */
 };

@@ -1,5 +1,6 @@
 /* auth-service/api_keys/expiry.c with many keys, against a real PostgreSQL and Redis. */
 #include "auth-service/api_keys/expiry.h"
+#include "common/base/clock.h"
 #include "common/contracts/invalidation.h"
 #include "tests/unit/auth-service/accounts.h"
 
@@ -74,10 +75,44 @@ static void ends_of_more_keys_than_can_wait_are_announced_one_look_after_the_oth
     redis_unsubscribe(subscription);
 }
 
+struct busy_time {
+    struct announcer *announcer;
+    size_t most; /* that waited */
+    int64_t until_ms;
+};
+
+static bool is_over(void *arg)
+{
+    struct busy_time *busy = arg;
+    size_t count = announcer_count(busy->announcer);
+    busy->most = count > busy->most ? count : busy->most;
+    return clock_monotonic_ms() >= busy->until_ms;
+}
+
+/* As an operator may do it in SQL. */
+static void a_change_of_very_many_users_leaves_room_for_revocations(void **state)
+{
+    struct accounts *accounts = *state;
+    struct busy_time busy = {.announcer = accounts->announcer};
+    char sql[SQL_SIZE];
+    struct err err = {0};
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO users (access_changed_at) SELECT now() FROM generate_series(1, %d)",
+                   ANNOUNCEMENTS_MAX);
+    postgres_run(accounts->postgres, sql);
+    struct expiry *expiry = expiry_open(accounts->loop, accounts->pg, accounts->announcer, &err);
+    assert_non_null(expiry);
+    busy.until_ms = clock_monotonic_ms() + EXPIRY_LOOK_MS / 2;
+    turn_until_true(accounts->loop, is_over, &busy);
+    assert_in_range(busy.most, 1, ANNOUNCEMENTS_FOUND_MAX);
+    expiry_close(expiry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_of_more_keys_than_can_wait_are_announced_one_look_after_the_other),
+        cmocka_unit_test(a_change_of_very_many_users_leaves_room_for_revocations),
     };
     return cmocka_run_group_tests(tests, accounts_set_up, accounts_tear_down);
 }
