@@ -90,7 +90,9 @@ const struct pg_statement api_key_statements[API_KEY_STATEMENT_COUNT] = {
                    " SELECT id, true FROM users WHERE suspended_at > now() - interval '1 minute'"},
     {FIND_ENDED, "SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS"
                  " (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id"
-                 " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"},
+                 " WHERE k.id = asked.id AND " SERVES " AND u.suspended_at IS NULL)"
+                 " AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = asked.id"
+                 " AND u.suspended_at IS NULL AND u.deleted_at IS NULL)"},
     /* A change of a user may have begun before the last look and be there only now. */
     {FIND_EXPIRED,
      "WITH asked AS (SELECT greatest(to_timestamp($1::bigint / 1000.0),"

@@ -149,7 +149,8 @@ extern const struct json_schema auth_new_token_schema;
 #define AUTH_CHECK_TOKEN "auth.check_token"
 
 /* auth.find_ended_keys -> the same message: those of the keys that do not serve (any more), for
- * whoever knows keys by their ids and may have missed news. */
+ * whoever knows keys by their ids and may have missed news. An id may also be that of a user who
+ * came without a key: those who are gone or suspended. */
 #define AUTH_FIND_ENDED_KEYS "auth.find_ended_keys"
 struct auth_key_ids {
     struct json_strings api_key_ids;

@@ -24,7 +24,7 @@ struct key_recheck {
     const struct gateway *gateway; /* borrowed */
     struct timer retry;
     struct ipc_call *call; /* NULL: none in flight */
-    struct str ids;        /* of all keys, side by side, sorted */
+    struct str ids;        /* of all keys and users, side by side, sorted */
     size_t done;           /* bytes of it */
     bool complained;       /* of this look */
 };
@@ -79,9 +79,11 @@ static void try_again(struct key_recheck *recheck, const struct err *err)
     timer_arm(&recheck->retry, KEY_RECHECK_RETRY_MS);
 }
 
+/* Of a key, or of a user. */
 static void end(const struct gateway *gateway, const char id[ID_SIZE])
 {
     key_cache_forget_key(gateway->keys, id);
+    key_cache_forget_user(gateway->keys, id);
     client_sockets_revoke(gateway->client_sockets, id);
     requests_revoke(gateway->requests, id);
 }
@@ -145,10 +147,10 @@ static void ask(struct key_recheck *recheck)
     }
 }
 
-static void on_key(const char api_key_id[ID_SIZE], void *arg)
+static void on_key(const char id[ID_SIZE], void *arg)
 {
     struct str *ids = arg;
-    str_append_view(ids, (struct view){api_key_id, ID_LEN});
+    str_append_view(ids, (struct view){id, ID_LEN});
 }
 
 static int compare(const void *a, const void *b)

@@ -1,6 +1,6 @@
 /* gateway/cache/key_recheck.h: asks whether the API keys that client sockets and requests came with
- * still serve, when news of their end may have been missed; ends what came with one that does not.
- */
+ * still serve (and the users whose requests came with none), when news of their end may have been
+ * missed; ends what came with one that does not. */
 #ifndef GATEWAY_CACHE_KEY_RECHECK_H
 #define GATEWAY_CACHE_KEY_RECHECK_H
 

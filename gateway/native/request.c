@@ -170,12 +170,13 @@ static void refuse_from_now_on(struct request *request)
 }
 
 void requests_each_key(const struct requests *requests,
-                       void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg)
+                       void (*on_key)(const char id[ID_SIZE], void *arg), void *arg)
 {
     for (LIST_EACH(node, &requests->all)) {
-        const struct request *request = LIST_ENTRY(node, struct request, node);
-        if (request->caller.api_key_id[0] != '\0') {
-            on_key(request->caller.api_key_id, arg);
+        const struct caller *caller = &LIST_ENTRY(node, struct request, node)->caller;
+        const char *id = caller->api_key_id[0] != '\0' ? caller->api_key_id : caller->user_id;
+        if (id[0] != '\0') {
+            on_key(id, arg);
         }
     }
 }

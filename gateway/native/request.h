@@ -95,9 +95,10 @@ void requests_revoke(struct requests *requests, const char *id);
 void requests_end_expired(struct requests *requests, int64_t now_ms);
 /* The caller is known. */
 void request_expect_end(const struct request *request);
-/* The ids of the keys they came with, each as often as there are requests of it. */
+/* The ids of the keys they came with, or of the users who came without; each as often as there are
+ * requests of it. */
 void requests_each_key(const struct requests *requests,
-                       void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
+                       void (*on_key)(const char id[ID_SIZE], void *arg), void *arg);
 
 /* The same of the sessions that are watched. */
 void requests_each_session(const struct requests *requests,

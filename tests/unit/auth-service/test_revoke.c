@@ -281,7 +281,7 @@ static void change(struct accounts *accounts, const char *table, const char *wha
     postgres_run(accounts->postgres, sql);
 }
 
-static void keys_that_do_not_serve_are_told(void **state)
+static void keys_and_users_that_do_not_serve_are_told(void **state)
 {
     struct accounts *accounts = *state;
     struct ended_answer answer = {.ids = STR_INIT(LIST_MAX)};
@@ -291,7 +291,7 @@ static void keys_that_do_not_serve_are_told(void **state)
     struct issued_key revoked;
     struct issued_key expired;
     struct issued_key of_suspended;
-    char asked[5 * ID_SIZE + 2];
+    char asked[7 * ID_SIZE + 2];
     struct err err = {0};
     accounts_user(accounts, "ended", &user);
     accounts_user(accounts, "suspended", &suspended);
@@ -302,16 +302,17 @@ static void keys_that_do_not_serve_are_told(void **state)
     change(accounts, "api_keys", "revoked_at = now()", revoked.made.id);
     change(accounts, "api_keys", "expires_at = now()", expired.made.id);
     change(accounts, "users", "suspended_at = now()", suspended.id);
-    (void)snprintf(asked, sizeof asked, "{%s,%s,%s,%s,%s}", serving.made.id, revoked.made.id,
-                   expired.made.id, of_suspended.made.id, unknown_id);
+    (void)snprintf(asked, sizeof asked, "{%s,%s,%s,%s,%s,%s,%s}", serving.made.id, revoked.made.id,
+                   expired.made.id, of_suspended.made.id, unknown_id, user.id, suspended.id);
     assert_true(
         api_key_find_ended(accounts->pg, asked, ACCOUNTS_TIMEOUT_MS, on_ended, &answer, &err));
     turn_until(accounts->loop, &answer.done);
-    assert_int_equal(answer.ids.len, 4 * ID_SIZE);
+    assert_int_equal(answer.ids.len, 5 * ID_SIZE);
     assert_non_null(strstr(answer.ids.data, revoked.made.id));
     assert_non_null(strstr(answer.ids.data, expired.made.id));
     assert_non_null(strstr(answer.ids.data, of_suspended.made.id));
     assert_non_null(strstr(answer.ids.data, unknown_id));
+    assert_non_null(strstr(answer.ids.data, suspended.id));
     str_free(&answer.ids);
 }
 
@@ -325,7 +326,7 @@ int main(void)
         cmocka_unit_test(a_new_process_repeats_who_was_suspended_lately),
         cmocka_unit_test(what_changes_of_a_user_is_announced_by_what_the_user_is_then),
         cmocka_unit_test(a_list_is_as_the_api_shows_it),
-        cmocka_unit_test(keys_that_do_not_serve_are_told),
+        cmocka_unit_test(keys_and_users_that_do_not_serve_are_told),
     };
     return cmocka_run_group_tests(tests, accounts_set_up, accounts_tear_down);
 }

@@ -19,7 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEY_ID "22222222-2222-4222-8222-222222222222" /* of the stage's caller */
+#define KEY_ID "22222222-2222-4222-8222-222222222222"  /* of the stage's caller */
+#define USER_ID "11111111-1111-4111-8111-111111111111" /* the same */
 
 struct key_stage {
     struct rest_stage *rest;
@@ -28,8 +29,8 @@ struct key_stage {
     struct ipc_client *stages; /* the stage's own */
     struct key_recheck *recheck;
     int asked;
-    int failures; /* so many questions fail first */
-    bool has_ended;
+    int failures;        /* so many questions fail first */
+    const char *ended;   /* an id; NULL: none */
     char first[ID_SIZE]; /* id in the last question */
     size_t count;        /* of them */
 };
@@ -50,8 +51,11 @@ static void serve(struct ipc_exchange *exchange, const struct ipc_request *reque
         ipc_reply_error(exchange, &err);
         return;
     }
-    ipc_reply_ok(exchange, stage->has_ended ? VIEW("{\"apiKeyIds\":[\"" KEY_ID "\"]}")
-                                            : VIEW("{\"apiKeyIds\":[]}"));
+    char reply[ID_SIZE + 32];
+    (void)snprintf(reply, sizeof reply, "{\"apiKeyIds\":[%s%s%s]}",
+                   stage->ended == NULL ? "" : "\"", stage->ended == NULL ? "" : stage->ended,
+                   stage->ended == NULL ? "" : "\"");
+    ipc_reply_ok(exchange, view_of(reply));
 }
 
 static const struct ipc_method methods[] = {{AUTH_FIND_ENDED_KEYS, serve}};
@@ -117,7 +121,7 @@ static void key_that_ended_unheard_ends_what_it_opened(void **state)
 {
     struct key_stage *stage = *state;
     begin_stream(stage);
-    stage->has_ended = true;
+    stage->ended = KEY_ID;
     key_recheck_begin(stage->recheck);
     rest_wait_end(stage->rest);
     rest_wait_resets(stage->rest, 1);
@@ -141,7 +145,7 @@ static void question_that_fails_is_asked_again(void **state)
 {
     struct key_stage *stage = *state;
     begin_stream(stage);
-    stage->has_ended = true;
+    stage->ended = KEY_ID;
     stage->failures = 2;
     key_recheck_begin(stage->recheck);
     rest_wait_end(stage->rest);
@@ -152,7 +156,7 @@ static void stopped_it_asks_no_more(void **state)
 {
     struct key_stage *stage = *state;
     begin_stream(stage);
-    stage->has_ended = true;
+    stage->ended = KEY_ID;
     key_recheck_begin(stage->recheck);
     key_recheck_stop(stage->recheck);
     agent_send(&stage->rest->agent, stage->rest->stream_id, STREAM_STDOUT, VIEW("x"));
@@ -160,6 +164,18 @@ static void stopped_it_asks_no_more(void **state)
     key_recheck_begin(stage->recheck);
     key_recheck_begin(stage->recheck);
     rest_wait_end(stage->rest);
+}
+
+static void user_who_was_suspended_unheard_ends_what_a_session_opened(void **state)
+{
+    struct key_stage *stage = *state;
+    stage->rest->is_person = true;
+    begin_stream(stage);
+    stage->ended = USER_ID;
+    key_recheck_begin(stage->recheck);
+    rest_wait_end(stage->rest);
+    rest_wait_resets(stage->rest, 1);
+    assert_string_equal(stage->first, USER_ID);
 }
 
 static void without_keys_nothing_is_asked(void **state)
@@ -179,6 +195,7 @@ int main(void)
         TEST(key_that_serves_goes_on),
         TEST(question_that_fails_is_asked_again),
         TEST(stopped_it_asks_no_more),
+        TEST(user_who_was_suspended_unheard_ends_what_a_session_opened),
         TEST(without_keys_nothing_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
