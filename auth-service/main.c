@@ -16,7 +16,7 @@
 enum {
     DATABASE_CONNECTIONS = 4,
     HTTP_CONNECTIONS = 5, /* two key sets, a profile, a session, and one to spare */
-    BCRYPT_QUEUE_MAX = 256,
+    BCRYPT_QUEUE_MAX = 4 * WORKER_OWNER_MAX,
     DRAIN_MS = 5000,
     URL_SIZE = CONFIG_PATH_SIZE + 32,
 };

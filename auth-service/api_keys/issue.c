@@ -143,8 +143,8 @@ static bool begin(struct issue *issue, const struct key_order *order, struct err
     }
     issue->job.run = run_on_worker;
     issue->job.done = on_hashed;
-    /* Who makes keys waits for who has one. */
-    return worker_submit_patient(order->workers, &issue->job, issue->user_id, err);
+    /* Who makes many holds up nobody else. */
+    return worker_submit_of(order->workers, &issue->job, issue->user_id, err);
 }
 
 bool key_issue(const struct key_order *order, key_issued_fn *done, void *arg, struct err *err)

@@ -149,7 +149,8 @@ static bool compare(struct proof *proof, struct err *err)
     if (proof->prover->stopped) {
         return err_set(err, ERR_UNAVAILABLE, "shutting down");
     }
-    return worker_submit(proof->prover->options.workers, &proof->job, err);
+    /* Whoever has many keys that are not known yet holds up nobody who has one. */
+    return worker_submit_of(proof->prover->options.workers, &proof->job, proof->row.user_id, err);
 }
 
 static void on_redis_reply(const redisReply *reply, const struct err *err, void *arg)

@@ -12,10 +12,9 @@ struct worker_pool {
     struct mailbox *mailbox; /* owned */
     pthread_mutex_t lock;
     pthread_cond_t work_came;
-    struct list waiting;  /* under lock, as the next three */
-    struct list patient;  /* run when nothing else waits */
-    size_t waiting_count; /* of both */
-    size_t patient_count;
+    struct list waiting; /* under lock, as the next two; by turns, of one turn by their coming */
+    size_t waiting_count;
+    uint64_t turn; /* of the last that was taken */
     size_t queue_limit;
     bool stopping; /* under lock */
     size_t thread_count;
@@ -28,20 +27,24 @@ static void on_done(struct letter *letter)
     job->done(job);
 }
 
+static struct worker_job *job_of(struct list *node)
+{
+    return LIST_ENTRY(node, struct worker_job, node);
+}
+
 /* The next job, waiting for one; NULL when the pool stops and none is left. */
 static struct worker_job *take(struct worker_pool *pool)
 {
     struct worker_job *job = NULL;
     (void)pthread_mutex_lock(&pool->lock);
-    while (pool->waiting_count == 0 && !pool->stopping) {
+    while (list_is_empty(&pool->waiting) && !pool->stopping) {
         (void)pthread_cond_wait(&pool->work_came, &pool->lock);
     }
-    if (pool->waiting_count > 0) {
-        const struct list *first = list_is_empty(&pool->waiting) ? &pool->patient : &pool->waiting;
-        job = LIST_ENTRY(first->next, struct worker_job, node);
+    if (!list_is_empty(&pool->waiting)) {
+        job = job_of(pool->waiting.next);
         list_remove(&job->node);
         pool->waiting_count--;
-        pool->patient_count -= job->owner == NULL ? 0 : 1;
+        pool->turn = job->turn;
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return job;
@@ -85,7 +88,6 @@ struct worker_pool *worker_pool_new(struct loop *loop, size_t thread_count, size
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work_came, NULL);
     list_init(&pool->waiting);
-    list_init(&pool->patient);
     pool->queue_limit = queue_limit;
     if (thread_count == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -118,50 +120,59 @@ void worker_pool_free(struct worker_pool *pool)
     free(pool);
 }
 
-/* Under lock. */
-static size_t count_of_owner(const struct worker_pool *pool, const char *owner)
+/* One behind the last of its owner that waits, and behind whose turn it is. Returns how many of the
+ * owner wait. */
+static size_t set_turn(const struct worker_pool *pool, struct worker_job *job)
 {
     size_t count = 0;
-    for (LIST_EACH(node, &pool->patient)) {
-        count += strcmp(LIST_ENTRY(node, struct worker_job, node)->owner, owner) == 0 ? 1 : 0;
+    job->turn = pool->turn + 1;
+    for (LIST_EACH(node, &pool->waiting)) {
+        const struct worker_job *other = job_of(node);
+        if (strcmp(other->owner, job->owner) == 0) {
+            job->turn = other->turn + 1;
+            count++;
+        }
     }
     return count;
 }
 
-/* Under lock. */
-static bool has_room(const struct worker_pool *pool, const char *owner)
+static void line_up(struct worker_pool *pool, struct worker_job *job)
 {
-    return !pool->stopping && pool->waiting_count < pool->queue_limit &&
-           (owner == NULL || (pool->patient_count < (pool->queue_limit + 1) / 2 &&
-                              count_of_owner(pool, owner) < WORKER_PATIENT_MAX));
+    struct list *behind = pool->waiting.next;
+    while (behind != &pool->waiting && job_of(behind)->turn <= job->turn) {
+        behind = behind->next;
+    }
+    list_append(behind, &job->node);
+    pool->waiting_count++;
 }
 
+/* owner_max 0: as many as there is room for. */
 static bool submit(struct worker_pool *pool, struct worker_job *job, const char *owner,
-                   struct err *err)
+                   size_t owner_max, struct err *err)
 {
     job->letter = (struct letter){.on_delivered = on_done};
     job->node = (struct list){0};
     job->pool = pool;
     job->owner = owner;
     (void)pthread_mutex_lock(&pool->lock);
-    bool is_taken = has_room(pool, owner);
-    if (is_taken) {
-        list_append(owner == NULL ? &pool->waiting : &pool->patient, &job->node);
-        pool->waiting_count++;
-        pool->patient_count += owner == NULL ? 0 : 1;
+    size_t count = set_turn(pool, job);
+    bool has_room = pool->waiting_count < pool->queue_limit && !pool->stopping &&
+                    (owner_max == 0 || count < owner_max);
+    if (has_room) {
+        line_up(pool, job);
         (void)pthread_cond_signal(&pool->work_came);
     }
     (void)pthread_mutex_unlock(&pool->lock);
-    return is_taken || err_set_reason(err, ERR_LIMIT, "busy", "too much is waiting; try again");
+    return has_room || err_set_reason(err, ERR_LIMIT, "busy", "too much is waiting; try again");
 }
 
 bool worker_submit(struct worker_pool *pool, struct worker_job *job, struct err *err)
 {
-    return submit(pool, job, NULL, err);
+    return submit(pool, job, "", 0, err);
 }
 
-bool worker_submit_patient(struct worker_pool *pool, struct worker_job *job, const char *owner,
-                           struct err *err)
+bool worker_submit_of(struct worker_pool *pool, struct worker_job *job, const char *owner,
+                      struct err *err)
 {
-    return submit(pool, job, owner, err);
+    return submit(pool, job, owner, WORKER_OWNER_MAX, err);
 }

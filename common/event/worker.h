@@ -4,6 +4,8 @@
 
 #include "common/event/mailbox.h"
 
+#include <stdint.h>
+
 struct worker_pool;
 struct worker_job;
 
@@ -17,7 +19,8 @@ struct worker_job {
     worker_run_fn *run;
     worker_done_fn *done;
     struct worker_pool *pool; /* borrowed, set by worker_submit */
-    const char *owner;        /* borrowed until it runs, set as pool is; NULL: it is not patient */
+    const char *owner;        /* borrowed until it runs; set by worker_submit, as the next */
+    uint64_t turn;
 };
 
 /* Starts thread_count threads (0: one a core). At most queue_limit jobs wait. */
@@ -29,12 +32,11 @@ void worker_pool_free(struct worker_pool *pool);
 /* ERR_LIMIT "busy" when the queue is full; done is not called then. */
 bool worker_submit(struct worker_pool *pool, struct worker_job *job, struct err *err) MUST_CHECK;
 
-enum { WORKER_PATIENT_MAX = 32 }; /* jobs of one owner that wait */
+enum { WORKER_OWNER_MAX = 200 }; /* jobs of one owner that wait */
 
-/* The same, for a job that lets all others go before, so that whoever orders many holds up nobody
- * but who orders the like: those of all owners have half of the queue, and one owner's a few
- * places. */
-bool worker_submit_patient(struct worker_pool *pool, struct worker_job *job, const char *owner,
-                           struct err *err) MUST_CHECK;
+/* For many owners who are not to hold up each other: they take turns, and each has so many places.
+ */
+bool worker_submit_of(struct worker_pool *pool, struct worker_job *job, const char *owner,
+                      struct err *err) MUST_CHECK;
 
 #endif

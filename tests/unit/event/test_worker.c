@@ -128,66 +128,109 @@ static void freeing_runs_what_waits(void **state)
     assert_int_equal(done, 5);
 }
 
+static int turn; /* of the one thread */
+
+static sem_t arrived;
+
+static void block_at_gate(struct worker_job *job)
+{
+    (void)sem_post(&arrived);
+    wait_at_gate(job);
+}
+
+/* Returns when the only thread stands at the gate. */
+static struct worker_pool *new_blocked_pool(struct worker_job *blocker, size_t limit)
+{
+    struct err err;
+    struct worker_pool *pool = worker_pool_new(loop, 1, limit, &err);
+    assert_non_null(pool);
+    assert_int_equal(sem_init(&arrived, 0, 0), 0);
+    *blocker = (struct worker_job){.run = block_at_gate, .done = on_passed};
+    assert_true(worker_submit(pool, blocker, &err));
+    assert_int_equal(sem_wait(&arrived), 0);
+    turn = 0;
+    return pool;
+}
+
 static void note_turn(struct worker_job *job)
 {
-    static int turn;
     LIST_ENTRY(job, struct sum, job)->number = ++turn;
 }
 
-/* Those that wait while the only thread stands at the gate. */
-static void patient_jobs_let_the_others_go_before(void **state)
+static void wait_and_note(struct worker_job *job)
+{
+    note_turn(job);
+    block_at_gate(job);
+}
+
+static void owners_take_turns(void **state)
 {
     (void)state;
-    enum { PATIENT = 2, URGENT = 3, ALL = PATIENT + URGENT, LIMIT = 2 * ALL };
-    struct worker_job blocker = {.run = wait_at_gate, .done = on_passed};
+    static const char *const owners[] = {"a", "a", "a", "b", "b", "c"};
+    static const int turns[] = {1, 4, 6, 2, 5, 3};
+    enum { ALL = sizeof turns / sizeof turns[0] };
+    struct worker_job blocker;
     struct sum sums[ALL];
     struct err err;
-    struct worker_pool *pool = worker_pool_new(loop, 1, LIMIT, &err);
-    assert_non_null(pool);
-    assert_true(worker_submit(pool, &blocker, &err));
+    struct worker_pool *pool = new_blocked_pool(&blocker, ALL + 1);
     for (int i = 0; i < ALL; i++) {
         sums[i] = (struct sum){.job = {.run = note_turn, .done = on_passed}};
-        assert_true(i < PATIENT ? worker_submit_patient(pool, &sums[i].job, "a", &err)
-                                : worker_submit(pool, &sums[i].job, &err));
+        assert_true(worker_submit_of(pool, &sums[i].job, owners[i], &err));
     }
     assert_int_equal(sem_post(&gate), 0);
     worker_pool_free(pool);
-    assert_int_equal(done, ALL + 1);
     for (int i = 0; i < ALL; i++) {
-        assert_int_equal(sums[i].number, i < PATIENT ? URGENT + i + 1 : i - PATIENT + 1);
+        assert_int_equal(sums[i].number, turns[i]);
     }
 }
 
-static void patient_jobs_leave_room_for_other_owners_and_for_the_others(void **state)
+/* Who always has some waiting does not overtake itself either. */
+static void nobody_waits_for_ever(void **state)
 {
     (void)state;
-    enum { LIMIT = 2 * (WORKER_PATIENT_MAX + 4), TRIES = WORKER_PATIENT_MAX + 2 };
-    static struct worker_job jobs[2 * TRIES + LIMIT];
-    struct err err = {0};
-    struct worker_pool *pool = worker_pool_new(loop, 1, LIMIT, &err);
-    int accepted = 0;
-    int taken[3] = {0};
-    assert_non_null(pool);
-    for (int i = 0; i < 2 * TRIES + LIMIT; i++) {
-        int kind = i < TRIES ? 0 : i < 2 * TRIES ? 1 : 2;
-        jobs[i] = (struct worker_job){.run = wait_at_gate, .done = on_passed};
-        taken[kind] +=
-            (kind == 2 ? worker_submit(pool, &jobs[i], &err)
-                       : worker_submit_patient(pool, &jobs[i], kind == 0 ? "a" : "b", &err))
-                ? 1
-                : 0;
+    enum { WAITING = 3, MORE = 12 };
+    struct worker_job blocker;
+    struct sum sums[WAITING + MORE];
+    struct err err;
+    struct worker_pool *pool = new_blocked_pool(&blocker, WAITING + MORE);
+    for (int i = 0; i < WAITING + MORE; i++) {
+        sums[i] =
+            (struct sum){.job = {.run = i < MORE ? wait_and_note : note_turn, .done = on_passed}};
+        assert_true(worker_submit_of(pool, &sums[i].job, "a", &err));
+        if (i >= WAITING - 1 && i < MORE + WAITING - 1) {
+            assert_int_equal(sem_post(&gate), 0); /* one goes, the next comes */
+            assert_int_equal(sem_wait(&arrived), 0);
+        }
     }
-    /* The thread may have taken the first one already. */
-    assert_in_range(taken[0], WORKER_PATIENT_MAX, WORKER_PATIENT_MAX + 1);
-    assert_in_range(taken[1], 4, 5);
-    assert_in_range(taken[2], LIMIT / 2, LIMIT / 2 + 1);
-    assert_string_equal(err.reason, "busy");
-    accepted = taken[0] + taken[1] + taken[2];
-    for (int i = 0; i < accepted; i++) {
-        assert_int_equal(sem_post(&gate), 0);
-    }
+    assert_int_equal(sem_post(&gate), 0);
     worker_pool_free(pool);
-    assert_int_equal(done, accepted);
+    for (int i = 0; i < WAITING + MORE; i++) {
+        assert_int_equal(sums[i].number, i + 1);
+    }
+}
+
+static void do_nothing(struct worker_job *job)
+{
+    (void)job;
+}
+
+static void one_owner_does_not_fill_the_queue(void **state)
+{
+    (void)state;
+    enum { LIMIT = WORKER_OWNER_MAX + 1 };
+    static struct worker_job jobs[LIMIT];
+    struct worker_job blocker;
+    struct err err = {0};
+    struct worker_pool *pool = new_blocked_pool(&blocker, LIMIT);
+    for (int i = 0; i < LIMIT; i++) {
+        jobs[i] = (struct worker_job){.run = do_nothing, .done = on_passed};
+        assert_true(worker_submit_of(pool, &jobs[i], "a", &err) == (i < WORKER_OWNER_MAX));
+    }
+    assert_string_equal(err.reason, "busy");
+    assert_true(worker_submit_of(pool, &jobs[LIMIT - 1], "b", &err));
+    assert_int_equal(sem_post(&gate), 0);
+    worker_pool_free(pool);
+    assert_int_equal(done, LIMIT + 1);
 }
 
 static void look_at_signals(struct worker_job *job)
@@ -222,8 +265,9 @@ int main(void)
         CASE(every_job_runs_and_is_done_once),
         CASE(a_full_queue_is_busy),
         CASE(freeing_runs_what_waits),
-        CASE(patient_jobs_let_the_others_go_before),
-        CASE(patient_jobs_leave_room_for_other_owners_and_for_the_others),
+        CASE(owners_take_turns),
+        CASE(nobody_waits_for_ever),
+        CASE(one_owner_does_not_fill_the_queue),
         CASE(threads_leave_signals_to_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
