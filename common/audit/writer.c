@@ -29,6 +29,7 @@ struct audit_writer {
     struct list sent;       /* those of the batch under way, owned; empty: there is none */
     size_t sent_count;
     size_t count;       /* of all, those under way too */
+    size_t under_way;   /* acts that have not ended */
     size_t batch_limit; /* 1 when a batch was refused, until it is known by which record */
     bool stopped;
     int64_t second_ms; /* monotonic: when this second of notes began */
@@ -99,6 +100,11 @@ void audit_writer_drain(struct audit_writer *writer, audit_drained_fn *done, voi
     writer->on_drained = done;
     writer->drained_arg = arg;
     tell_when_drained(writer);
+}
+
+static size_t count_waiting(const struct audit_writer *writer)
+{
+    return writer->count - writer->under_way;
 }
 
 size_t audit_writer_count(const struct audit_writer *writer)
@@ -244,14 +250,16 @@ static struct audit_act *new_act(struct audit_writer *writer, struct err *err)
     }
     act->writer = writer;
     writer->count++;
+    writer->under_way++;
     return act;
 }
 
 struct audit_act *audit_act_begin(struct audit_writer *writer, struct err *err)
 {
-    if (writer->count >= AUDIT_QUEUE_MAX) {
+    if (count_waiting(writer) >= AUDIT_QUEUE_MAX || writer->under_way >= AUDIT_ACTS_MAX) {
         err_set_reason(err, ERR_UNAVAILABLE, "audit_unavailable",
-                       "audit: %d records wait to be stored", AUDIT_QUEUE_MAX);
+                       "audit: %zu records wait to be stored, %zu acts are under way",
+                       count_waiting(writer), writer->under_way);
         return NULL;
     }
     return new_act(writer, err);
@@ -272,6 +280,7 @@ struct audit_record *audit_act_record(struct audit_act *act)
 void audit_act_end(struct audit_act *act)
 {
     struct audit_writer *writer = act->writer;
+    writer->under_way--;
     audit_record_clean(&act->record);
     act->ended_ms = clock_monotonic_ms();
     list_append(&writer->waiting, &act->node);
@@ -284,6 +293,7 @@ void audit_act_cancel(struct audit_act *act)
 {
     if (act != NULL) {
         struct audit_writer *writer = act->writer;
+        writer->under_way--;
         free_act(act);
         tell_when_drained(writer);
     }
@@ -296,7 +306,7 @@ static bool has_room_for_note(struct audit_writer *writer)
         writer->second_ms = now_ms;
         writer->notes = 0;
     }
-    if (writer->count >= AUDIT_NOTES_MAX || writer->notes == AUDIT_NOTES_PER_S) {
+    if (count_waiting(writer) >= AUDIT_NOTES_MAX || writer->notes == AUDIT_NOTES_PER_S) {
         return false;
     }
     writer->notes++;

@@ -15,7 +15,9 @@ enum { AUDIT_STATEMENT_COUNT = 1 };
 extern const struct pg_statement audit_statements[AUDIT_STATEMENT_COUNT];
 
 enum {
-    AUDIT_QUEUE_MAX = 4096, /* records that wait, and acts under way */
+    AUDIT_QUEUE_MAX = 4096, /* records that wait: beyond it no act begins */
+    /* A command may be under way for hours, and keeps no other act from its place. */
+    AUDIT_ACTS_MAX = 4 * AUDIT_QUEUE_MAX, /* acts under way: each has its place when it ends */
     /* Notes leave the rest of the queue to acts, so that a flood of refusals stops no act. */
     AUDIT_NOTES_MAX = AUDIT_QUEUE_MAX / 2,
     AUDIT_NOTES_PER_S = 20, /* nor does it fill the disk */

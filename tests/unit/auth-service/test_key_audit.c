@@ -392,14 +392,14 @@ static void what_is_no_record_is_refused(void **state)
 static void without_room_in_the_trail_nobody_comes_and_no_key_is_made(void **state)
 {
     struct stage *stage = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     char token[MINT_TOKEN_SIZE];
     struct err err = {0};
     make_token(stage, "user_with_room", token);
     struct answer user = check_session(stage, token);
     make_token(stage, "user_no_room", token);
     drain(stage);
-    for (int i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (int i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = audit_act_begin(stage->audit, &err);
         assert_non_null(acts[i]);
     }
@@ -408,7 +408,7 @@ static void without_room_in_the_trail_nobody_comes_and_no_key_is_made(void **sta
     assert_string_equal(answer.err.reason, "audit_unavailable");
     answer = create_key(stage, user.id, "");
     assert_string_equal(answer.err.reason, "audit_unavailable");
-    for (int i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (int i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
     expect(stage, "SELECT count(*) FROM identities WHERE subject = 'user_no_room'", "0");

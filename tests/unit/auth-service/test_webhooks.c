@@ -357,16 +357,16 @@ static void effects_are_in_the_trail(void **state)
 static void without_room_in_the_trail_a_webhook_comes_again(void **state)
 {
     struct stage *stage = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     struct err err = {0};
     drain(stage);
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = audit_act_begin(stage->audit, &err);
         assert_non_null(acts[i]);
     }
     const struct answer answer = receive(stage, "full_1", DELETED("user_of_no_room"));
     assert_string_equal(answer.err.reason, "audit_unavailable");
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
     take(stage, "full_1", DELETED("user_of_no_room"));

@@ -117,9 +117,9 @@ static void what_has_no_answer_is_recorded_when_the_client_leaves(void **state)
 static void without_room_for_a_record_nothing_is_asked_of_the_agent(void **state)
 {
     struct relay_stage *stage = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     struct err err = {0};
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = recorder_begin(stage->records.recorder, AUDIT_EXEC, &actor_none, &trace_none,
                                  STAGE_SANDBOX_ID, &err);
         assert_non_null(acts[i]);
@@ -127,7 +127,7 @@ static void without_room_for_a_record_nothing_is_asked_of_the_agent(void **state
     relay_ask(stage, "{\"id\":\"a\",\"type\":\"exec\",\"cmd\":\"ls\"}");
     relay_wait_for_error(stage, "\"a\"", "audit_unavailable");
     assert_int_equal(stage->at_agent.texts, 0);
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
 }

@@ -124,16 +124,16 @@ static void a_record_whose_answer_is_lost_is_sent_again_as_the_same(void **state
 static void without_room_for_its_record_an_act_does_not_begin(void **state)
 {
     struct record_stage *stage = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     struct err err = {0};
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = begin(stage, &err);
         assert_non_null(acts[i]);
     }
     assert_null(begin(stage, &err));
     assert_int_equal(err.code, ERR_UNAVAILABLE);
     assert_string_equal(err.reason, "audit_unavailable");
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
     record(stage, "again");

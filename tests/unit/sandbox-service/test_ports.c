@@ -203,16 +203,16 @@ static void what_was_done_is_in_the_trail(void **state)
 static void without_room_in_the_trail_nothing_is_done(void **state)
 {
     struct fixture *fixture = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     struct err err = {0};
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = audit_act_begin(fixture->sandboxes.audit, &err);
         assert_non_null(acts[i]);
     }
     ask(fixture, PORT_EXPOSE, EXPOSE);
     assert_int_equal(fixture->err.code, ERR_UNAVAILABLE);
     assert_string_equal(fixture->err.reason, "audit_unavailable");
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
     postgres_expect(fixture->postgres, "SELECT count(*) FROM ports", "0");

@@ -102,9 +102,9 @@ static void a_signature_that_is_none_leaves_no_record(void **state)
 static void without_room_for_its_record_nothing_is_done(void **state)
 {
     struct rest_stage *stage = *state;
-    static struct audit_act *acts[AUDIT_QUEUE_MAX];
+    static struct audit_act *acts[AUDIT_ACTS_MAX];
     struct err err = {0};
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         acts[i] = recorder_begin(stage->records.recorder, AUDIT_EXEC, &actor_none, &trace_none,
                                  STAGE_SANDBOX_ID, &err);
         assert_non_null(acts[i]);
@@ -113,7 +113,7 @@ static void without_room_for_its_record_nothing_is_done(void **state)
     rest_wait_for(stage, "HTTP/1.1 503");
     rest_wait_for(stage, "audit_unavailable");
     assert_int_equal(stage->requests, 0);
-    for (size_t i = 0; i < AUDIT_QUEUE_MAX; i++) {
+    for (size_t i = 0; i < AUDIT_ACTS_MAX; i++) {
         audit_act_cancel(acts[i]);
     }
 }
