@@ -137,9 +137,27 @@ static void end_if_expired(struct client *client)
     }
 }
 
+/* Wall clock; 0: never. */
+static int64_t end_of(const struct caller *caller)
+{
+    return caller->expires_ms != 0 ? caller->expires_ms : caller->returns_ms;
+}
+
+static void arm_end(struct client *client)
+{
+    int64_t left_ms = end_of(&client->caller) - clock_wall_ms();
+    timer_arm(&client->end, left_ms > 0 ? left_ms : 0);
+}
+
+/* The wall clock may go slower than the loop's. */
 static void on_end(void *arg)
 {
-    end_if_expired(arg);
+    struct client *client = arg;
+    if (end_of(&client->caller) > clock_wall_ms()) {
+        arm_end(client);
+    } else {
+        end_if_expired(client);
+    }
 }
 
 /* With its last client the group frees itself. */
@@ -287,16 +305,13 @@ static void free_half_built(struct client *client)
 /* What the clock is set to meanwhile the regular look finds. */
 static bool open_end(struct client *client, struct err *err)
 {
-    const struct caller *caller = &client->caller;
-    int64_t end_ms = caller->expires_ms != 0 ? caller->expires_ms : caller->returns_ms;
-    int64_t left_ms = end_ms - clock_wall_ms();
-    if (end_ms == 0) {
+    if (end_of(&client->caller) == 0) {
         return true;
     }
     if (!timer_open(&client->end, client->group->sockets->gateway->loop, on_end, client, err)) {
         return false;
     }
-    timer_arm(&client->end, left_ms > 0 ? left_ms : 0);
+    arm_end(client);
     return true;
 }
 
