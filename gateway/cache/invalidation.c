@@ -96,7 +96,7 @@ struct invalidation *invalidation_open(const struct gateway *gateway, struct err
         return NULL;
     }
     invalidation->gateway = gateway;
-    invalidation->key_recheck = key_recheck_new(gateway, err);
+    invalidation->key_recheck = key_recheck_new(gateway, KEY_RECHECK_EVERY_MS, err);
     if (invalidation->key_recheck == NULL) {
         invalidation_close(invalidation);
         return NULL;

@@ -22,7 +22,8 @@ enum {
 
 struct key_recheck {
     const struct gateway *gateway; /* borrowed */
-    struct timer retry;
+    struct timer timer;            /* to ask again, or for the next look */
+    int64_t every_ms;
     struct ipc_call *call; /* NULL: none in flight */
     struct str ids;        /* of all keys and users, side by side, sorted */
     size_t done;           /* bytes of it */
@@ -30,9 +31,10 @@ struct key_recheck {
 };
 
 static void ask(struct key_recheck *recheck);
-static void on_retry(void *arg);
+static void on_timer(void *arg);
 
-struct key_recheck *key_recheck_new(const struct gateway *gateway, struct err *err)
+struct key_recheck *key_recheck_new(const struct gateway *gateway, int64_t every_ms,
+                                    struct err *err)
 {
     struct key_recheck *recheck = calloc(1, sizeof *recheck);
     if (recheck == NULL) {
@@ -40,8 +42,9 @@ struct key_recheck *key_recheck_new(const struct gateway *gateway, struct err *e
         return NULL;
     }
     recheck->gateway = gateway;
+    recheck->every_ms = every_ms;
     recheck->ids = STR_INIT(IDS_MAX);
-    if (!timer_open(&recheck->retry, gateway->loop, on_retry, recheck, err)) {
+    if (!timer_open(&recheck->timer, gateway->loop, on_timer, recheck, err)) {
         key_recheck_free(recheck);
         return NULL;
     }
@@ -50,7 +53,7 @@ struct key_recheck *key_recheck_new(const struct gateway *gateway, struct err *e
 
 void key_recheck_stop(struct key_recheck *recheck)
 {
-    timer_disarm(&recheck->retry);
+    timer_disarm(&recheck->timer);
     if (recheck->call != NULL) {
         ipc_call_cancel(recheck->call);
         recheck->call = NULL;
@@ -66,7 +69,7 @@ void key_recheck_free(struct key_recheck *recheck)
         return;
     }
     key_recheck_stop(recheck);
-    timer_close(&recheck->retry);
+    timer_close(&recheck->timer);
     free(recheck);
 }
 
@@ -76,7 +79,7 @@ static void try_again(struct key_recheck *recheck, const struct err *err)
         log_warn("keys.not_rechecked", LOG_ERR(err));
     }
     recheck->complained = true;
-    timer_arm(&recheck->retry, KEY_RECHECK_RETRY_MS);
+    timer_arm(&recheck->timer, KEY_RECHECK_RETRY_MS);
 }
 
 /* Of a key, or of a user. */
@@ -129,7 +132,7 @@ static bool send_question(struct key_recheck *recheck, const struct auth_key_ids
     return recheck->call != NULL;
 }
 
-/* About the next keys; frees the list behind the last. */
+/* About the next keys; behind the last the next look is due some time. */
 static void ask(struct key_recheck *recheck)
 {
     struct view ids[AUTH_KEY_IDS_MAX];
@@ -142,6 +145,7 @@ static void ask(struct key_recheck *recheck)
     }
     if (question.api_key_ids.count == 0) {
         str_free(&recheck->ids);
+        timer_arm(&recheck->timer, recheck->every_ms);
     } else if (!send_question(recheck, &question, &err)) {
         try_again(recheck, &err);
     }
@@ -190,10 +194,10 @@ void key_recheck_begin(struct key_recheck *recheck)
     ask(recheck);
 }
 
-static void on_retry(void *arg)
+static void on_timer(void *arg)
 {
     struct key_recheck *recheck = arg;
-    if (recheck->ids.failed) {
+    if (recheck->ids.failed || recheck->ids.data == NULL) {
         key_recheck_begin(recheck);
     } else {
         ask(recheck);

@@ -454,7 +454,7 @@ static bool is_of_session(const struct client *client)
 }
 
 struct key_listing {
-    void (*on_key)(const char api_key_id[ID_SIZE], void *arg);
+    void (*on_key)(const char id[ID_SIZE], void *arg);
     void *arg;
 };
 
@@ -464,14 +464,13 @@ static void list_keys(struct map_node *node, void *arg)
     const struct group *group = MAP_ENTRY(node, struct group, by_sandbox);
     for (LIST_EACH(client_node, &group->clients)) {
         const struct client *client = LIST_ENTRY(client_node, struct client, node);
-        if (!is_of_session(client)) {
-            listing->on_key(client->caller.api_key_id, listing->arg);
-        }
+        const struct caller *caller = &client->caller;
+        listing->on_key(is_of_session(client) ? caller->user_id : caller->api_key_id, listing->arg);
     }
 }
 
 void client_sockets_each_key(struct client_sockets *sockets,
-                             void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg)
+                             void (*on_key)(const char id[ID_SIZE], void *arg), void *arg)
 {
     struct key_listing listing = {on_key, arg};
     map_each(&sockets->groups, list_keys, &listing);

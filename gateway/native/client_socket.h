@@ -29,9 +29,10 @@ void client_sockets_recheck(struct client_sockets *sockets, const char sandbox_i
 /* Any sandbox may have changed unheard. */
 void client_sockets_recheck_all(struct client_sockets *sockets);
 
-/* The ids of the keys they came with, each as often as there are sockets of it. */
+/* The ids of the keys they came with, or of the users who came without; each as often as there are
+ * sockets of it. */
 void client_sockets_each_key(struct client_sockets *sockets,
-                             void (*on_key)(const char api_key_id[ID_SIZE], void *arg), void *arg);
+                             void (*on_key)(const char id[ID_SIZE], void *arg), void *arg);
 
 /* The same of the sessions that are watched. */
 void client_sockets_each_session(struct client_sockets *sockets,

@@ -22,6 +22,8 @@
 #define KEY_ID "22222222-2222-4222-8222-222222222222"  /* of the stage's caller */
 #define USER_ID "11111111-1111-4111-8111-111111111111" /* the same */
 
+enum { EVERY_MS = 300 };
+
 struct key_stage {
     struct rest_stage *rest;
     struct ipc_server *auth;
@@ -76,7 +78,7 @@ static int open_stage(void **state)
     stage->stages = gateway->auth_service;
     gateway->client_sockets = client_sockets_new(gateway, &err);
     assert_non_null(gateway->client_sockets);
-    stage->recheck = key_recheck_new(gateway, &err);
+    stage->recheck = key_recheck_new(gateway, EVERY_MS, &err);
     assert_non_null(stage->recheck);
     *state = stage;
     return 0;
@@ -178,6 +180,17 @@ static void user_who_was_suspended_unheard_ends_what_a_session_opened(void **sta
     assert_string_equal(stage->first, USER_ID);
 }
 
+static void news_that_never_come_are_looked_for(void **state)
+{
+    struct key_stage *stage = *state;
+    begin_stream(stage);
+    key_recheck_begin(stage->recheck);
+    turn_until_true(stage->rest->http.loop, was_asked, stage);
+    stage->ended = KEY_ID; /* from here on nobody says so */
+    rest_wait_end(stage->rest);
+    assert_true(stage->asked > 1);
+}
+
 static void without_keys_nothing_is_asked(void **state)
 {
     struct key_stage *stage = *state;
@@ -196,6 +209,7 @@ int main(void)
         TEST(question_that_fails_is_asked_again),
         TEST(stopped_it_asks_no_more),
         TEST(user_who_was_suspended_unheard_ends_what_a_session_opened),
+        TEST(news_that_never_come_are_looked_for),
         TEST(without_keys_nothing_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
