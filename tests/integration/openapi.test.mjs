@@ -31,6 +31,25 @@ describe('the description of the API', () => {
     assert.deepEqual(described.sort(), [...new Set(routes)].sort());
   });
 
+  it('lets client tokens in where the routes do', () => {
+    const source = readFileSync(path.join(root, 'gateway/native/routes.c'), 'utf8');
+    const ofSandboxes = [...source.matchAll(/\{HTTP_([A-Z]+), "(\/[^"]+)",\s*([A-Z_ |]+),/g)]
+      .filter(([, , route, needs]) => needs.includes('ROUTE_SANDBOX') && !route.endsWith('/token'))
+      .map(([, method, route]) => `${method} ${route.replaceAll(/\{[^}]+\}/g, '{}')}`);
+    const described = Object.entries(document.paths).flatMap(([template, item]) => Object.entries(item)
+      .filter(([, operation]) => operation.security?.some((way) => 'client' in way))
+      .map(([method]) => `${method.toUpperCase()} ${template.replaceAll(/\{[^}]+\}/g, '{}')}`));
+    assert.ok(ofSandboxes.length > 20);
+    assert.deepEqual(described.sort(), ofSandboxes.sort());
+  });
+
+  it('names every action of the audit trail', () => {
+    const source = readFileSync(path.join(root, 'common/audit/record.c'), 'utf8');
+    const actions = [...source.matchAll(/\[AUDIT_[A-Z_]+\] = "([a-z_]+(?:\.[a-z_]+)?)"/g)].map(([, name]) => name)
+      .filter((name) => name.includes('.') || name === 'exec');
+    assert.deepEqual([...document.components.schemas.AuditAction.enum].sort(), actions.sort());
+  });
+
   it('gives every operation an answer, a summary and an id of its own', () => {
     const operations = Object.values(document.paths).flatMap((item) => Object.values(item));
     const ids = operations.map((operation) => operation.operationId);

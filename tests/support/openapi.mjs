@@ -15,6 +15,11 @@ ajv.addSchema({ $id: 'api', components: document.components });
 const absolute = (value) => JSON.parse(JSON.stringify(value).replaceAll('"#/components/', '"api#/components/'));
 const validators = new Map();
 
+// The codes of errors that README.md lists.
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+const codes = new Set(/^\| status \| codes \|\n((?:\|.*\n)+)/m.exec(readme)[1].match(/(?<=`)[a-z0-9_]+(?=`)/g));
+const isError = (json) => typeof json?.code === 'string' && typeof json.requestId === 'string';
+
 // {segments, item} of each path; the literal ones first.
 const templates = Object.entries(document.paths)
   .map(([template, item]) => ({ template, item, pattern: new RegExp(`^${template.replace(/\{[^}]+\}/g, '[^/]+')}$`) }))
@@ -53,10 +58,35 @@ export function checkAnswer(method, url, reply) {
   }
 }
 
-// Fails when an event of a stream is none that the document describes.
-export function checkEvent(event) {
+// Fails when an event of a stream is none that the document describes. lastEventId is not of the
+// event: server-sent ones come with it.
+export function checkEvent({ lastEventId: _, ...event }) {
   const schemas = ['StreamEvent', 'WatchEvent'].map((name) => document.components.schemas[name]);
   checkJson('event', { anyOf: schemas }, { json: event, text: JSON.stringify(event) }, `event ${event.type}`);
+}
+
+// A schema and those it is made of, in one list.
+function partsOf(schema) {
+  const named = schema.$ref === undefined ? [] : [document.components.schemas[schema.$ref.split('/').pop()]];
+  const parts = [...named, ...schema.allOf ?? [], ...schema.anyOf ?? [], ...schema.oneOf ?? []];
+  return [schema, ...parts.flatMap(partsOf)];
+}
+
+// The members of a value that none of these schemas names, where they name any at all.
+function unnamedIn(schemas, value, where) {
+  const parts = schemas.flatMap(partsOf);
+  if (Array.isArray(value)) {
+    const items = parts.flatMap((part) => part.items ?? []);
+    return value.flatMap((item, i) => unnamedIn(items, item, `${where}[${i}]`));
+  }
+  const named = parts.filter((part) => part.properties !== undefined);
+  if (typeof value !== 'object' || value === null || named.length === 0 || parts.some((part) => part.additionalProperties)) {
+    return [];
+  }
+  return Object.entries(value).flatMap(([name, member]) => {
+    const schemasOfMember = named.flatMap((part) => part.properties[name] ?? []);
+    return schemasOfMember.length === 0 ? [`${where}.${name}`] : unnamedIn(schemasOfMember, member, `${where}.${name}`);
+  });
 }
 
 function checkJson(name, schema, reply, where) {
@@ -65,4 +95,6 @@ function checkJson(name, schema, reply, where) {
   }
   const validate = validators.get(name);
   assert.ok(validate(reply.json), `${where}: ${ajv.errorsText(validate.errors)}: ${reply.text.slice(0, 500)}`);
+  assert.deepEqual(unnamedIn([schema], reply.json, ''), [], `${where}: members that are not described`);
+  assert.ok(!isError(reply.json) || codes.has(reply.json.code), `${where}: README.md lacks the code ${reply.json?.code}`);
 }
