@@ -110,6 +110,10 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
         refuse(check, "user-deleted");
         return;
     }
+    if (err == NULL && user->session_has_ended) { /* Redis may have lost it, or be away */
+        refuse(check, "session-revoked");
+        return;
+    }
     if (err == NULL && user->suspended) {
         refuse_suspended(check);
         return;
@@ -136,8 +140,10 @@ static void on_user(const struct user *user, const struct err *err, void *arg)
 
 static bool find_user(struct check *check, struct err *err)
 {
-    const struct user_identity identity = {.issuer = check->source->issuer.issuer,
-                                           .subject = check->claims.subject};
+    const struct user_identity identity = {
+        .issuer = check->source->issuer.issuer,
+        .subject = check->claims.subject,
+        .session_id = is_of_clerk(check) ? check->claims.session_id : NULL};
     int64_t left_ms = check->deadline_ms - clock_monotonic_ms();
     if (left_ms <= 0) {
         return err_set(err, ERR_TIMEOUT, "checking a session took too long");
@@ -145,7 +151,7 @@ static bool find_user(struct check *check, struct err *err)
     return user_find_or_make(check->sessions->parts.pg, &identity, left_ms, on_user, check, err);
 }
 
-/* Whether the session was revoked can't be known, nor counted who tries. */
+/* Only PostgreSQL can say whether the session was revoked, and nobody counts who tries. */
 static bool find_known_user(struct check *check, struct err *err)
 {
     check->is_unsure = true;

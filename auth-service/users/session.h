@@ -51,8 +51,8 @@ void sessions_close(struct sessions *sessions);
 const char *sessions_clerk_issuer(const struct sessions *sessions);
 
 /* Verifies the token, asks whether its session was revoked and finds the user, making the row at
- * first sight. While Redis is away that is not known: sessions that were accepted before go on
- * (their tokens live for a minute) and are to be asked for again in a second, others are
+ * first sight. While Redis is away only PostgreSQL says so: sessions that were accepted before go
+ * on (their tokens live for a minute) and are to be asked for again in a second, others are
  * ERR_UNAVAILABLE "rate_limit_unavailable". Borrows token until done, which comes exactly once,
  * later. False and err, without done, for what is known at once. ERR_UNAUTHENTICATED
  * "invalid_session" or "token_expired"; ERR_DENIED "account_suspended"; ERR_UNAVAILABLE;

@@ -13,11 +13,12 @@ enum { NUMBER_SIZE = 24 };
 
 const struct pg_statement user_statements[USER_STATEMENT_COUNT] = {
     {FIND, "SELECT u.id, u.tier, u.suspended_at IS NOT NULL, false, u.profile_at IS NULL,"
-           " u.role = 'admin'"
+           " u.role = 'admin', EXISTS (SELECT 1 FROM ended_sessions e WHERE e.id = $3::text)"
            " FROM identities i JOIN users u ON u.id = i.user_id"
            " WHERE i.issuer = $1::text AND i.subject = $2::text"},
     /* Of several at a time one makes the user; the others find it. */
-    {MAKE, "SELECT user_id, tier, suspended, is_new, true, is_admin"
+    {MAKE, "SELECT user_id, tier, suspended, is_new, true, is_admin,"
+           " EXISTS (SELECT 1 FROM ended_sessions e WHERE e.id = $4::text)"
            " FROM identity_user($1::text, $2::text, $3::text)"},
     {SET_TIER, "UPDATE users SET tier = $2::text, updated_at = now()"
                " WHERE id = $1::uuid AND tier <> $2::text RETURNING id"},
@@ -47,11 +48,12 @@ static void finish(struct finding *finding, const struct user *user, const struc
 
 static bool read_user(const PGresult *result, struct user *user)
 {
-    enum { ID, TIER, SUSPENDED, IS_NEW, LACKS_PROFILE, IS_ADMIN };
+    enum { ID, TIER, SUSPENDED, IS_NEW, LACKS_PROFILE, IS_ADMIN, HAS_ENDED };
     *user = (struct user){.suspended = pg_bool(result, 0, SUSPENDED),
                           .is_new = pg_bool(result, 0, IS_NEW),
                           .lacks_profile = pg_bool(result, 0, LACKS_PROFILE),
-                          .is_admin = pg_bool(result, 0, IS_ADMIN)};
+                          .is_admin = pg_bool(result, 0, IS_ADMIN),
+                          .session_has_ended = pg_bool(result, 0, HAS_ENDED)};
     return view_copy(view_of(pg_text(result, 0, ID)), user->id, sizeof user->id) &&
            view_copy(view_of(pg_text(result, 0, TIER)), user->tier, sizeof user->tier);
 }
@@ -80,8 +82,8 @@ static void on_found(const PGresult *result, const struct err *err, void *arg)
         on_made(result, err, finding);
         return;
     }
-    const struct pg_parameters parameters = {{identity->issuer, identity->subject, identity->email},
-                                             3};
+    const struct pg_parameters parameters = {
+        {identity->issuer, identity->subject, identity->email, identity->session_id}, 4};
     if (pg_query_begin(finding->pg, MAKE, &parameters, finding->timeout_ms, on_made, finding,
                        &failure) == NULL) {
         finish(finding, NULL, &failure);
@@ -91,7 +93,8 @@ static void on_found(const PGresult *result, const struct err *err, void *arg)
 bool user_find_or_make(struct pg_pool *pg, const struct user_identity *identity, int64_t timeout_ms,
                        user_found_fn *done, void *arg, struct err *err)
 {
-    const struct pg_parameters parameters = {{identity->issuer, identity->subject}, 2};
+    const struct pg_parameters parameters = {
+        {identity->issuer, identity->subject, identity->session_id}, 3};
     struct finding *finding = calloc(1, sizeof *finding);
     if (finding == NULL) {
         return err_set(err, ERR_INTERNAL, "finding a user: out of memory");

@@ -14,16 +14,18 @@ struct user {
     char id[ID_SIZE];
     char tier[TIER_SIZE];
     bool suspended;
-    bool is_new;        /* made by this very look-up */
-    bool lacks_profile; /* what its issuer says of it was never asked */
-    bool is_admin;      /* has the role */
+    bool is_new;            /* made by this very look-up */
+    bool lacks_profile;     /* what its issuer says of it was never asked */
+    bool is_admin;          /* has the role */
+    bool session_has_ended; /* that of the identity */
 };
 
 /* Strings are borrowed until done. */
 struct user_identity {
     const char *issuer;
     const char *subject;
-    const char *email; /* of a user that has to be made; NULL: not known */
+    const char *email;      /* of a user that has to be made; NULL: not known */
+    const char *session_id; /* by which it is shown, of Clerk; NULL: another way */
 };
 
 /* What whoever proves to be a suspended user is told: ERR_DENIED "account_suspended". Returns

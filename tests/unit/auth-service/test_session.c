@@ -270,6 +270,28 @@ static void without_redis_who_is_in_stays_and_nobody_else_comes(void **state)
     sessions_close(sessions);
 }
 
+static void a_session_that_ended_stays_so_without_redis(void **state)
+{
+    struct accounts *accounts = *state;
+    struct clerk_settings settings;
+    struct sessions *sessions = open_with_pem(accounts, &settings);
+    struct answer answer;
+    char token[MINT_TOKEN_SIZE];
+    make_token("user_ended", never, token);
+    check(accounts, sessions, token, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    postgres_run(accounts->postgres, "SELECT session_end('sess_user_ended')");
+    check(accounts, sessions, token, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    redis_server_kill(accounts->redis_server);
+    turn_until_true(accounts->loop, redis_went, accounts);
+    check(accounts, sessions, token, &answer);
+    assert_string_equal(answer.err.reason, "invalid_session");
+    redis_server_start_again(accounts->redis_server);
+    turn_until_true(accounts->loop, redis_came, accounts);
+    sessions_close(sessions);
+}
+
 /* The connection stands, as when this process or Redis had stopped for a while. */
 static void whom_redis_says_nothing_of_is_not_believed_for_long(void **state)
 {
@@ -356,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_suspended_user_is_told_so),
         cmocka_unit_test(a_revoked_session_is_refused_though_its_token_is_good),
         cmocka_unit_test(without_redis_who_is_in_stays_and_nobody_else_comes),
+        cmocka_unit_test(a_session_that_ended_stays_so_without_redis),
         cmocka_unit_test(whom_redis_says_nothing_of_is_not_believed_for_long),
         cmocka_unit_test(a_deleted_user_does_not_come_back),
         cmocka_unit_test(a_check_under_way_at_the_end_is_answered),
