@@ -70,7 +70,7 @@ void admin_call_list_users(struct ipc_exchange *exchange, const struct ipc_reque
     static const struct call_shape shape = CALL_SHAPE(struct users_call, &admin_list_users_schema);
     struct users_call *users = call_begin(arg, exchange, request, &shape);
     struct err err;
-    if (users != NULL && !admin_list_users(users->call.service->parts.pg, &users->body,
+    if (users != NULL && !admin_list_users(users->call.service->parts.lists, &users->body,
                                            call_timeout_ms(&users->call), on_users, users, &err)) {
         call_fail(&users->call, &err);
     }
@@ -93,7 +93,7 @@ void admin_call_list_keys(struct ipc_exchange *exchange, const struct ipc_reques
     static const struct call_shape shape = CALL_SHAPE(struct keys_call, &admin_list_keys_schema);
     struct keys_call *keys = call_begin(arg, exchange, request, &shape);
     struct err err;
-    if (keys != NULL && !api_key_list_all(keys->call.service->parts.pg, &keys->body,
+    if (keys != NULL && !api_key_list_all(keys->call.service->parts.lists, &keys->body,
                                           call_timeout_ms(&keys->call), on_keys, keys, &err)) {
         call_fail(&keys->call, &err);
     }

@@ -191,8 +191,8 @@ void key_call_list(struct ipc_exchange *exchange, const struct ipc_request *requ
         return;
     }
     const struct api_key_actor actor = {list->body.user_id, list->body.actor_key_id};
-    if (!api_key_list(list->call.service->parts.pg, &actor, call_timeout_ms(&list->call), on_list,
-                      list, &err)) {
+    if (!api_key_list(list->call.service->parts.lists, &actor, call_timeout_ms(&list->call),
+                      on_list, list, &err)) {
         call_fail(&list->call, &err);
     }
 }

@@ -15,6 +15,7 @@
 
 enum {
     DATABASE_CONNECTIONS = 4,
+    LIST_CONNECTIONS = 2, /* so that whoever has much to be listed keeps nobody from being known */
     HTTP_CONNECTIONS = 5, /* two key sets, a profile, a session, and one to spare */
     BCRYPT_QUEUE_MAX = 4 * WORKER_OWNER_MAX,
     DRAIN_MS = 5000,
@@ -26,6 +27,7 @@ struct program {
     struct settings settings;
     struct loop *loop;
     struct pg_pool *pg;
+    struct pg_pool *lists;
     struct redis *redis;
     struct http_client *http;
     struct worker_pool *workers;
@@ -65,6 +67,17 @@ static void on_stop_signal(void *arg)
     service_drain(program->service, on_service_drained, program);
 }
 
+static bool open_database(struct program *program, struct err *err)
+{
+    const char *url = program->settings.database_url;
+    program->pg = database_open(program->loop, url, DATABASE_CONNECTIONS, err);
+    if (program->pg == NULL) {
+        return false;
+    }
+    program->lists = database_open(program->loop, url, LIST_CONNECTIONS, err);
+    return program->lists != NULL;
+}
+
 static bool open_outside(struct program *program, struct err *err)
 {
     const struct settings *settings = &program->settings;
@@ -75,8 +88,7 @@ static bool open_outside(struct program *program, struct err *err)
         !timer_open(&program->drain_timer, program->loop, on_drained, program, err)) {
         return false;
     }
-    program->pg = database_open(program->loop, settings->database_url, DATABASE_CONNECTIONS, err);
-    if (program->pg == NULL) {
+    if (!open_database(program, err)) {
         return false;
     }
     program->redis = redis_open(program->loop, settings->redis_url, err);
@@ -208,6 +220,7 @@ static bool open_service(struct program *program, struct err *err)
     const struct service_parts parts = {
         .loop = program->loop,
         .pg = program->pg,
+        .lists = program->lists,
         .redis = program->redis,
         .workers = program->workers,
         .instance = program->settings.instance,
@@ -246,6 +259,7 @@ static void close_all(struct program *program)
     worker_pool_free(program->workers);
     audit_writer_stop(program->audit);
     pg_pool_close(program->pg);
+    pg_pool_close(program->lists);
     audit_sealer_close(program->sealer);
     eraser_close(program->eraser);
     idempotency_close(program->idempotency);

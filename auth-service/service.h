@@ -18,6 +18,7 @@ struct session_watch;
 struct service_parts {
     struct loop *loop;
     struct pg_pool *pg;
+    struct pg_pool *lists; /* for what may take its time */
     struct redis *redis;
     struct worker_pool *workers;
     const char *instance;

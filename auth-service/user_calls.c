@@ -213,8 +213,8 @@ void audit_call_list(struct ipc_exchange *exchange, const struct ipc_request *re
     struct audit_call *list = call_begin(arg, exchange, request, &shape);
     struct err err;
     if (list != NULL && begin_reading(list) &&
-        !audit_trail_list(list->call.service->parts.pg, &list->body, call_timeout_ms(&list->call),
-                          on_listed, list, &err)) {
+        !audit_trail_list(list->call.service->parts.lists, &list->body,
+                          call_timeout_ms(&list->call), on_listed, list, &err)) {
         fail_list(list, &err);
     }
 }

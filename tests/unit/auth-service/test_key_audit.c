@@ -56,6 +56,7 @@ static void open_service(struct stage *stage)
     char url[URL_SIZE];
     const struct service_parts parts = {.loop = accounts->loop,
                                         .pg = accounts->pg,
+                                        .lists = accounts->pg,
                                         .redis = accounts->redis,
                                         .workers = accounts->workers,
                                         .instance = ACCOUNTS_INSTANCE,

@@ -55,6 +55,7 @@ static int set_up(void **state)
     assert_non_null(stage.audit);
     const struct service_parts parts = {.loop = stage.accounts->loop,
                                         .pg = stage.accounts->pg,
+                                        .lists = stage.accounts->pg,
                                         .redis = stage.accounts->redis,
                                         .workers = stage.accounts->workers,
                                         .audit = stage.audit,
