@@ -59,12 +59,12 @@ static void answer_url(struct request *request, const struct signed_url *url)
     request_respond(request, &response);
 }
 
-/* Not behind the end of a client token that asks. */
+/* Not behind the end of the key or client token that asks. */
 static int64_t choose_expiry(const struct caller *caller, int64_t ttl_s)
 {
     int64_t expires_s = clock_wall_ms() / 1000 + ttl_s;
     int64_t latest_s = caller->expires_ms / 1000;
-    return caller_is_client(caller) && latest_s < expires_s ? latest_s : expires_s;
+    return caller->expires_ms != 0 && latest_s < expires_s ? latest_s : expires_s;
 }
 
 void file_url_make_handle(struct request *request)

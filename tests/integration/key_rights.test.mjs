@@ -230,6 +230,16 @@ test('a key that is about to end makes nothing that goes on, by rotating neither
   }
 });
 
+test('an address of a file ends with the key that makes it', async (t) => {
+  const { make, ask } = await person();
+  const { key: owner } = await make();
+  const id = await sandboxFor(t, {}, owner);
+  const former = await make();
+  await made(ask('POST', `/api/keys/${former.id}/rotate`, { overlapS: 60 }));
+  const { json } = await call('POST', `/sandbox/${id}/files/url`, { key: former.key, body: { path: 'a', op: 'upload', ttlS: 3600 } });
+  assert.ok(Date.parse(json.expiresAt) <= Date.now() + 60_000, json.expiresAt);
+});
+
 test('an overlap is a day at most', async () => {
   const { make, ask } = await person();
   const { id } = await make();
