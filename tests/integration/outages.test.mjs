@@ -6,7 +6,8 @@ import {
   assertError, call, createSandbox, destroySandbox, exec, makeUser, tryExec, whenHealthy, whenUsable,
 } from '../support/api.mjs';
 import { gatewayBeside } from '../support/gateway.mjs';
-import { sessionToken } from '../support/session.mjs';
+import { person } from '../support/people.mjs';
+import { sessionToken, webhook } from '../support/session.mjs';
 import { docker, kill9, redis, serviceExists, sql, supervise, until } from '../support/stack.mjs';
 import { openClient } from '../support/websocket.mjs';
 
@@ -144,5 +145,14 @@ describe('Redis holds nothing that can not be made again', () => {
     assert.equal((await call('GET', `/sandbox/${sandboxId}/status`)).json.status, 'running');
     await destroySandbox(sandboxId);
     assert.equal(await sql(`SELECT status <> 'running' FROM sandboxes WHERE id = '${sandboxId}'`), 't');
+  });
+
+  it('a session that ended stays ended', async () => {
+    const { sub, sid, ask } = await person();
+    assert.equal((await ask('GET', '/sandbox?limit=1')).status, 200);
+    assert.equal((await webhook({ type: 'session.revoked', userId: sub, sessionId: sid })).status, 200);
+    await redis('FLUSHALL');
+    await until('the session is refused', async () => (await ask('GET', '/sandbox?limit=1')).status === 401, 5000);
+    assertError(await ask('GET', '/sandbox?limit=1'), 401, 'invalid_session');
   });
 });
