@@ -197,8 +197,10 @@ static bool check_change(const struct change_body *wanted, struct json_violation
     } else if (wanted->reason.len > 0 && !wanted->suspended) {
         violate(violations, "reason", "is of a suspension: suspended must be true");
     }
+    const struct json_violation *first = &violations->items[0];
     return violations->count == 0 ||
-           err_set_reason(err, ERR_INVALID, "validation_failed", "the change makes no sense");
+           err_set_reason(err, ERR_INVALID, "validation_failed", "%s %s",
+                          first->path[0] == '\0' ? "the body" : first->path, first->message);
 }
 
 void admin_users_change(struct request *request)

@@ -125,7 +125,11 @@ static bool token_from_protocols(const struct http_head *head, struct view *toke
 static bool read_page_token(struct view text, struct credential *out, struct err *err)
 {
     out->token = text;
-    return (is_token(text) && auth_is_client_token(text) && text.len <= AUTH_TOKEN_MAX) ||
+    if (!auth_is_client_token(text)) {
+        return refuse("invalid_token",
+                      "Only a client token goes here: POST /sandbox/{id}/token makes one.", err);
+    }
+    return (is_token(text) && text.len <= AUTH_TOKEN_MAX) ||
            refuse("invalid_token", "Invalid or expired token", err);
 }
 

@@ -201,7 +201,8 @@ describe('a tier', () => {
       [{ suspended: true, reason: 'ü'.repeat(501) }, 'reason'], [{ tier: 'pro', role: 'admin' }, 'role'],
     ];
     for (const [body, member] of wrong) {
-      const { details } = assertError(await ask('PATCH', `/api/admin/users/${somebody.id}`, body), 400, 'validation_failed');
+      const { error, details } = assertError(await ask('PATCH', `/api/admin/users/${somebody.id}`, body), 400, 'validation_failed');
+      assert.ok(error.includes(details[0].message), error);
       assert.deepEqual(details.map((detail) => detail.path), [member], JSON.stringify(body));
     }
     assert.equal((await change(somebody.id, { suspended: true, reason: 'ü'.repeat(500) })).suspendedReason, 'ü'.repeat(500));

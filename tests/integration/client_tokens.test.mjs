@@ -181,7 +181,8 @@ test('an address takes no token of a session, and no other does', async (t) => {
   for (const bad of [session, user.key, 'x', '']) {
     assertError(await refusal(`/client/${id}?token=${bad}`, { key: null }), 401, 'invalid_token');
   }
-  assertError(await refusal(`/client/${id}`, { key: null, protocols: ['insien', `insien.token.${session}`] }), 401, 'invalid_token');
+  const ofSession = await refusal(`/client/${id}`, { key: null, protocols: ['insien', `insien.token.${session}`] });
+  assert.match(assertError(ofSession, 401, 'invalid_token').error, /token makes one/, 'says how to come by a token that serves here');
   const token = await tokenFor(id, { scopes: ALL }, { key: user.key });
   assertError(await call('GET', `/sandbox/${id}/status?token=${token}`, { key: null }), 401, 'unauthenticated');
   assertError(await call('GET', `/sandbox/${id}/status`, { key: token }), 401, 'invalid_api_key');
