@@ -30,7 +30,7 @@ static const struct config_item items[] = {
     {"CLERK_CLOCK_SKEW_S", CONFIG_INT, AT(clerk.clock_skew_s), .fallback = "5", .max = 300},
     {"CLERK_API_URL", CONFIG_TEXT, CHARS(clerk.api_url), .fallback = "https://api.clerk.com"},
     {"CLERK_SESSION_CHECK_S", CONFIG_INT, AT(clerk_session_check_s), .fallback = "300",
-     .max = 24 * 3600},
+     .max = INT64_C(24) * 3600},
     {"CLERK_AUDIENCE", CONFIG_TEXT, CHARS(clerk.audience)},
     {"AUTH_ISSUER", CONFIG_TEXT, CHARS(oidc.issuer)},
     {"AUTH_JWKS_URL", CONFIG_TEXT, CHARS(oidc.jwks_url)},
