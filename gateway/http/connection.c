@@ -431,6 +431,7 @@ struct http_connection *connection_open(struct http_core *core, int fd,
     connection->handshakes = options->tls != NULL;
     connection->idle_variant = (unsigned)fd % CORE_IDLE_VARIANTS;
     (void)view_copy(view_of(options->peer), connection->peer, sizeof connection->peer);
+    connection->has_address = address_parse(view_of(options->peer), &connection->address);
     list_append(options->list, &connection->node);
     bufferevent_setcb(bev, on_readable, connection_on_written, on_event, connection);
     (void)bufferevent_enable(bev, EV_READ);

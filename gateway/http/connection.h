@@ -61,6 +61,8 @@ struct http_connection {
     struct head_check check;
     struct loop_corpse corpse;
     char peer[ADDRESS_TEXT_SIZE];
+    struct address address; /* what peer says */
+    bool has_address;       /* not over a unix socket */
 };
 
 struct connection_options {

@@ -113,15 +113,15 @@ static void read_client(struct http_exchange *exchange)
 {
     const struct address_list *proxies = &exchange->connection->core->proxies;
     const struct http_head *head = &exchange->head;
-    struct address peer;
-    exchange->has_client = address_parse(view_of(exchange->peer), &peer);
+    const struct address *peer = &exchange->connection->address;
+    exchange->has_client = exchange->connection->has_address;
     if (exchange->has_client && proxies->count > 0) {
         struct forwarded forwarded;
-        forwarded_read(proxies, &peer, head->headers, head->header_count, &forwarded);
+        forwarded_read(proxies, peer, head->headers, head->header_count, &forwarded);
         exchange->client = forwarded.client;
         address_format(&exchange->client, exchange->peer);
     } else if (exchange->has_client) {
-        exchange->client = peer;
+        exchange->client = *peer;
     }
 }
 
