@@ -92,7 +92,7 @@ part_lint() {
 
 # Two at a time on two cores.
 part_fuzz() {
-    local seconds=20 programs program name status
+    local seconds=10 programs program name status
     [ -z "$LONG" ] || seconds=600
     check build-fuzz 600 "$SUPPORT/build.sh" Fuzz 'fuzz_*' || return 0
     mapfile -t programs < <(find "$INSIEN_STATE_DIR/build/Fuzz/tests" -name 'fuzz_*' -type f -executable | sort)
@@ -129,30 +129,62 @@ install_from_npm() {
     check npm 300 env -C "$ROOT/tests" npm ci --no-progress
 }
 
-# The files in this order: what changes the stack for all comes last.
+# What mostly waits for time to pass runs beside what disturbs nobody. What changes the stack for all
+# comes last.
+WAITING_TESTS=(exits clerk)
+CALM_TESTS=(access flow client_tokens files websocket exec edge archives terminals)
+LATE_TESTS=(deploy port_range tls ipc_tls readme outages crash logs)
+
 part_stack() {
-    local file name late=(deploy port_range tls ipc_tls readme outages crash logs)
+    local file name named=" ${WAITING_TESTS[*]} ${CALM_TESTS[*]} ${LATE_TESTS[*]} "
     install_from_npm || return 0
     start_stand_in
     STACK_IS_UP=yes
     say stack "starting (logs in $TEST_LOG_DIR)"
     forget_dead_runs
     check up 900 "$ROOT/deploy/up" || return 0
+    run_side_by_side
     for file in "$ROOT"/tests/integration/*.test.mjs; do
         name=$(basename "$file" .test.mjs)
-        [[ " ${late[*]} " == *" $name "* ]] || integration_test "$name"
+        [[ $named == *" $name "* ]] || integration_test "$name"
     done
-    for name in "${late[@]}"; do
+    for name in "${LATE_TESTS[@]}"; do
         integration_test "$name"
     done
 }
 
-# integration_test NAME: Node's summary has lines "# pass 12", "# fail 0" and "# skipped 1".
+run_side_by_side() {
+    local name waiting
+    for name in "${WAITING_TESTS[@]}"; do
+        run_integration "$name" || true
+        echo "$PART_SECONDS" >"$TEST_LOG_DIR/$name.log.seconds"
+    done &
+    waiting=$!
+    for name in "${CALM_TESTS[@]}"; do
+        integration_test "$name"
+    done
+    wait "$waiting" || true
+    for name in "${WAITING_TESTS[@]}"; do
+        PART_SECONDS=$(cat "$TEST_LOG_DIR/$name.log.seconds")
+        count_integration "$name"
+    done
+}
+
 integration_test() {
-    local log=$TEST_LOG_DIR/$1.log limit=400 passed failed
+    run_integration "$1" || true
+    count_integration "$1"
+}
+
+run_integration() {
+    local limit=400
     [ -z "$LONG" ] || limit=3600
     TESTS_RUN=yes LONG=$LONG run_part "$1" "$limit" node --test --test-reporter=tap \
-        "$ROOT/tests/integration/$1.test.mjs" || true
+        "$ROOT/tests/integration/$1.test.mjs"
+}
+
+# Node's summary has lines "# pass 12", "# fail 0" and "# skipped 1".
+count_integration() {
+    local log=$TEST_LOG_DIR/$1.log passed failed
     passed=$(sed -n 's/^# pass //p' "$log")
     failed=$(($(sed -n 's/^# fail //p' "$log" | grep . || echo 1) + $(sed -n 's/^# cancelled //p' "$log" | grep . || echo 0)))
     count "$1" "${passed:-0}" "$failed"
