@@ -81,6 +81,7 @@ DECLARE
         ['auth', 'idempotency_clean', 'invoker'],
         ['auth', 'audit_seal', 'definer'],
         ['sandbox', 'sandbox_begin', 'definer'],
+        ['sandbox', 'quota_usage', 'definer'],
         ['sandbox', 'port_expose', 'definer']
     ];
 BEGIN

@@ -1,6 +1,7 @@
 #include "sandbox-service/config.h"
 
 #include "common/base/log.h"
+#include "common/contracts/quota.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,9 +11,7 @@
 #define DOCKER_SCHEME "unix://"
 
 enum {
-    TIER_MEMORY_MB_MAX = 4 * 1024 * 1024,
-    TIER_CPU_MILLI_MAX = 1024 * 1000,
-    TIER_PIDS_MAX = 4 * 1024 * 1024, /* the kernel's own bound */
+    NODE_MEMORY_MB_MAX = 1024 * 1024 * 1024,
     TIER_LIFETIME_H_MAX = 24 * 365,
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
 };
@@ -32,11 +31,15 @@ enum {
         .name = (name_), .kind = CONFIG_SECRET, CONFIG_CHARS(struct sandbox_config, member),       \
         __VA_ARGS__                                                                                \
     }
-#define TIER(NAME, tier, count, memory, cpu, pids_, life)                                          \
+#define TIER(NAME, tier, count, memory, cpu, pids_, disk, life)                                    \
     INT("TIER_" NAME "_SANDBOXES", tiers[tier].sandboxes, count, 0, 100000),                       \
-        INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, 16, TIER_MEMORY_MB_MAX),     \
-        INT("TIER_" NAME "_CPU_MILLI", tiers[tier].cpu_milli, cpu, 10, TIER_CPU_MILLI_MAX),        \
-        INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, 16, TIER_PIDS_MAX),                     \
+        INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, LIMIT_MEMORY_MB_MIN,         \
+            LIMIT_MEMORY_MB_MAX),                                                                  \
+        INT("TIER_" NAME "_CPU_MILLI", tiers[tier].cpu_milli, cpu, LIMIT_CPU_MILLI_MIN,            \
+            LIMIT_CPU_MILLI_MAX),                                                                  \
+        INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, LIMIT_PIDS_MIN, LIMIT_PIDS_MAX),        \
+        INT("TIER_" NAME "_DISK_MB", tiers[tier].disk_mb, disk, LIMIT_DISK_MB_MIN,                 \
+            LIMIT_DISK_MB_MAX),                                                                    \
         INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, TIER_LIFETIME_H_MAX)
 
 static const struct config_item items[] = {
@@ -60,10 +63,15 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
+    INT("NODE_MEMORY_MB", node_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
+    INT("TOTAL_MEMORY_MB", total_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
+    INT("DISK_CHECK_S", disk_check_s, "10", 0, 3600),
+    TEXT("SANDBOX_CPUSET", cpuset, .fallback = "on"),
+    TEXT("LXCFS_DIR", lxcfs_dir, .fallback = "/var/lib/lxcfs"),
     INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, AGENT_LOST_AFTER_S_MAX),
-    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2"),
-    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "24"),
-    TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "168"),
+    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2"),
+    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24"),
+    TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "20480", "168"),
 };
 
 /* One mistake that the table can't see. */
@@ -95,6 +103,18 @@ static bool check_network(const struct sandbox_config *config)
     return strcmp(config->default_network, "open") == 0 ||
            strcmp(config->default_network, "none") == 0 ||
            complain("SANDBOX_DEFAULT_NETWORK", "must be open or none");
+}
+
+static bool check_cpuset(const struct sandbox_config *config)
+{
+    return strcmp(config->cpuset, "on") == 0 || strcmp(config->cpuset, "off") == 0 ||
+           complain("SANDBOX_CPUSET", "must be on or off");
+}
+
+static bool check_lxcfs(const struct sandbox_config *config)
+{
+    return config->lxcfs_dir[0] == '/' || strcmp(config->lxcfs_dir, "none") == 0 ||
+           complain("LXCFS_DIR", "must be an absolute path, or none");
 }
 
 static bool check_subnet(const struct sandbox_config *config)
@@ -164,6 +184,8 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_log_level(config);
     ok &= check_instance(config);
     ok &= check_network(config);
+    ok &= check_cpuset(config);
+    ok &= check_lxcfs(config);
     ok &= check_subnet(config);
     ok &= split_blocked(config);
     ok &= check_docker_host(config);

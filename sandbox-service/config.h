@@ -36,6 +36,11 @@ struct sandbox_config {
     int64_t start_concurrency;
     int64_t reconcile_interval_s;
     int64_t agent_lost_after_s;
+    int64_t node_memory_mb;  /* that may be promised; 0: by what the engine has */
+    int64_t total_memory_mb; /* the same of all nodes of the instance; 0: no bound */
+    int64_t disk_check_s;    /* between two looks at a sandbox's disk; 0: never */
+    char cpuset[4];          /* "on": sandboxes are bound to processors, so that nproc is true */
+    char lxcfs_dir[CONFIG_PATH_SIZE]; /* "none": not used */
     struct tier_limits tiers[TIER_COUNT];
 };
 

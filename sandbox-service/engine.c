@@ -1,6 +1,7 @@
 #include "sandbox-service/engine.h"
 
 #include "common/base/log.h"
+#include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/events.h"
 #include "sandbox-service/docker/info.h"
 #include "sandbox-service/docker/volume.h"
@@ -11,11 +12,19 @@
 
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000 };
+enum {
+    RETRY_MS = 1000,
+    MB = 1024 * 1024,
+    /* How many times the engine's memory may be promised when no setting says how much: most
+     * sandboxes use little of theirs. */
+    MEMORY_PROMISED_TIMES = 8,
+};
 
 struct engine {
     struct engine_options options;
     struct info_call info;
+    struct wire_info told;
+    struct abilities_call abilities;
     struct agent_volume_spec volume;
     struct docker_events *events; /* owned */
     struct timer retry;
@@ -35,13 +44,9 @@ static void fail(struct engine *engine, const struct err *err)
     }
 }
 
-static void on_volume(const struct err *err, void *arg)
+static void on_abilities(void *arg)
 {
     struct engine *engine = arg;
-    if (err != NULL) {
-        fail(engine, err);
-        return;
-    }
     engine->attaching = false;
     if (!docker_is_up(engine->options.docker)) {
         return; /* engine_came comes again */
@@ -53,6 +58,26 @@ static void on_volume(const struct err *err, void *arg)
     network_check(engine->options.network);
 }
 
+static void on_volume(const struct err *err, void *arg)
+{
+    struct engine *engine = arg;
+    struct sandboxes *sandboxes = engine->options.sandboxes;
+    const struct sandbox_config *config = sandboxes->config;
+    const struct abilities_options options = {.instance = config->instance,
+                                              .info = &engine->told,
+                                              .binds_cpus = strcmp(config->cpuset, "on") == 0,
+                                              .lxcfs_dir = config->lxcfs_dir};
+    if (err != NULL) {
+        fail(engine, err);
+        return;
+    }
+    sandboxes->abilities.memory_mb = config->node_memory_mb > 0
+                                         ? config->node_memory_mb
+                                         : engine->told.memory_bytes / MB * MEMORY_PROMISED_TIMES;
+    abilities_find(engine->options.docker, &engine->abilities, &options, &sandboxes->abilities,
+                   on_abilities, engine);
+}
+
 static void on_info(const struct wire_info *info, const struct err *err, void *arg)
 {
     struct engine *engine = arg;
@@ -61,6 +86,7 @@ static void on_info(const struct wire_info *info, const struct err *err, void *a
         fail(engine, err);
         return;
     }
+    engine->told = *info;
     engine->live_restore = info->live_restore;
     engine->options.sandboxes->dirs->root_gid = info->remapped_gid;
     if (!info->live_restore) {

@@ -11,6 +11,7 @@
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/sandbox/disk.h"
 #include "sandbox-service/sandbox/news.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/reconcile.h"
@@ -62,6 +63,7 @@ struct app {
     struct reconciler *reconciler;
     struct engine *engine;
     struct expiry *expiry;
+    struct disk_watch *disk_watch;
     struct news *news;
     struct service *service;
     struct timer serve; /* armed until the service is open */
@@ -268,6 +270,7 @@ static bool open_parts(struct app *app, struct err *err)
     }
     app->sandboxes.network = app->network;
     return (app->expiry = expiry_open(&app->sandboxes, err)) != NULL &&
+           (app->disk_watch = disk_watch_open(&app->sandboxes, err)) != NULL &&
            (app->news = news_open(&app->sandboxes, app->expiry, err)) != NULL &&
            timer_open(&app->serve, app->loop, serve, app, err) &&
            timer_open(&app->drain, app->loop, finish_drain, app, err) &&
@@ -295,6 +298,7 @@ static void close_parts(struct app *app)
     fail_all(app);
     service_close(app->service);
     news_close(app->news);
+    disk_watch_close(app->disk_watch);
     expiry_close(app->expiry);
     timer_close(&app->serve);
     timer_close(&app->drain);

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/contracts/admin.h"
 #include "common/contracts/ports.h"
+#include "common/contracts/quota.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
@@ -364,6 +365,51 @@ static void handle_limits(struct ipc_exchange *exchange, const struct ipc_reques
     }
 }
 
+/* What the tier allows is beside what is in use. */
+static void on_usage(const PGresult *result, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    struct quota_usage usage;
+    struct err failure = {0};
+    enum tier tier = TIER_FREE;
+    if (err != NULL) {
+        finish_failed(request, err);
+        return;
+    }
+    if (pg_rows(result) != 1) {
+        err_set_reason(&failure, ERR_NOT_FOUND, "user_not_found", "there is no such user");
+        finish_failed(request, &failure);
+        return;
+    }
+    store_read_usage(result, &usage);
+    if (!tier_find(usage.tier, &tier)) {
+        err_set(&failure, ERR_INTERNAL, "the user's tier has no limits");
+        finish_failed(request, &failure);
+        return;
+    }
+    const struct tier_limits *each = &request->service->sandboxes->config->tiers[tier];
+    usage.most = each->sandboxes;
+    usage.each_memory_mb = each->memory_mb;
+    usage.each_cpu_milli = each->cpu_milli;
+    usage.each_pids = each->pids;
+    usage.each_disk_mb = each->disk_mb;
+    usage.each_lifetime_hours = each->lifetime_hours;
+    finish_with(request, &quota_usage_schema, &usage);
+}
+
+static void handle_usage(struct ipc_exchange *exchange, const struct ipc_request *message,
+                         void *arg)
+{
+    struct quota_question body;
+    AUTO(json_doc_release)
+    struct json_doc *doc = read_body(exchange, message, &quota_question_schema, &body);
+    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    if (request != NULL) {
+        store_usage(request->service->sandboxes->store, &request->work.rows, body.user_id,
+                    body.api_key_id, on_usage, request);
+    }
+}
+
 static void handle_health(struct ipc_exchange *exchange, const struct ipc_request *message,
                           void *arg)
 {
@@ -413,6 +459,7 @@ static const struct ipc_method methods[] = {
     {SANDBOX_REPORT, handle_report},
     {SANDBOX_LIMITS, handle_limits},
     {SANDBOX_HEALTH, handle_health},
+    {QUOTA_USAGE, handle_usage},
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},
     {PORT_CLOSE, handle_port_close},

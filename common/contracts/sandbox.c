@@ -1,5 +1,7 @@
 #include "common/contracts/sandbox.h"
 
+#include "common/contracts/quota.h"
+
 const char *const sandbox_statuses[] = {"creating",  "running", "stopping",
                                         "destroyed", "failed",  NULL};
 
@@ -77,6 +79,10 @@ FIELDS create_fields[] = {
                .item_max = ENV_BYTES_MAX, .check = sandbox_env_name_check),
     JSON_OBJECT(struct sandbox_create, metadata, "metadata", .max_len = METADATA_BYTES_MAX),
     JSON_STRING(struct sandbox_create, network, "network"),
+    JSON_INT(struct sandbox_create, memory_mb, "memoryMB", .min = 0, .max = LIMIT_MEMORY_MB_MAX),
+    JSON_INT(struct sandbox_create, cpu_milli, "cpuMilli", .min = 0, .max = LIMIT_CPU_MILLI_MAX),
+    JSON_INT(struct sandbox_create, pids, "pids", .min = 0, .max = LIMIT_PIDS_MAX),
+    JSON_INT(struct sandbox_create, disk_mb, "diskMB", .min = 0, .max = LIMIT_DISK_MB_MAX),
 };
 SCHEMA(sandbox_create_schema, create_fields);
 
@@ -106,6 +112,8 @@ FIELDS info_fields[] = {
     JSON_OBJECT(struct sandbox_info, metadata, "metadata"),
     JSON_INT(struct sandbox_info, memory_mb, "memoryMB"),
     JSON_INT(struct sandbox_info, cpu_milli, "cpuMilli"),
+    JSON_INT(struct sandbox_info, pids, "pids"),
+    JSON_INT(struct sandbox_info, disk_mb, "diskMB"),
     JSON_INT(struct sandbox_info, lifetime_hours, "lifetimeHours"),
     JSON_STRUCT(struct sandbox_info, container, "container", container_fields, .required = true),
 };

@@ -32,8 +32,9 @@ bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
 
 /* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
  * sandbox_id is the caller's choice and makes the call idempotent. ERR_NOT_FOUND
- * "template_not_found", ERR_LIMIT "quota_exceeded" or "key_quota_exceeded", ERR_UNAVAILABLE
- * "docker_unavailable" or "network_unavailable", ERR_TIMEOUT. */
+ * "template_not_found", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
+ * "tier_limit_exceeded", ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable",
+ * ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
 struct sandbox_create {
     char sandbox_id[ID_SIZE];
@@ -44,6 +45,10 @@ struct sandbox_create {
     struct json_pairs env; /* for every process started through the API */
     struct view metadata;  /* a JSON object; empty: {} */
     struct view network;   /* "none", "open"; empty: the default */
+    int64_t memory_mb;     /* this and the rest: less than the tier's, which is 0 */
+    int64_t cpu_milli;
+    int64_t pids;
+    int64_t disk_mb;
 };
 extern const struct json_schema sandbox_create_schema;
 
@@ -76,6 +81,8 @@ struct sandbox_info {
     struct view metadata;
     int64_t memory_mb;
     int64_t cpu_milli;
+    int64_t pids;
+    int64_t disk_mb; /* 0: no limit */
     int64_t lifetime_hours;
     struct container_state container;
 };

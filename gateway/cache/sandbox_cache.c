@@ -98,9 +98,11 @@ bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *e
     memcpy(out->id, info.sandbox_id, ID_SIZE);
     memcpy(out->user_id, info.user_id, ID_SIZE);
     out->is_live = sandbox_status_is_live(info.status);
-    out->memory_mb = info.memory_mb;
-    out->cpu_milli = info.cpu_milli;
-    out->lifetime_hours = info.lifetime_hours;
+    out->limits = (struct resource_limits){.memory_mb = info.memory_mb,
+                                           .cpu_milli = info.cpu_milli,
+                                           .pids = info.pids,
+                                           .disk_mb = info.disk_mb,
+                                           .lifetime_hours = info.lifetime_hours};
     out->container_running = info.container.running;
     out->exit_code = info.container.exit_code;
     return true;

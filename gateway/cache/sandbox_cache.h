@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/id.h"
+#include "common/contracts/quota.h"
 
 #include <stdint.h>
 
@@ -30,9 +31,7 @@ struct sandbox_meta {
     char expires_at[CLOCK_ISO_SIZE];
     char ended_at[CLOCK_ISO_SIZE]; /* "" while it lives */
     bool is_live;                  /* creating or running */
-    int64_t memory_mb;
-    int64_t cpu_milli;
-    int64_t lifetime_hours;
+    struct resource_limits limits;
     bool container_running;
     char container_status[SANDBOX_WORD_SIZE];
     int64_t exit_code;

@@ -2,6 +2,7 @@
  * the client gets its answer. */
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
 #include "common/ipc/client.h"
 #include "common/json/write.h"
@@ -16,7 +17,6 @@ enum {
     DESTROY_TIMEOUT_MS = 60 * 1000,
     MESSAGE_MAX = 2 * JSON_BODY_MAX,
     ANSWER_MAX = 4096,
-    CPU_SHARES_PER_CPU = 1024,
 };
 
 struct create_body {
@@ -25,6 +25,11 @@ struct create_body {
     struct json_pairs env;
     struct view metadata;
     struct view network;
+    int64_t memory_mb; /* this and the rest: absent: 0, the tier's */
+    double cpu;
+    bool has_cpu;
+    int64_t pids;
+    int64_t disk_mb;
 };
 
 static const char *const networks[] = {"none", "open", NULL};
@@ -39,6 +44,14 @@ static const struct json_field create_fields[] = {
     JSON_OBJECT(struct create_body, metadata, "metadata", .max_len = METADATA_BYTES_MAX,
                 .nullable = true),
     JSON_STRING(struct create_body, network, "network", .one_of = networks, .nullable = true),
+    JSON_INT(struct create_body, memory_mb, "memoryMB", .min = LIMIT_MEMORY_MB_MIN,
+             .max = LIMIT_MEMORY_MB_MAX, .nullable = true),
+    JSON_NUMBER(struct create_body, cpu, "cpu", .nullable = true,
+                JSON_PRESENT(struct create_body, has_cpu)),
+    JSON_INT(struct create_body, pids, "pids", .min = LIMIT_PIDS_MIN, .max = LIMIT_PIDS_MAX,
+             .nullable = true),
+    JSON_INT(struct create_body, disk_mb, "diskMB", .min = LIMIT_DISK_MB_MIN,
+             .max = LIMIT_DISK_MB_MAX, .nullable = true),
 };
 
 static void on_destroyed(const struct view *body, const struct err *err, void *arg)
@@ -93,11 +106,7 @@ static void write_answer(const struct request *request, struct str *out)
     json_string(&writer, "sandboxId", view_of(sandbox->id));
     json_string(&writer, "agentUrl", view_of(agent_url));
     json_string(&writer, "tier", view_of(sandbox->tier));
-    json_begin_object(&writer, "resourceLimits");
-    json_int(&writer, "memoryMB", sandbox->memory_mb);
-    json_int(&writer, "cpuShares", sandbox->cpu_milli * CPU_SHARES_PER_CPU / 1000);
-    json_int(&writer, "lifetimeHours", sandbox->lifetime_hours);
-    json_end_object(&writer);
+    resource_limits_write(&writer, "resourceLimits", &sandbox->limits);
     json_string(&writer, "expiresAt", view_of(sandbox->expires_at));
     json_end_object(&writer);
 }
@@ -159,7 +168,14 @@ static bool write_message(const struct request *request, const struct create_bod
         .env = wanted->env,
         .metadata = wanted->metadata,
         .network = wanted->network,
+        .memory_mb = wanted->memory_mb,
+        .pids = wanted->pids,
+        .disk_mb = wanted->disk_mb,
     };
+    if (wanted->has_cpu && !cpu_read(wanted->cpu, &message.cpu_milli)) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "cpu must be from 0.01 to 1024");
+    }
     memcpy(message.sandbox_id, request->id, ID_SIZE);
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.api_key_id, request->caller.api_key_id, ID_SIZE);

@@ -72,6 +72,13 @@ static const struct known_error {
     {"quota_exceeded", 429, NULL,
      "You have as many sandboxes as your tier allows: destroy one, or wait until one ends.",
      QUOTA_RETRY_AFTER_S},
+    {"tier_limit_exceeded", 403, NULL,
+     "That is more memory, CPU, processes or disk than a sandbox of your tier may have: "
+     "GET /sandbox/quota/usage tells how much it may.",
+     0},
+    {"node_full", 503, NULL,
+     "This server has no memory left for one more sandbox; try again shortly.",
+     QUOTA_RETRY_AFTER_S},
     {"port_not_found", 404, NULL, "This port of the sandbox is not exposed.", 0},
     {"port_quota_exceeded", 429, NULL,
      "The sandbox has as many exposed ports as it may have: close one.", QUOTA_RETRY_AFTER_S},

@@ -41,6 +41,7 @@ static const struct route routes[] = {
     {HTTP_GET, "/sandbox", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, sandbox_list_handle},
     {HTTP_POST, "/sandbox/create", ROUTE_CALLER | ROUTE_JSON | ROUTE_CREATES, AUTH_SANDBOX_WRITE,
      JSON_BODY_MAX, sandbox_create_handle},
+    {HTTP_GET, "/sandbox/quota/usage", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, quota_usage_handle},
     {HTTP_GET, "/sandbox/{id}/status", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
      sandbox_status_handle},
     {HTTP_POST, "/sandbox/{id}/destroy", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,

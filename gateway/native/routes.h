@@ -55,6 +55,7 @@ request_handler_fn webhooks_clerk_handle;                       /* webhooks.c */
 request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */
+request_handler_fn quota_usage_handle;                          /* quota.c */
 request_handler_fn sandbox_exec_handle;                         /* exec.c */
 request_handler_fn token_make_handle;                           /* tokens.c */
 request_handler_fn processes_list_handle;                       /* processes.c */

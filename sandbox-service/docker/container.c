@@ -45,14 +45,26 @@ static void on_inspected(const struct http_reply *reply, const struct err *err, 
     }
 }
 
-void container_inspect(struct docker *docker, struct container_call *call, const char *name,
-                       container_inspected_fn *done, void *arg)
+static void inspect(struct docker *docker, struct container_call *call, const char *name,
+                    const char *query, container_inspected_fn *done, void *arg)
 {
     char path[DOCKER_PATH_SIZE];
-    (void)snprintf(path, sizeof path, "/containers/%s/json", name);
+    (void)snprintf(path, sizeof path, "/containers/%s/json%s", name, query);
     call->done.inspected = done;
     call->arg = arg;
     ask(docker, call, "GET", path, on_inspected);
+}
+
+void container_inspect(struct docker *docker, struct container_call *call, const char *name,
+                       container_inspected_fn *done, void *arg)
+{
+    inspect(docker, call, name, "", done, arg);
+}
+
+void container_measure(struct docker *docker, struct container_call *call, const char *name,
+                       container_inspected_fn *done, void *arg)
+{
+    inspect(docker, call, name, "?size=1", done, arg);
 }
 
 static void on_listed(const struct http_reply *reply, const struct err *err, void *arg)

@@ -35,6 +35,9 @@ void container_remove(struct docker *docker, struct container_call *call, const 
                       container_removed_fn *done, void *arg);
 void container_inspect(struct docker *docker, struct container_call *call, const char *name,
                        container_inspected_fn *done, void *arg);
+/* The same, with written_bytes: the engine walks what the container has written. */
+void container_measure(struct docker *docker, struct container_call *call, const char *name,
+                       container_inspected_fn *done, void *arg);
 /* All containers of an instance that carry a sandbox's label, running or not. */
 void container_list(struct docker *docker, struct container_call *call, const char *instance,
                     container_listed_fn *done, void *arg);

@@ -43,6 +43,9 @@ struct container_spec {
     int64_t cpu_milli;
     int64_t pids;
     int64_t open_files;
+    int64_t disk_bytes;           /* of its own layer, where the engine holds it; 0: not limited */
+    const char *cpus;             /* "0,3"; NULL: all */
+    const char *lxcfs_dir;        /* of the host; NULL: /proc is the machine's own */
     bool is_tenant_root_possible; /* keeps what sudo needs; otherwise nothing gains privileges */
     bool is_agent;                /* keeps what the agent, as PID 1, needs */
     bool read_only_root;
@@ -66,6 +69,7 @@ struct wire_container {
     int64_t exit_code;
     bool oom_killed;
     char error[WIRE_ERROR_SIZE];
+    int64_t written_bytes;           /* its own layer; -1 unless it was asked for */
     char address[WIRE_ADDRESS_SIZE]; /* on its first network; "" without one */
 };
 /* GET /containers/x/json. */
@@ -93,6 +97,9 @@ struct wire_info {
     uint32_t remapped_gid;
     bool live_restore;
     char version[32];
+    char driver[WIRE_STATUS_SIZE]; /* of storage: "overlay2"; "" when longer than any we know */
+    int64_t memory_bytes;          /* 0: not told, as the next */
+    int64_t cpus;
 };
 /* GET /info. */
 bool wire_read_info(struct view body, struct wire_info *out, struct err *err) MUST_CHECK;

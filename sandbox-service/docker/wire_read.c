@@ -115,11 +115,13 @@ static const struct json_field networking_fields[] = {
 struct inspected {
     struct state state;
     struct networking networking;
+    int64_t written_bytes;
 };
 static const struct json_field inspected_fields[] = {
     JSON_STRUCT(struct inspected, state, "State", state_fields, .required = true),
     JSON_STRUCT(struct inspected, networking, "NetworkSettings", networking_fields,
                 .nullable = true),
+    JSON_INT(struct inspected, written_bytes, "SizeRw", .fallback = -1),
 };
 
 static void on_network(const struct json_member *member, void *arg)
@@ -151,6 +153,7 @@ bool wire_read_container(struct view body, struct wire_container *out, struct er
         .running = state->running,
         .exit_code = state->exit_code,
         .oom_killed = state->oom_killed,
+        .written_bytes = inspected.written_bytes,
     };
     keep_start(state->error, out->error, sizeof out->error);
     if (inspected.networking.networks.len > 0 &&
@@ -272,17 +275,28 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         struct view root_dir;
         bool live_restore;
         struct view version;
+        struct view driver;
+        int64_t memory_bytes;
+        int64_t cpus;
     } info;
     static const struct json_field fields[] = {
         JSON_STRING(struct info, root_dir, "DockerRootDir", .required = true),
         JSON_BOOL(struct info, live_restore, "LiveRestoreEnabled"),
         JSON_STRING(struct info, version, "ServerVersion"),
+        JSON_STRING(struct info, driver, "Driver"),
+        JSON_INT(struct info, memory_bytes, "MemTotal"),
+        JSON_INT(struct info, cpus, "NCPU"),
     };
     AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &info, err);
     if (doc == NULL) {
         return false;
     }
     out->live_restore = info.live_restore;
+    out->memory_bytes = info.memory_bytes;
+    out->cpus = info.cpus;
+    if (!view_copy(info.driver, out->driver, sizeof out->driver)) {
+        out->driver[0] = '\0';
+    }
     keep_start(info.version, out->version, sizeof out->version);
     read_remap(info.root_dir, out);
     return true;

@@ -3,6 +3,7 @@
 #include "common/contracts/agent.h"
 #include "common/json/write.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
@@ -101,6 +102,9 @@ static void put_limits(struct json_writer *json, const struct container_spec *sp
     json_int(json, "CpuQuota", spec->cpu_milli * CPU_PERIOD_US / 1000);
     json_int(json, "CpuShares", spec->cpu_milli * 1024 / 1000);
     json_int(json, "PidsLimit", spec->pids);
+    if (spec->cpus != NULL) {
+        put(json, "CpusetCpus", spec->cpus);
+    }
     json_int(json, "OomScoreAdj", OOM_SCORE);
     json_int(json, "ShmSize", SHM_BYTES);
     json_begin_array(json, "Ulimits");
@@ -122,6 +126,21 @@ static void begin_mount(struct json_writer *json, const char *type, const char *
     json_bool(json, "ReadOnly", read_only);
 }
 
+/* What of /proc is about the machine, as lxcfs tells it of the reader's control group. */
+static void put_lxcfs(struct json_writer *json, const char *dir)
+{
+    static const char *const names[] = {"cpuinfo", "diskstats", "meminfo",
+                                        "stat",    "swaps",     "uptime"};
+    char source[WIRE_PATH_SIZE];
+    char target[WIRE_NAME_SIZE];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(source, sizeof source, "%s/proc/%s", dir, names[i]);
+        (void)snprintf(target, sizeof target, "/proc/%s", names[i]);
+        begin_mount(json, "bind", source, target, true);
+        json_end_object(json);
+    }
+}
+
 static void put_mounts(struct json_writer *json, const struct container_spec *spec)
 {
     json_begin_array(json, "Mounts");
@@ -136,7 +155,22 @@ static void put_mounts(struct json_writer *json, const struct container_spec *sp
         begin_mount(json, "bind", spec->run_dir, AGENT_RUN_DIR, true);
         json_end_object(json);
     }
+    if (spec->lxcfs_dir != NULL) {
+        put_lxcfs(json, spec->lxcfs_dir);
+    }
     json_end_array(json);
+}
+
+static void put_storage(struct json_writer *json, const struct container_spec *spec)
+{
+    char size[32];
+    if (spec->disk_bytes == 0) {
+        return;
+    }
+    (void)snprintf(size, sizeof size, "%" PRId64, spec->disk_bytes);
+    json_begin_object(json, "StorageOpt");
+    put(json, "size", size);
+    json_end_object(json);
 }
 
 /* A host name that resolves: sudo asks for its own. */
@@ -157,6 +191,7 @@ static void put_host_config(struct json_writer *json, const struct container_spe
     put(json, "NetworkMode", spec->network == NULL ? "none" : spec->network);
     put(json, "IpcMode", "private");
     put_limits(json, spec);
+    put_storage(json, spec);
     put_capabilities(json, spec);
     put_security(json, spec);
     put_mounts(json, spec);

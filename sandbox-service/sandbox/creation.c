@@ -91,11 +91,22 @@ static void on_part_done(struct creation *creation)
     creation_release_if_over(creation);
 }
 
+/* lxcfs has gone: sandboxes are made without it until the engine is looked at again. */
+static void note_lxcfs(struct creation *creation, const struct err *err)
+{
+    const char *dir = creation->spec.lxcfs_dir;
+    if (dir != NULL && strstr(err->message, dir) != NULL) {
+        log_error("lxcfs.lost", LOG_STR("dir", dir), LOG_ERR(err));
+        creation->sandboxes->abilities.lxcfs_dir = NULL;
+    }
+}
+
 /* What the engine misses or finds in the way is not the caller's mistake. */
 static void note_start_failed(struct creation *creation, const struct err *err)
 {
     const char *network = creation->spec.network;
     creation->err = *err;
+    note_lxcfs(creation, err);
     if (err->code != ERR_NOT_FOUND && err->code != ERR_CONFLICT) {
         return;
     }
@@ -200,6 +211,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
     container_name(creation->sandbox_id, creation->container);
     agent_dir_path(sandboxes->dirs, creation->sandbox_id, creation->run_dir);
     (void)snprintf(creation->image_name, sizeof creation->image_name, "%s", begun->image);
+    (void)snprintf(creation->cpus, sizeof creation->cpus, "%s", begun->cpus);
     (void)snprintf(creation->network, sizeof creation->network, "%s",
                    network_name(sandboxes->network));
     (void)snprintf(creation->env, sizeof creation->env, AGENT_ENV_SANDBOX_ID "=%s",
@@ -223,8 +235,11 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .seccomp = sandboxes->seccomp,
         .memory_bytes = info->memory_mb * 1024 * 1024,
         .cpu_milli = info->cpu_milli,
-        .pids = begun->pids,
-        .open_files = tier_open_files(begun->pids, sandboxes->open_files_max),
+        .pids = info->pids,
+        .cpus = creation->cpus[0] == '\0' ? NULL : creation->cpus,
+        .disk_bytes = sandboxes->abilities.limits_disk ? info->disk_mb * 1024 * 1024 : 0,
+        .lxcfs_dir = sandboxes->abilities.lxcfs_dir,
+        .open_files = tier_open_files(info->pids, sandboxes->open_files_max),
         .is_tenant_root_possible = strcmp(begun->profile, "sudo") == 0,
         .is_agent = true,
         .read_only_root = begun->read_only_root,
@@ -328,5 +343,9 @@ void creation_deadline(void *arg)
 void creation_begin(struct creation *creation, const struct sandbox_create *request,
                     const char *network)
 {
-    store_begin(creation->sandboxes->store, &creation->row, request, network, on_begun, creation);
+    const struct sandboxes *sandboxes = creation->sandboxes;
+    const struct store_bounds bounds = {.node_memory_mb = sandboxes->abilities.memory_mb,
+                                        .total_memory_mb = sandboxes->config->total_memory_mb,
+                                        .cpus = sandboxes->abilities.cpus};
+    store_begin(sandboxes->store, &creation->row, request, network, &bounds, on_begun, creation);
 }

@@ -5,6 +5,7 @@
 #include "common/base/map.h"
 #include "common/contracts/agent.h"
 #include "sandbox-service/credential/agent_dir.h"
+#include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/docker/image.h"
 #include "sandbox-service/sandbox/create.h"
@@ -43,6 +44,7 @@ struct creation {
     char host_name[HOST_NAME_LEN + 1];
     char env[sizeof AGENT_ENV_SANDBOX_ID + 1 + ID_SIZE];
     char network[CONTAINER_NAME_SIZE];
+    char cpus[ABILITIES_CPU_LIST_SIZE];
     char run_dir[AGENT_DIR_PATH_SIZE];
     struct str info; /* the answer */
     struct err err;  /* the first failure */

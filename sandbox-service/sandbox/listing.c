@@ -1,8 +1,8 @@
 #include "sandbox-service/sandbox/listing.h"
 
 #include "common/contracts/admin.h"
+#include "common/contracts/quota.h"
 #include "common/json/write.h"
-#include "sandbox-service/sandbox/tiers.h"
 
 enum {
     ITEMS_MAX = 3 * 1024 * 1024, /* below what one IPC message may carry */
@@ -15,6 +15,16 @@ static void put_time(struct json_writer *json, const char *name, struct view tim
     } else {
         json_string(json, name, time);
     }
+}
+
+static void put_limits(struct json_writer *json, const struct sandbox_info *info)
+{
+    const struct resource_limits limits = {.memory_mb = info->memory_mb,
+                                           .cpu_milli = info->cpu_milli,
+                                           .pids = info->pids,
+                                           .disk_mb = info->disk_mb,
+                                           .lifetime_hours = info->lifetime_hours};
+    resource_limits_write(json, "resourceLimits", &limits);
 }
 
 static void put_item(struct json_writer *json, const struct sandbox_info *info,
@@ -35,11 +45,7 @@ static void put_item(struct json_writer *json, const struct sandbox_info *info,
     put_time(json, "endedAt", info->ended_at);
     put_time(json, "endReason", info->end_reason);
     json_raw(json, "metadata", info->metadata);
-    json_begin_object(json, "resourceLimits");
-    json_int(json, "memoryMB", info->memory_mb);
-    json_int(json, "cpuShares", tier_cpu_shares(info->cpu_milli));
-    json_int(json, "lifetimeHours", info->lifetime_hours);
-    json_end_object(json);
+    put_limits(json, info);
     json_end_object(json);
 }
 

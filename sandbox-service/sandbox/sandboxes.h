@@ -6,6 +6,7 @@
 #include "common/event/loop.h"
 #include "sandbox-service/config.h"
 #include "sandbox-service/credential/agent_dir.h"
+#include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/bundle.h"
 
 struct audit_writer;
@@ -39,12 +40,13 @@ struct sandboxes {
     struct ports *ports;
     const char *seccomp; /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
-    int64_t open_files_max; /* that the engine can give; its limit is taken to be ours */
-    char channel[96];       /* where changes are published */
-    bool engine_ready;      /* the agent's volume is there and the remapping known */
-    bool draining;          /* no creates any more */
-    struct map creating;    /* creates from request to the agent's first connect, by sandbox id */
-    struct map removing;    /* removals that wait or run, by sandbox id */
+    int64_t open_files_max;     /* that the engine can give; its limit is taken to be ours */
+    char channel[96];           /* where changes are published */
+    struct abilities abilities; /* of the engine, once it is ready */
+    bool engine_ready;          /* the agent's volume is there and the remapping known */
+    bool draining;              /* no creates any more */
+    struct map creating; /* creates from request to the agent's first connect, by sandbox id */
+    struct map removing; /* removals that wait or run, by sandbox id */
     struct list removals_waiting;
     size_t removals_running;
 };

@@ -1,7 +1,9 @@
 #include "sandbox-service/sandbox/store.h"
 
 #include "common/base/str.h"
+#include "common/contracts/quota.h"
 #include "common/json/write.h"
+#include "sandbox-service/sandbox/store_statements.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,135 +14,7 @@ enum {
     STORE_TIMEOUT_MS = 5000,
     STORE_JSON_MAX = 256 * 1024, /* an environment with every byte escaped */
     INT_SIZE = 24,
-};
-
-#define ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-#define INFO_COLUMNS                                                                               \
-    "id, user_id, api_key_id, template, tier, network, status, end_reason, " ISO(                  \
-        "created_at") ", " ISO("expires_at") ", " ISO("ended_at") ", metadata, memory_mb, "        \
-                                                                  "cpu_milli, lifetime_hours, "    \
-                                                                  "container_running, "            \
-                                                                  "container_status, exit_code, "  \
-                                                                  "container_error"
-enum info_column {
-    INFO_ID,
-    INFO_USER_ID,
-    INFO_API_KEY_ID,
-    INFO_TEMPLATE,
-    INFO_TIER,
-    INFO_NETWORK,
-    INFO_STATUS,
-    INFO_END_REASON,
-    INFO_CREATED_AT,
-    INFO_EXPIRES_AT,
-    INFO_ENDED_AT,
-    INFO_METADATA,
-    INFO_MEMORY_MB,
-    INFO_CPU_MILLI,
-    INFO_LIFETIME_HOURS,
-    INFO_CONTAINER_RUNNING,
-    INFO_CONTAINER_STATUS,
-    INFO_EXIT_CODE,
-    INFO_CONTAINER_ERROR,
-    INFO_COUNT,
-};
-#define LIST_COLUMNS INFO_COLUMNS ", (extract(epoch FROM created_at) * 1000000)::bigint"
-enum { BEGUN_IMAGE = INFO_COUNT, BEGUN_PROFILE, BEGUN_READ_ONLY_ROOT, BEGUN_PIDS };
-enum { LIST_CREATED_US = INFO_COUNT };
-enum { LIVE_ID, LIVE_STATUS };
-enum { EXPIRED_ID, EXPIRED_REASON };
-enum { DESTROY_MOVED };
-enum {
-    CONNECT_STATUS,
-    CONNECT_ACCEPTED,
-    CONNECT_ENV,
-    CONNECT_PROFILE,
-    CONNECT_WORK_DIR,
-    CONNECT_USER,
-};
-
-/* Of a row that ends by itself or by us the audit trail hears in the statement that ends it: it is
- * there once, whatever becomes of this process. Nobody acts, and nothing personal is in it: there
- * is no personal part, only the digest that every record has. */
-#define TELL_ENDED                                                                                 \
-    ", told AS (INSERT INTO audit_log (action, result, target_kind, target, service, detail, "     \
-    "personal_digest) SELECT 'sandbox.ended', 'ok', 'sandbox', id::text, 'sandbox-service', "      \
-    "jsonb_build_object('reason', CASE end_reason WHEN 'user' THEN 'user_deleted' "                \
-    "ELSE end_reason END), "                                                                       \
-    "sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) FROM ended) "
-
-static const struct pg_statement statements[] = {
-    {"sandbox_begin",
-     "SELECT " INFO_COLUMNS ", image, profile, read_only_root, pids "
-     "FROM sandbox_begin($1, $2, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11)"},
-    {"sandbox_set_image", "UPDATE sandboxes SET work_dir = $2, image_user = $3 "
-                          "WHERE id = $1 AND status IN ('creating', 'running') RETURNING id"},
-    {"sandbox_fail",
-     "WITH ended AS (UPDATE sandboxes SET status = 'failed', end_reason = $2, ended_at = now(), "
-     "container_running = false, container_status = 'removed' "
-     "WHERE id = $1 AND status = 'creating' RETURNING id, end_reason)" TELL_ENDED
-     "SELECT id FROM ended"},
-    {"sandbox_get", "SELECT " INFO_COLUMNS " FROM sandboxes WHERE id = $1"},
-    {"sandbox_list_first", "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
-                           "AND ($2::text = '' OR status = $2) "
-                           "ORDER BY created_at DESC, id DESC LIMIT $3"},
-    {"sandbox_list_after",
-     "SELECT " LIST_COLUMNS " FROM sandboxes WHERE user_id = $1 "
-     "AND ($2::text = '' OR status = $2) AND (created_at, id) < "
-     "(timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::uuid) "
-     "ORDER BY created_at DESC, id DESC LIMIT $3"},
-    {"sandbox_list_any",
-     "SELECT " LIST_COLUMNS
-     " FROM sandboxes WHERE ($1::text = '' OR user_id = nullif($1, '')::uuid) "
-     "AND ($2::text = '' OR status = $2) AND ($3::text = '' OR (created_at, id) < "
-     "(timestamptz 'epoch' + nullif($3, '')::bigint * interval '1 microsecond', "
-     "nullif($4::text, '')::uuid)) "
-     "ORDER BY created_at DESC, id DESC LIMIT $5::integer"},
-    {"sandbox_destroy_any",
-     "WITH admin AS (SELECT 1 FROM users WHERE id = $2 AND role = 'admin' "
-     "AND suspended_at IS NULL), "
-     "moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'admin' "
-     "WHERE id = $1 AND status IN ('creating', 'running') AND EXISTS (SELECT 1 FROM admin) "
-     "RETURNING id) "
-     "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes, admin WHERE id = $1"},
-    {"sandbox_destroy",
-     "WITH moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'user' "
-     "WHERE id = $1 AND user_id = $2 AND status IN ('creating', 'running') RETURNING id) "
-     "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes WHERE id = $1 AND user_id = $2"},
-    {"sandbox_end",
-     "WITH ended AS (UPDATE sandboxes SET status = CASE status WHEN 'creating' THEN 'failed' ELSE "
-     "'stopping' END, "
-     "end_reason = $2, ended_at = CASE status WHEN 'creating' THEN now() END, "
-     "container_running = false, container_status = $3, exit_code = $4, "
-     "container_error = nullif($5, '') WHERE id = $1 AND status IN ('creating', 'running') "
-     "RETURNING id, end_reason)" TELL_ENDED "SELECT id FROM ended"},
-    /* Of many at a time, so that it waits for none: whoever deletes a user holds many too. */
-    {"sandbox_expire",
-     "WITH due AS (SELECT id FROM sandboxes s "
-     "WHERE instance = $1 AND node = $2 AND status IN ('creating', 'running') "
-     "AND (expires_at <= now() OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id "
-     "AND u.suspended_at IS NOT NULL)) FOR NO KEY UPDATE OF s SKIP LOCKED), "
-     "ended AS (UPDATE sandboxes SET status = 'stopping', "
-     "end_reason = CASE WHEN expires_at <= now() THEN 'timeout' "
-     "WHEN (SELECT u.deleted_at IS NULL FROM users u WHERE u.id = sandboxes.user_id) "
-     "THEN 'suspended' ELSE 'user' END "
-     "WHERE id IN (SELECT id FROM due) RETURNING id, end_reason)" TELL_ENDED
-     "SELECT id, end_reason FROM ended"},
-    {"sandbox_finish",
-     "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "
-     "container_status = 'removed' WHERE id = $1 AND status = 'stopping' RETURNING id"},
-    {"sandbox_connect",
-     "WITH before AS (SELECT id, status, agent_generation FROM sandboxes WHERE id = $1 FOR "
-     "UPDATE), "
-     "moved AS (UPDATE sandboxes s SET agent_generation = $2, status = 'running', "
-     "started_at = coalesce(s.started_at, now()), container_running = true, "
-     "container_status = 'running' FROM before b WHERE s.id = b.id "
-     "AND b.status IN ('creating', 'running') AND $2::integer - b.agent_generation IN (0, 1) "
-     "RETURNING s.env, s.profile, s.work_dir, s.image_user) "
-     "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user "
-     "FROM before b LEFT JOIN moved m ON true"},
-    {"sandbox_live", "SELECT id, status FROM sandboxes WHERE instance = $1 AND node = $2 "
-                     "AND status IN ('creating', 'running', 'stopping')"},
+    NUMBERS_MAX = 256, /* a few of them as JSON */
 };
 
 struct store {
@@ -209,8 +83,8 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
     const struct pg_options pg = {
         .url = options->url,
         .connections = STORE_CONNECTIONS,
-        .statements = statements,
-        .statement_count = sizeof statements / sizeof statements[0],
+        .statements = store_statements,
+        .statement_count = store_statement_count,
         .statement_timeout_ms = STORE_TIMEOUT_MS,
     };
     store->pool = pg_pool_open(loop, &pg, err);
@@ -270,27 +144,56 @@ static void write_env(const struct json_pairs *env, struct str *out)
     json_end_object(&json);
 }
 
+static void write_wanted(const struct sandbox_create *create, struct str *out)
+{
+    struct json_writer json = json_writer_on(out);
+    json_begin_object(&json, NULL);
+    json_int(&json, "memoryMB", create->memory_mb);
+    json_int(&json, "cpuMilli", create->cpu_milli);
+    json_int(&json, "pids", create->pids);
+    json_int(&json, "diskMB", create->disk_mb);
+    json_end_object(&json);
+}
+
+static void write_bounds(const struct store_bounds *bounds, struct str *out)
+{
+    struct json_writer json = json_writer_on(out);
+    json_begin_object(&json, NULL);
+    json_int(&json, "nodeMemoryMB", bounds->node_memory_mb);
+    json_int(&json, "totalMemoryMB", bounds->total_memory_mb);
+    json_int(&json, "cpus", bounds->cpus);
+    json_end_object(&json);
+}
+
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
-                 const char *network, pg_result_fn *done, void *arg)
+                 const char *network, const struct store_bounds *bounds, pg_result_fn *done,
+                 void *arg)
 {
     char timeout[INT_SIZE];
     char template_name[TEMPLATE_NAME_MAX + 1] = "";
     struct str env = STR_INIT(STORE_JSON_MAX);
     struct str metadata = STR_INIT(STORE_JSON_MAX);
+    struct str wanted = STR_INIT(NUMBERS_MAX);
+    struct str limits = STR_INIT(NUMBERS_MAX);
+    write_wanted(create, &wanted);
+    write_bounds(bounds, &limits);
     write_int(create->timeout_ms, timeout);
     write_env(&create->env, &env);
     str_append_view(&metadata, create->metadata.len == 0 ? VIEW("{}") : create->metadata);
     bool fits = view_copy(create->template_name, template_name, sizeof template_name) &&
-                !env.failed && !metadata.failed;
+                !env.failed && !metadata.failed && !wanted.failed && !limits.failed;
     /* What does not fit was refused by the contract already; no template is called "". */
     const struct pg_parameters parameters = {
         {create->sandbox_id, create->user_id, create->api_key_id, fits ? template_name : "",
          timeout, network, store->instance, store->node, fits ? env.data : "{}",
-         fits ? metadata.data : "{}", store->limits},
-        11};
+         fits ? metadata.data : "{}", store->limits, fits ? wanted.data : "{}",
+         fits ? limits.data : "{}"},
+        13};
     ask(store, call, "sandbox_begin", &parameters, done, arg);
     str_free(&env);
     str_free(&metadata);
+    str_free(&wanted);
+    str_free(&limits);
 }
 
 void store_set_image(struct store *store, struct store_call *call, const char *id,
@@ -391,6 +294,19 @@ void store_connect(struct store *store, struct store_call *call, const char *id,
     ask(store, call, "sandbox_connect", &parameters, done, arg);
 }
 
+void store_usage(struct store *store, struct store_call *call, const char *user_id,
+                 const char *api_key_id, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{user_id, api_key_id}, 2};
+    ask(store, call, "quota_usage", &parameters, done, arg);
+}
+
+void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
+    ask(store, call, "sandbox_disk_limits", &parameters, done, arg);
+}
+
 void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
@@ -423,6 +339,8 @@ void store_read_info(const PGresult *result, int row, struct sandbox_info *out)
         .metadata = text(result, row, INFO_METADATA),
         .memory_mb = pg_int(result, row, INFO_MEMORY_MB),
         .cpu_milli = pg_int(result, row, INFO_CPU_MILLI),
+        .pids = pg_int(result, row, INFO_PIDS),
+        .disk_mb = pg_int(result, row, INFO_DISK_MB),
         .lifetime_hours = pg_int(result, row, INFO_LIFETIME_HOURS),
         .container = {.running = pg_bool(result, row, INFO_CONTAINER_RUNNING),
                       .status = text(result, row, INFO_CONTAINER_STATUS),
@@ -440,7 +358,25 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->image = pg_text(result, 0, BEGUN_IMAGE);
     out->profile = pg_text(result, 0, BEGUN_PROFILE);
     out->read_only_root = pg_bool(result, 0, BEGUN_READ_ONLY_ROOT);
-    out->pids = pg_int(result, 0, BEGUN_PIDS);
+    out->cpus = pg_text(result, 0, BEGUN_CPUS);
+}
+
+void store_read_usage(const PGresult *result, struct quota_usage *out)
+{
+    *out = (struct quota_usage){
+        .tier = text(result, 0, USAGE_TIER),
+        .sandboxes = pg_int(result, 0, USAGE_SANDBOXES),
+        .memory_mb = pg_int(result, 0, USAGE_MEMORY_MB),
+        .cpu_milli = pg_int(result, 0, USAGE_CPU_MILLI),
+        .disk_mb = pg_int(result, 0, USAGE_DISK_MB),
+        .key_sandboxes = pg_int(result, 0, USAGE_KEY_SANDBOXES),
+        .key_most = pg_int(result, 0, USAGE_KEY_MOST),
+    };
+}
+
+int64_t store_read_disk_mb(const PGresult *result, int row)
+{
+    return pg_int(result, row, DISK_LIMIT_MB);
 }
 
 void store_read_position(const PGresult *result, int row, struct position *out)

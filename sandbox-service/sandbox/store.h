@@ -43,12 +43,20 @@ struct store_begun {
     const char *image;
     const char *profile;
     bool read_only_root;
-    int64_t pids;
+    const char *cpus; /* "0,3": the processors that it is bound to; "": all */
+};
+/* What the node can promise; 0: no bound, or no processors that can be told apart. */
+struct store_bounds {
+    int64_t node_memory_mb;
+    int64_t total_memory_mb;
+    int64_t cpus;
 };
 /* Counts, checks and inserts the row `creating`. Errors: ERR_NOT_FOUND "template_not_found",
- * ERR_LIMIT "quota_exceeded", ERR_CONFLICT "sandbox_exists", ERR_DENIED "user_suspended". */
+ * ERR_LIMIT "quota_exceeded", "key_quota_exceeded", "node_full", ERR_CONFLICT "sandbox_exists",
+ * ERR_DENIED "user_suspended", "tier_limit_exceeded". */
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
-                 const char *network, pg_result_fn *done, void *arg);
+                 const char *network, const struct store_bounds *bounds, pg_result_fn *done,
+                 void *arg);
 void store_read_begun(const PGresult *result, struct store_begun *out);
 
 /* Remembers what the image says, while the sandbox lives: one row when it does. */
@@ -128,6 +136,18 @@ struct store_connected {
     const char *user;
 };
 void store_read_connected(const PGresult *result, struct store_connected *out);
+
+/* What a user, and a key ("": none), has in use. No row: there is no such user. */
+void store_usage(struct store *store, struct store_call *call, const char *user_id,
+                 const char *api_key_id, pg_result_fn *done, void *arg);
+struct quota_usage;
+/* Fills what the database knows; the limits are the tier's. Its tier points into the result. */
+void store_read_usage(const PGresult *result, struct quota_usage *out);
+
+/* The running sandboxes of this node that have a limit of disk: store_read_id and
+ * store_read_disk_mb. */
+void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
+int64_t store_read_disk_mb(const PGresult *result, int row);
 
 /* All rows of this node that are not at their end: store_read_id and store_read_status. */
 void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);

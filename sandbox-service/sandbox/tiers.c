@@ -26,6 +26,7 @@ bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out, st
         json_int(&json, "memoryMB", tiers[i].memory_mb);
         json_int(&json, "cpuMilli", tiers[i].cpu_milli);
         json_int(&json, "pids", tiers[i].pids);
+        json_int(&json, "diskMB", tiers[i].disk_mb);
         json_int(&json, "lifetimeHours", tiers[i].lifetime_hours);
         json_end_object(&json);
     }

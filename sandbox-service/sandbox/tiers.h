@@ -14,6 +14,7 @@ struct tier_limits {
     int64_t memory_mb; /* this and the rest: of one sandbox */
     int64_t cpu_milli;
     int64_t pids;
+    int64_t disk_mb;
     int64_t lifetime_hours;
 };
 

@@ -1,0 +1,27 @@
+/* sandbox-service/sandbox/disk.h: ends sandboxes that have written more than they may, where the
+ * engine does not hold the limit itself.
+ *
+ * The engine is asked, not the agent: from inside, a file of the image and one of the sandbox look
+ * the same, so that an agent would have to walk the whole image again and again, and what it says
+ * would be worth no more than its container. The engine walks only what the sandbox has written.
+ * One is looked at at a time, each every DISK_CHECK_S, or less often when there are very many: so
+ * long may a sandbox be over its limit. */
+#ifndef SANDBOX_SANDBOX_DISK_H
+#define SANDBOX_SANDBOX_DISK_H
+
+#include "common/base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct disk_watch;
+struct sandboxes;
+
+struct disk_watch *disk_watch_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+/* When nothing is in flight any more. */
+void disk_watch_close(struct disk_watch *watch);
+
+/* How long to wait before the next of count is looked at, when each is to be every interval_ms. */
+int64_t disk_watch_gap_ms(int64_t interval_ms, size_t count);
+
+#endif
