@@ -14,7 +14,7 @@ test('create answers with these members when the sandbox is usable', async (t) =
   assert.match(sandboxId, UUID);
   assert.equal(agentUrl, `${wsUrl}/agent/${sandboxId}`);
   assert.equal(tier, 'enterprise');
-  assert.deepEqual(Object.keys(resourceLimits).sort(), ['cpuShares', 'lifetimeHours', 'memoryMB']);
+  assert.deepEqual(Object.keys(resourceLimits).sort(), ['cpu', 'cpuShares', 'diskMB', 'lifetimeHours', 'memoryMB', 'pids']);
   assert.equal(resourceLimits.memoryMB, 2048);
   assert.equal(resourceLimits.lifetimeHours, 168);
   assert.ok(Number.isInteger(resourceLimits.cpuShares) && resourceLimits.cpuShares > 0);

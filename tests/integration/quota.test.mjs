@@ -11,7 +11,7 @@ test('the tier free has two sandboxes, 512 MB and two hours', async (t) => {
   const second = await createSandbox({}, key);
   t.after(() => destroySandbox(first.sandboxId, key));
   assert.equal(first.tier, 'free');
-  assert.deepEqual(first.resourceLimits, { memoryMB: 512, cpuShares: 1024, lifetimeHours: 2 });
+  assert.deepEqual(first.resourceLimits, { memoryMB: 512, cpu: 1, cpuShares: 1024, pids: 256, diskMB: 2048, lifetimeHours: 2 });
   const hours = (Date.parse(first.expiresAt) - Date.now()) / 3_600_000;
   assert.ok(hours > 1.9 && hours <= 2, first.expiresAt);
 
@@ -74,4 +74,76 @@ os.killpg(0, 9)
     const next = await call('POST', `/sandbox/${sandboxId}/exec`, { key, body: { cmd: 'echo', args: ['alive'] } });
     return next.json?.stdout === 'alive\n';
   }, 30_000);
+});
+
+test('less than the tier gives can be asked for, and is what the container has', async (t) => {
+  const key = await makeUser('free');
+  const asked = { template: 'base-locked', memoryMB: 128, cpu: 0.5, pids: 64, diskMB: 100 };
+  const { sandboxId, resourceLimits } = await createSandbox(asked, key);
+  t.after(() => destroySandbox(sandboxId, key));
+  assert.deepEqual(resourceLimits, { memoryMB: 128, cpu: 0.5, cpuShares: 512, pids: 64, diskMB: 100, lifetimeHours: 2 });
+  const [{ HostConfig: host }] = JSON.parse(await docker('inspect', `insien-${sandboxId}`));
+  assert.deepEqual([host.Memory, host.CpuQuota / host.CpuPeriod, host.PidsLimit], [128 << 20, 0.5, 64]);
+});
+
+test('more than the tier gives, and what is no limit, is refused and makes nothing', async () => {
+  const key = await makeUser('free');
+  const ask = (body) => call('POST', '/sandbox/create', { key, body: { template: 'tiny', network: 'none', ...body } });
+  for (const body of [{ memoryMB: 513 }, { cpu: 1.5 }, { pids: 257 }, { diskMB: 2049 }]) {
+    assertError(await ask(body), 403, 'tier_limit_exceeded');
+  }
+  for (const body of [{ memoryMB: 15 }, { cpu: 0 }, { cpu: '1' }, { pids: 1.5 }, { diskMB: -1 }]) {
+    assertError(await ask(body), 400, 'validation_failed');
+  }
+  const usage = await call('GET', '/sandbox/quota/usage', { key });
+  assert.equal(usage.json.sandboxes.used, 0);
+});
+
+test('usage is what is in use, and what may be', async (t) => {
+  const key = await makeUser('free');
+  const usage = async () => {
+    const reply = await call('GET', '/sandbox/quota/usage', { key });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.json;
+  };
+  assert.deepEqual(await usage(), {
+    tier: 'free',
+    sandboxes: { used: 0, limit: 2 },
+    key: { used: 0, limit: null },
+    inUse: { memoryMB: 0, cpu: 0, diskMB: 0 },
+    perSandbox: { memoryMB: 512, cpu: 1, cpuShares: 1024, pids: 256, diskMB: 2048, lifetimeHours: 2 },
+  });
+  const { sandboxId } = await createSandbox({ template: 'tiny', memoryMB: 64, cpu: 0.25 }, key);
+  t.after(() => destroySandbox(sandboxId, key));
+  const { sandboxes, key: ofKey, inUse } = await usage();
+  assert.deepEqual({ sandboxes, ofKey, inUse },
+    { sandboxes: { used: 1, limit: 2 }, ofKey: { used: 1, limit: null }, inUse: { memoryMB: 64, cpu: 0.25, diskMB: 2048 } });
+  await destroySandbox(sandboxId, key);
+  assert.equal((await usage()).sandboxes.used, 0);
+});
+
+test('nproc tells the processors of the sandbox', async (t) => {
+  const key = await makeUser('free');
+  const { sandboxId } = await createSandbox({ template: 'base-locked' }, key);
+  t.after(() => destroySandbox(sandboxId, key));
+  const reply = await call('POST', `/sandbox/${sandboxId}/exec`, { key, body: { cmd: 'nproc' } });
+  assert.equal(reply.json.stdout, '1\n');
+});
+
+test('a sandbox that writes more than its disk ends with that reason, or can not', async (t) => {
+  const key = await makeUser('free');
+  const { sandboxId } = await createSandbox({ template: 'tiny', diskMB: 16 }, key);
+  const other = await createSandbox({ template: 'tiny', diskMB: 64 }, key);
+  t.after(() => Promise.all([sandboxId, other.sandboxId].map((id) => destroySandbox(id, key))));
+  const write = (id) => call('POST', `/sandbox/${id}/exec`,
+    { key, body: { cmd: 'dd', args: ['if=/dev/zero', 'of=/tmp/big', 'bs=1048576', 'count=32'], user: 'root' } });
+  const [reply, fine] = await Promise.all([write(sandboxId), write(other.sandboxId)]);
+  assert.equal(fine.json.exitCode, 0, fine.text);
+  if (reply.json?.exitCode === 1) {
+    assert.match(reply.json.stderr, /space|quota/i);
+    return;
+  }
+  const state = async (id) => (await call('GET', `/sandbox/${id}/status`, { key })).json;
+  await until('it ends', async () => (await state(sandboxId)).endReason === 'disk', 60_000);
+  assert.equal((await state(other.sandboxId)).status, 'running');
 });

@@ -31,17 +31,19 @@ static void messages_survive(void **state)
         {&sandbox_create_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"apiKeyId\":\"" ID_C
          "\",\"template\":\"base\",\"timeoutMs\":60000,\"env\":{\"A\":\"b\"},"
-         "\"metadata\":{\"k\":[1,null]},\"network\":\"none\"}"},
+         "\"metadata\":{\"k\":[1,null]},\"network\":\"none\",\"memoryMB\":256,"
+         "\"cpuMilli\":500,\"pids\":64,\"diskMB\":100}"},
         {&sandbox_create_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"apiKeyId\":\"" ID_C
-         "\",\"template\":\"base\",\"timeoutMs\":0}"},
+         "\",\"template\":\"base\",\"timeoutMs\":0,\"memoryMB\":0,\"cpuMilli\":0,\"pids\":0,"
+         "\"diskMB\":0}"},
         {&sandbox_get_schema, "{\"sandboxId\":\"" ID_A "\"}"},
         {&sandbox_info_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"template\":\"base\","
          "\"tier\":\"free\",\"network\":\"open\",\"status\":\"destroyed\",\"endReason\":\"user\","
          "\"createdAt\":\"2026-01-31T23:59:59Z\",\"expiresAt\":\"2026-02-01T00:00:00Z\","
          "\"endedAt\":\"2026-02-01T00:00:00Z\",\"metadata\":{},\"memoryMB\":512,"
-         "\"cpuMilli\":1000,\"lifetimeHours\":2,"
+         "\"cpuMilli\":1000,\"pids\":256,\"diskMB\":2048,\"lifetimeHours\":2,"
          "\"container\":{\"running\":false,\"status\":\"removed\",\"exitCode\":137,"
          "\"error\":\"why\"}}"},
         {&sandbox_list_schema, "{\"userId\":\"" ID_A "\",\"limit\":100,\"cursor\":\"x\"}"},

@@ -70,6 +70,7 @@ static void every_function_is_decided_on(void **state)
         "SELECT proname FROM pg_proc p WHERE pronamespace = 'public'::regnamespace"
         " AND prorettype <> 'trigger'::regtype"
         " AND proname NOT IN ('api_key_has_room', 'port_next_free', 'audit_field', 'audit_hash',"
+        " 'quota_check_user', 'quota_check_memory', 'quota_choose_cpus', 'quota_limit',"
         " 'audit_owner')"
         " AND NOT has_function_privilege('postgres_auth', p.oid, 'EXECUTE')"
         " AND NOT has_function_privilege('postgres_sandbox', p.oid, 'EXECUTE')");
@@ -129,7 +130,7 @@ static void each_may_do_its_work_and_nothing_else(void **state)
         {"auth", "UPDATE sandboxes SET user_id = " USER_ID, true},
         {"auth",
          "SELECT sandbox_begin(" SANDBOX_ID ", " USER_ID ", NULL, 'base', 0, 'none', 'i',"
-         " 'n', '{}', '{}', '{}')",
+         " 'n', '{}', '{}', '{}', '{}', '{}')",
          true},
         {"auth", "INSERT INTO templates (name, image, profile) VALUES ('a', 'b', 'sudo')", true},
         {"auth", "UPDATE schema_migrations SET sha256 = ''", true},
@@ -140,8 +141,10 @@ static void each_may_do_its_work_and_nothing_else(void **state)
         {"sandbox",
          "SELECT id FROM sandbox_begin(" SANDBOX_ID ", " USER_ID ", NULL, 'base', 0, 'none', 'i',"
          " 'n', '{}', '{}', '{\"free\": {\"sandboxes\": 2, \"memoryMB\": 512, \"cpuMilli\": 1000,"
-         " \"pids\": 256, \"lifetimeHours\": 2}}')",
+         " \"pids\": 256, \"diskMB\": 2048, \"lifetimeHours\": 2}}', '{}', '{}')",
          false},
+        {"sandbox", "SELECT * FROM quota_usage(" USER_ID ", NULL)", false},
+        {"sandbox", "SELECT quota_check_user(" USER_ID ", NULL, 1)", true},
         {"sandbox", "UPDATE sandboxes SET status = 'stopping', end_reason = 'user'", false},
         {"sandbox", "SELECT id FROM users WHERE deleted_at IS NOT NULL", false},
         {"sandbox",

@@ -22,13 +22,13 @@
 enum { CONNECTIONS = 4, ATTEMPTS = 12, LIMIT = 2 };
 
 static const char limits[] = "{\"free\": {\"sandboxes\": 2, \"memoryMB\": 512, \"cpuMilli\": 1000,"
-                             " \"pids\": 256, \"lifetimeHours\": 2}}";
+                             " \"pids\": 256, \"diskMB\": 2048, \"lifetimeHours\": 2}}";
 
 static const struct pg_statement statements[] = {
     {"begin",
      "SELECT b.status, b.image, b.profile, b.tier, b.memory_mb, b.expires_at - b.created_at"
      " FROM sandbox_begin($1, $2, nullif($6, '')::uuid, $3, $4, 'none', 'test', 'node-1', '{}', "
-     "'{}', $5)"
+     "'{}', $5, '{}', '{}')"
      " AS b"},
     {"end", "UPDATE sandboxes SET status = 'stopping', end_reason = 'user' WHERE id = $1"},
     {"clear", "DELETE FROM sandboxes"},

@@ -54,6 +54,8 @@ static void little_must_be_set(void **state)
     assert_string_equal(config.instance, "insien");
     assert_string_equal(sandbox_config_docker_socket(&config), "/var/run/docker.sock");
     assert_int_equal(config.tiers[TIER_FREE].sandboxes, 2);
+    assert_int_equal(config.tiers[TIER_FREE].disk_mb, 2048);
+    assert_string_equal(config.cpuset, "on");
 }
 
 static void unusable_values_are_refused(void **state)
@@ -66,6 +68,9 @@ static void unusable_values_are_refused(void **state)
         {"INSIEN_INSTANCE", "a_b"},
         {"DOCKER_HOST", "tcp://127.0.0.1:2375"},
         {"SANDBOX_DEFAULT_NETWORK", "host"},
+        {"SANDBOX_CPUSET", "yes"},
+        {"LXCFS_DIR", "lxcfs"},
+        {"TIER_FREE_DISK_MB", "15"},
         {"SANDBOX_SUBNET", "10.200.0.1/20"},
         {"SANDBOX_SUBNET", "10.200.0.0/30"},
         {"SANDBOX_BLOCKED_CIDRS", "10.0.0.0/8,nonsense"},

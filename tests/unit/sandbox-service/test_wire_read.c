@@ -153,6 +153,39 @@ static void remapping_is_read_from_the_root_directory(void **state)
     assert_string_equal(info.version, "20.10.24");
 }
 
+static void what_the_engine_has_is_read(void **state)
+{
+    (void)state;
+    struct wire_info info;
+    struct err err = {0};
+    assert_true(wire_read_info(VIEW("{\"DockerRootDir\":\"/d\",\"Driver\":\"overlay2\","
+                                    "\"MemTotal\":25275969536,\"NCPU\":2}"),
+                               &info, &err));
+    assert_string_equal(info.driver, "overlay2");
+    assert_int_equal(info.memory_bytes, INT64_C(25275969536));
+    assert_int_equal(info.cpus, 2);
+    assert_true(wire_read_info(
+        VIEW("{\"DockerRootDir\":\"/d\",\"Driver\":\"a-driver-we-have-never-heard-of\"}"), &info,
+        &err));
+    assert_string_equal(info.driver, "");
+    assert_int_equal(info.memory_bytes, 0);
+}
+
+static void what_a_container_wrote_is_read_when_it_is_told(void **state)
+{
+    (void)state;
+    struct wire_container container;
+    struct err err = {0};
+    assert_true(wire_read_container(
+        VIEW("{\"State\":{\"Status\":\"running\",\"Running\":true},\"SizeRw\":123456789012,"
+             "\"SizeRootFs\":5}"),
+        &container, &err));
+    assert_int_equal(container.written_bytes, INT64_C(123456789012));
+    assert_true(wire_read_container(VIEW("{\"State\":{\"Status\":\"running\",\"Running\":true}}"),
+                                    &container, &err));
+    assert_int_equal(container.written_bytes, -1);
+}
+
 static void directories_that_only_look_like_it_are_not_a_remapping(void **state)
 {
     (void)state;
@@ -239,6 +272,8 @@ int main(void)
         cmocka_unit_test(event_names_its_sandbox),
         cmocka_unit_test(event_of_something_else_is_read_too),
         cmocka_unit_test(remapping_is_read_from_the_root_directory),
+        cmocka_unit_test(what_the_engine_has_is_read),
+        cmocka_unit_test(what_a_container_wrote_is_read_when_it_is_told),
         cmocka_unit_test(directories_that_only_look_like_it_are_not_a_remapping),
         cmocka_unit_test(image_may_name_user_and_folder),
         cmocka_unit_test(network_is_read),

@@ -67,6 +67,24 @@ static void limits_are_there(void **state)
     contains(body, "{\"Name\":\"core\",\"Soft\":0,\"Hard\":0}");
 }
 
+static void limits_that_only_some_engines_hold_are_there_when_asked_for(void **state)
+{
+    (void)state;
+    struct container_spec spec = example();
+    AUTO(free_string) char *plain = write_spec(&spec);
+    lacks(plain, "StorageOpt");
+    lacks(plain, "CpusetCpus");
+    lacks(plain, "lxcfs");
+    spec.disk_bytes = INT64_C(2048) * 1024 * 1024;
+    spec.cpus = "0,3";
+    spec.lxcfs_dir = "/var/lib/lxcfs";
+    AUTO(free_string) char *body = write_spec(&spec);
+    contains(body, "\"StorageOpt\":{\"size\":\"2147483648\"}");
+    contains(body, "\"CpusetCpus\":\"0,3\"");
+    contains(body, "{\"Type\":\"bind\",\"Source\":\"/var/lib/lxcfs/proc/meminfo\",\"Target\":"
+                   "\"/proc/meminfo\",\"ReadOnly\":true}");
+}
+
 static void sudo_profile_keeps_nine_capabilities(void **state)
 {
     (void)state;
@@ -171,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_are_there),
+        cmocka_unit_test(limits_that_only_some_engines_hold_are_there_when_asked_for),
         cmocka_unit_test(sudo_profile_keeps_nine_capabilities),
         cmocka_unit_test(locked_profile_gains_no_privileges),
         cmocka_unit_test(helper_keeps_no_capability),

@@ -1,5 +1,6 @@
 #include "tests/unit/gateway/native/route_stage.h"
 
+#include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
 #include "common/contracts/users.h"
 #include "common/redis/redis.h"
@@ -152,6 +153,17 @@ static void serve_leave(struct ipc_exchange *exchange, const struct ipc_request 
     ipc_reply_ok(exchange, VIEW("{}"));
 }
 
+static void serve_create(struct ipc_exchange *exchange, const struct ipc_request *request,
+                         void *arg)
+{
+    struct stage *stage = arg;
+    struct err err = {0};
+    str_clear(&stage->asked);
+    str_append_view(&stage->asked, request->body);
+    err_set_reason(&err, ERR_LIMIT, stage->create_fails, "not now");
+    ipc_reply_error(exchange, &err);
+}
+
 static const struct ipc_method methods[] = {
     {AUTH_GET_USER, serve_user},
     {AUTH_UPDATE_USER, serve_user},
@@ -164,6 +176,8 @@ static const struct ipc_method methods[] = {
     {AUTH_CHECK_TOKEN, serve_check_token},
     {SANDBOX_GET, serve_get},
     {SANDBOX_LIST, serve_list},
+    {SANDBOX_CREATE, serve_create},
+    {QUOTA_USAGE, serve_list},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)

@@ -28,11 +28,12 @@ struct stage {
     bool clerk_is_away;         /* no session can be checked */
     bool revoke_while_checking; /* the answer about the key is older than its end */
     bool revoke_while_fetching;
-    const char *page;         /* what sandbox.list and auth.list_audit answer */
+    const char *page;         /* what sandbox.list, quota.usage and auth.list_audit answer */
+    const char *create_fails; /* why sandbox.create does */
     enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */
     bool hold_limits;         /* sandbox.limits is not answered, but held */
     struct ipc_exchange *held;
-    struct str asked; /* the last sandbox.list, auth.webhook, auth.*_user or auth.list_audit */
+    struct str asked; /* the last of these, auth.webhook or auth.*_user */
 };
 
 /* cmocka's setup and teardown; *state is the stage. */
