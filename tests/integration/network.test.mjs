@@ -7,10 +7,10 @@ import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { after, before, describe, it, test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, exec, sandboxFor, shellOutput } from '../support/api.mjs';
-import { docker, run, runDir, until } from '../support/stack.mjs';
+import { apiUrl, docker, run, runDir, until } from '../support/stack.mjs';
 
 const [offered, ...why] = (await readFile(`${runDir}/network.status`, 'utf8')).trim().split(/\s+/);
-const PORT = 8099;
+const PORT = Number(new URL(apiUrl).port) + 60;
 const NAMESPACE = 'insien-far';
 const outside = '203.0.113.7'; // of the range for documentation: an address of the open internet
 const inside = ['10.254.254.7', '172.31.254.7', '192.168.254.7', '100.64.254.7', '169.254.254.7'];
