@@ -44,7 +44,9 @@ DECLARE
         ['sandbox', 'SELECT', 'sandboxes', NULL],
         ['sandbox', 'UPDATE', 'sandboxes', 'status, end_reason, ended_at, container_running, '
                                            'container_status, exit_code, container_error, '
-                                           'work_dir, image_user, agent_generation, started_at'],
+                                           'work_dir, image_user, agent_generation, started_at, '
+                                           'last_active_at, life_ms, warned_of, pause_mode, '
+                                           'pause_reason, paused_at, left_ms'],
         ['sandbox', 'SELECT, DELETE', 'ports', NULL],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
@@ -82,6 +84,9 @@ DECLARE
         ['auth', 'audit_seal', 'definer'],
         ['sandbox', 'sandbox_begin', 'definer'],
         ['sandbox', 'quota_usage', 'definer'],
+        ['sandbox', 'sandbox_resume', 'definer'],
+        ['sandbox', 'sandbox_not_paused', 'definer'],
+        ['sandbox', 'sandbox_set_times', 'definer'],
         ['sandbox', 'port_expose', 'definer']
     ];
 BEGIN

@@ -63,6 +63,7 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
+    INT("SANDBOX_WARN_BEFORE_S", warn_before_s, "60", 0, 3600),
     INT("NODE_MEMORY_MB", node_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("TOTAL_MEMORY_MB", total_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("DISK_CHECK_S", disk_check_s, "10", 0, 3600),

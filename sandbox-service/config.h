@@ -41,6 +41,7 @@ struct sandbox_config {
     int64_t disk_check_s;    /* between two looks at a sandbox's disk; 0: never */
     char cpuset[4];          /* "on": sandboxes are bound to processors, so that nproc is true */
     char lxcfs_dir[CONFIG_PATH_SIZE]; /* "none": not used */
+    int64_t warn_before_s;            /* how long before its end a sandbox's clients hear of it */
     struct tier_limits tiers[TIER_COUNT];
 };
 

@@ -7,10 +7,13 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/image.h"
 #include "sandbox-service/engine.h"
+#include "sandbox-service/life/calls.h"
+#include "sandbox-service/life/reaper.h"
+#include "sandbox-service/life/shift.h"
+#include "sandbox-service/life/store.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
-#include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/disk.h"
 #include "sandbox-service/sandbox/news.h"
 #include "sandbox-service/sandbox/presence.h"
@@ -62,8 +65,10 @@ struct app {
     struct network *network;
     struct reconciler *reconciler;
     struct engine *engine;
-    struct expiry *expiry;
     struct disk_watch *disk_watch;
+    struct shifts *shifts;
+    struct life_calls *life_calls;
+    struct reaper *reaper;
     struct news *news;
     struct service *service;
     struct timer serve; /* armed until the service is open */
@@ -166,6 +171,7 @@ static void finish_drain(void *arg)
     struct app *app = arg;
     bool busy = sandbox_creates_unanswered(&app->sandboxes) > 0 ||
                 app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
+                life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
@@ -192,7 +198,9 @@ static bool open_stores(struct app *app, struct err *err)
     const struct store_options store = {.url = config->database_url,
                                         .instance = config->instance,
                                         .node = config->node_name,
-                                        .limits = app->limits.data};
+                                        .limits = app->limits.data,
+                                        .more = life_statements,
+                                        .more_count = life_statement_count};
     return (app->loop = loop_new(err)) != NULL &&
            (app->workers = worker_pool_new(app->loop, WORKERS, WORKER_QUEUE, err)) != NULL &&
            (app->store = store_open(app->loop, &store, err)) != NULL &&
@@ -252,7 +260,11 @@ static bool share(struct app *app, struct err *err)
         return false;
     }
     sandboxes->ports = app->ports;
-    return true;
+    app->shifts = shifts_new(sandboxes, err);
+    app->life_calls = life_calls_new(sandboxes, err);
+    sandboxes->shifts = app->shifts;
+    sandboxes->life_calls = app->life_calls;
+    return app->shifts != NULL && app->life_calls != NULL;
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -269,9 +281,11 @@ static bool open_parts(struct app *app, struct err *err)
         return false;
     }
     app->sandboxes.network = app->network;
-    return (app->expiry = expiry_open(&app->sandboxes, err)) != NULL &&
+    app->reaper = reaper_open(&app->sandboxes, err);
+    app->sandboxes.reaper = app->reaper;
+    return app->reaper != NULL &&
            (app->disk_watch = disk_watch_open(&app->sandboxes, err)) != NULL &&
-           (app->news = news_open(&app->sandboxes, app->expiry, err)) != NULL &&
+           (app->news = news_open(&app->sandboxes, app->reaper, err)) != NULL &&
            timer_open(&app->serve, app->loop, serve, app, err) &&
            timer_open(&app->drain, app->loop, finish_drain, app, err) &&
            loop_on_stop_signal(app->loop, on_stop, app, err) &&
@@ -284,6 +298,7 @@ static void fail_all(struct app *app)
     sandbox_creates_end(&app->sandboxes);
     bool called;
     do {
+        shifts_end(app->shifts);
         called = app->docker != NULL && docker_fail_all(app->docker);
         called = (app->store != NULL && store_fail_all(app->store)) || called;
         called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
@@ -299,7 +314,8 @@ static void close_parts(struct app *app)
     service_close(app->service);
     news_close(app->news);
     disk_watch_close(app->disk_watch);
-    expiry_close(app->expiry);
+    app->sandboxes.reaper = NULL;
+    reaper_close(app->reaper);
     timer_close(&app->serve);
     timer_close(&app->drain);
     engine_free(app->engine);
@@ -313,6 +329,8 @@ static void close_parts(struct app *app)
     ports_close(app->ports);
     redis_close(app->redis);
     store_close(app->store);
+    life_calls_free(app->life_calls);
+    shifts_free(app->shifts);
     sandboxes_clear(&app->sandboxes);
     trail_close(app->trail);
     loop_free(app->loop);

@@ -4,12 +4,14 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/contracts/admin.h"
+#include "common/contracts/life.h"
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
+#include "sandbox-service/life/calls.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/connect.h"
 #include "sandbox-service/sandbox/create.h"
@@ -448,6 +450,34 @@ static void handle_port_close(struct ipc_exchange *exchange, const struct ipc_re
     ports_handle_close(service->sandboxes->ports, exchange, message);
 }
 
+static void handle_pause(struct ipc_exchange *exchange, const struct ipc_request *message,
+                         void *arg)
+{
+    const struct service *service = arg;
+    life_handle_pause(service->sandboxes->life_calls, exchange, message);
+}
+
+static void handle_resume(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    const struct service *service = arg;
+    life_handle_resume(service->sandboxes->life_calls, exchange, message);
+}
+
+static void handle_times(struct ipc_exchange *exchange, const struct ipc_request *message,
+                         void *arg)
+{
+    const struct service *service = arg;
+    life_handle_times(service->sandboxes->life_calls, exchange, message);
+}
+
+static void handle_active(struct ipc_exchange *exchange, const struct ipc_request *message,
+                          void *arg)
+{
+    const struct service *service = arg;
+    life_handle_active(service->sandboxes->life_calls, exchange, message);
+}
+
 static const struct ipc_method methods[] = {
     {SANDBOX_CREATE, handle_create},
     {SANDBOX_GET, handle_get},
@@ -460,6 +490,10 @@ static const struct ipc_method methods[] = {
     {SANDBOX_LIMITS, handle_limits},
     {SANDBOX_HEALTH, handle_health},
     {QUOTA_USAGE, handle_usage},
+    {SANDBOX_PAUSE, handle_pause},
+    {SANDBOX_RESUME, handle_resume},
+    {SANDBOX_TIMES, handle_times},
+    {SANDBOX_ACTIVE, handle_active},
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},
     {PORT_CLOSE, handle_port_close},

@@ -18,6 +18,9 @@ enum audit_action {
     AUDIT_SANDBOX_CREATED,
     AUDIT_SANDBOX_DESTROYED, /* by a caller */
     AUDIT_SANDBOX_ENDED,     /* by itself or by us */
+    AUDIT_SANDBOX_PAUSED,    /* this and the next two: by a caller */
+    AUDIT_SANDBOX_RESUMED,
+    AUDIT_SANDBOX_TIMES_SET,
     AUDIT_PORT_EXPOSED,
     AUDIT_PORT_CLOSED,
     AUDIT_FILE_URL_MADE,

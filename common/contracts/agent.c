@@ -16,6 +16,12 @@ FIELDS hello_fields[] = {
 };
 SCHEMA(agent_hello_schema, hello_fields);
 
+FIELDS running_fields[] = {
+    JSON_STRING(struct agent_running, type, "type", .required = true),
+    JSON_INT(struct agent_running, count, "count", .required = true, .min = 0, .max = 1000000),
+};
+const struct json_schema agent_running_schema = {running_fields, 2, false};
+
 FIELDS configure_fields[] = {
     ENVELOPE(struct agent_configure),
     JSON_STRING(struct agent_configure, token, "token", .required = true,

@@ -47,6 +47,16 @@ struct agent_hello {
 };
 extern const struct json_schema agent_hello_schema; /* unknown members are ignored: newer agents */
 
+/* The agent's word, unasked, behind configureResponse and whenever it changes between none and
+ * some: how many commands run that were started through it. An agent that never says it runs none.
+ */
+#define AGENT_RUNNING "running"
+struct agent_running {
+    struct view type;
+    int64_t count;
+};
+extern const struct json_schema agent_running_schema; /* the same */
+
 struct agent_configure {
     struct view id;
     struct view type;

@@ -2,12 +2,21 @@
 
 #include "common/contracts/quota.h"
 
-const char *const sandbox_statuses[] = {"creating",  "running", "stopping",
-                                        "destroyed", "failed",  NULL};
+const char *const sandbox_statuses[] = {"creating", "running",   "pausing", "paused", "resuming",
+                                        "stopping", "destroyed", "failed",  NULL};
+
+const char *const timeout_policies[] = {"destroy", "pause", NULL};
 
 bool sandbox_status_is_live(struct view status)
 {
-    return view_equal(status, VIEW("creating")) || view_equal(status, VIEW("running"));
+    return view_equal(status, VIEW("creating")) || view_equal(status, VIEW("running")) ||
+           sandbox_status_is_resting(status);
+}
+
+bool sandbox_status_is_resting(struct view status)
+{
+    return view_equal(status, VIEW("pausing")) || view_equal(status, VIEW("paused")) ||
+           view_equal(status, VIEW("resuming"));
 }
 
 static bool is_name_char(char c, bool first)
@@ -83,6 +92,11 @@ FIELDS create_fields[] = {
     JSON_INT(struct sandbox_create, cpu_milli, "cpuMilli", .min = 0, .max = LIMIT_CPU_MILLI_MAX),
     JSON_INT(struct sandbox_create, pids, "pids", .min = 0, .max = LIMIT_PIDS_MAX),
     JSON_INT(struct sandbox_create, disk_mb, "diskMB", .min = 0, .max = LIMIT_DISK_MB_MAX),
+    JSON_INT(struct sandbox_create, idle_timeout_ms, "idleTimeoutMs", .min = 0,
+             .max = SANDBOX_TIMEOUT_MS_MAX),
+    JSON_STRING(struct sandbox_create, on_timeout, "onTimeout", .one_of = timeout_policies),
+    JSON_BOOL(struct sandbox_create, auto_resume, "autoResume",
+              JSON_PRESENT(struct sandbox_create, has_auto_resume)),
 };
 SCHEMA(sandbox_create_schema, create_fields);
 
@@ -107,7 +121,8 @@ FIELDS info_fields[] = {
     JSON_STRING(struct sandbox_info, status, "status", .required = true),
     JSON_STRING(struct sandbox_info, end_reason, "endReason"),
     JSON_STRING(struct sandbox_info, created_at, "createdAt", .required = true),
-    JSON_STRING(struct sandbox_info, expires_at, "expiresAt", .required = true),
+    JSON_STRING(struct sandbox_info, expires_at, "expiresAt"),
+    JSON_STRING(struct sandbox_info, warned_of, "warnedOf"),
     JSON_STRING(struct sandbox_info, ended_at, "endedAt"),
     JSON_OBJECT(struct sandbox_info, metadata, "metadata"),
     JSON_INT(struct sandbox_info, memory_mb, "memoryMB"),

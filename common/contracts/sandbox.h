@@ -18,9 +18,13 @@ enum {
     AGENT_TOKEN_MAX = 1024,
 };
 
-/* "creating", "running", "stopping", "destroyed", "failed" and NULL; the first two are live. */
+/* "creating", "running", "pausing", "paused", "resuming", "stopping", "destroyed", "failed" and
+ * NULL; the first five are live, and three of them resting: nothing is heard of their agents. (One
+ * that is "warm" has no owner, and nobody sees it.) */
 extern const char *const sandbox_statuses[];
+extern const char *const timeout_policies[]; /* "destroy", "pause" and NULL */
 bool sandbox_status_is_live(struct view status);
+bool sandbox_status_is_resting(struct view status);
 
 /* Rules for environment names, for .check. Of one command: ^[A-Za-z_][A-Za-z0-9_]{0,127}$. Of a
  * sandbox also none of the names that steer the sandbox itself (AGENT_*, SANDBOX_*, INSIEN_*, LD_*,
@@ -49,6 +53,10 @@ struct sandbox_create {
     int64_t cpu_milli;
     int64_t pids;
     int64_t disk_mb;
+    int64_t idle_timeout_ms; /* 0: it may be idle */
+    struct view on_timeout;  /* "destroy", "pause"; empty: the former */
+    bool auto_resume;        /* counts when the next is set; else traffic wakes it */
+    bool has_auto_resume;
 };
 extern const struct json_schema sandbox_create_schema;
 
@@ -76,7 +84,8 @@ struct sandbox_info {
     struct view status;
     struct view end_reason; /* empty while it lives */
     struct view created_at; /* RFC 3339 */
-    struct view expires_at;
+    struct view expires_at; /* empty while it is paused */
+    struct view warned_of;  /* the end that is near, if nothing happens until then; may be empty */
     struct view ended_at;
     struct view metadata;
     int64_t memory_mb;

@@ -1,4 +1,5 @@
 #include "common/base/log.h"
+#include "common/contracts/agent.h"
 #include "sandbox-service/agent/chore.h"
 #include "sandbox-service/agent/dial.h"
 #include "sandbox-service/agent/harden.h"
@@ -12,6 +13,7 @@
 #include "sandbox-service/agent/trim.h"
 #include "sandbox-service/agent/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +30,36 @@ struct agent {
     struct trees *trees;         /* owned */
     struct watches *watches;     /* owned */
     struct requests requests;
+    bool is_configured; /* by whoever is at the other end of the connection that stands now */
+    bool told_running;  /* on that: that commands run */
 };
+
+/* The gateway wants to know whether commands run, not how often they come and go. */
+static void tell_running(struct agent *agent, size_t count)
+{
+    char text[64];
+    int length =
+        snprintf(text, sizeof text, "{\"type\":\"" AGENT_RUNNING "\",\"count\":%zu}", count);
+    agent->told_running = count > 0;
+    link_send(agent->link, link_epoch(agent->link), (struct view){text, (size_t)length});
+}
+
+static void on_running(size_t count, void *arg)
+{
+    struct agent *agent = arg;
+    if (agent->is_configured && agent->told_running != (count > 0)) {
+        tell_running(agent, count);
+    }
+}
+
+/* A new connection knows nothing. */
+static void on_configured(void *arg)
+{
+    struct agent *agent = arg;
+    agent->is_configured = true;
+    agent->told_running = false;
+    on_running(processes_running(agent->processes), agent);
+}
 
 static void on_text(struct view text, void *arg)
 {
@@ -61,6 +92,7 @@ static void on_drained(void *arg)
 static void on_lost(void *arg)
 {
     struct agent *agent = arg;
+    agent->is_configured = false;
     streams_on_lost(agent->streams);
     processes_hold(agent->processes, false);
 }
@@ -148,8 +180,10 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
         .transfers = agent->transfers,
         .send = send_reply,
         .set_token = set_token,
+        .on_configured = on_configured,
         .arg = agent,
     };
+    processes_watch_running(agent->processes, on_running, agent);
     return true;
 }
 

@@ -72,6 +72,7 @@ static void free_memory(void *object)
 
 void process_free(struct process *process)
 {
+    process_count_out(process);
     unlink_process(process);
     process_drop_stdin(process);
     for (int i = 0; i < PROCESS_OUTPUTS; i++) {
@@ -383,6 +384,7 @@ static void on_deadline(void *arg)
 void process_end(struct process *process, const struct reap_end *end)
 {
     process->running = false;
+    process_count_out(process);
     process->end = *end;
     process->ended_us = clock_monotonic_us();
     process_drop_stdin(process);

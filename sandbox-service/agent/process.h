@@ -58,6 +58,7 @@ struct process_start {
     size_t output_max;                     /* bytes kept of each output, for done */
     size_t spool_max;                      /* bytes kept of its last output; 0: SPOOL_DEFAULT */
     bool strict_eof;                       /* the result waits until all output is closed */
+    bool is_shell;                         /* of a session: runs nothing while it waits */
     process_done_fn *done;                 /* NULL: nobody waits for a result */
     void *arg;
 };
@@ -69,6 +70,14 @@ struct process;   /* running, or finished and still known. Valid until the loop'
 struct processes *processes_new(struct loop *loop, struct err *err) MUST_CHECK;
 /* Kills what runs; nothing is called any more. Readers must be closed. NULL is fine. */
 void processes_free(struct processes *processes);
+
+/* count: how many commands run now, shells of sessions aside. */
+typedef void process_running_fn(size_t count, void *arg);
+/* Calls on_running whenever that changes, from inside other functions here: it does no more than
+ * send a message. There is one. */
+void processes_watch_running(struct processes *processes, process_running_fn *on_running,
+                             void *arg);
+size_t processes_running(const struct processes *processes);
 
 /* While held no result is given: what is finished waits, and counts against the bounds above. */
 void processes_hold(struct processes *processes, bool held);

@@ -107,6 +107,9 @@ void process_add(struct process *process, const struct process_start *start)
     process->arg = start->arg;
     list_append(&process->all->live, &process->node);
     process->all->live_count++;
+    if (!start->is_shell) {
+        process_count_in(process);
+    }
 }
 
 struct process *process_begin(struct processes *processes, const struct process_start *start,

@@ -48,6 +48,7 @@ void process_fed_commit(struct process *process, enum process_output kind, char 
 void process_fed_finish(struct process *process, const struct process_exit *exit)
 {
     process->running = false;
+    process_count_out(process);
     process->feed = (struct process_feed){.pid = process->pid};
     process->feed_paused = false;
     process->ended_us = clock_monotonic_us();

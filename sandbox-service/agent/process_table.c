@@ -62,6 +62,40 @@ fail:
     return NULL;
 }
 
+void processes_watch_running(struct processes *processes, process_running_fn *on_running, void *arg)
+{
+    processes->on_running = on_running;
+    processes->on_running_arg = arg;
+}
+
+size_t processes_running(const struct processes *processes)
+{
+    return processes->running_count;
+}
+
+static void tell_running(const struct processes *all)
+{
+    if (all->on_running != NULL) {
+        all->on_running(all->running_count, all->on_running_arg);
+    }
+}
+
+void process_count_in(struct process *process)
+{
+    process->counted = true;
+    process->all->running_count++;
+    tell_running(process->all);
+}
+
+void process_count_out(struct process *process)
+{
+    if (process->counted) {
+        process->counted = false;
+        process->all->running_count--;
+        tell_running(process->all);
+    }
+}
+
 static void free_all(struct list *list)
 {
     while (!list_is_empty(list)) {
@@ -78,6 +112,7 @@ void processes_free(struct processes *processes)
     if (processes == NULL) {
         return;
     }
+    processes->on_running = NULL;
     free_all(&processes->live);
     free_all(&processes->ready);
     free_all(&processes->kept);

@@ -25,6 +25,9 @@ struct processes {
     struct list drains; /* struct process.drain_node: the oldest first */
     uint64_t last_serial;
     size_t kept_count;
+    size_t running_count;           /* of those with counted */
+    process_running_fn *on_running; /* NULL: nobody wants to know */
+    void *on_running_arg;
     size_t terminal_count; /* open ones, under PROCESS_TERMINALS_MAX */
     size_t drain_count;
     size_t memory; /* bytes, under PROCESS_MEMORY_MAX */
@@ -51,6 +54,7 @@ struct process {
     pid_t pid;
     uint64_t serial;
     bool running;  /* until it is waited for */
+    bool counted;  /* in all->running_count */
     bool finished; /* exit is known */
     bool timed_out;
     bool truncated;
@@ -93,6 +97,9 @@ struct pipes;
 /* Takes its ends of the pipes over and watches them. */
 bool process_open_events(struct process *process, struct pipes *pipes, struct err *err) MUST_CHECK;
 
+/* In and out of those that run; out of it again does nothing. */
+void process_count_in(struct process *process);
+void process_count_out(struct process *process);
 /* It was waited for. */
 void process_end(struct process *process, const struct reap_end *end);
 /* All is read that will be: gives the result, unless it is held back, and keeps the process. */

@@ -79,6 +79,9 @@ static void request_configure(const struct requests *requests, const struct repl
     struct str out;
     struct json_writer writer = reply_begin(reply, &out, "configureResponse");
     reply_end(reply, &writer);
+    if (requests->on_configured != NULL) {
+        requests->on_configured(requests->arg);
+    }
 }
 
 static const struct {

@@ -18,18 +18,19 @@ typedef bool request_token_fn(void *arg, struct view token);
 
 /* What requests work on. */
 struct requests {
-    struct settings *settings;   /* borrowed */
-    struct processes *processes; /* borrowed; NULL: there will be no exec */
-    struct onces *onces;         /* borrowed */
-    struct sessions *sessions;   /* borrowed */
-    struct streams *streams;     /* borrowed */
-    struct trees *trees;         /* borrowed */
-    struct watches *watches;     /* borrowed */
-    struct dials *dials;         /* borrowed */
-    struct transfers *transfers; /* borrowed */
-    reply_send_fn *send;         /* where answers go */
-    request_token_fn *set_token; /* takes configure's token; false: it is none */
-    void *arg;                   /* of these two */
+    struct settings *settings;        /* borrowed */
+    struct processes *processes;      /* borrowed; NULL: there will be no exec */
+    struct onces *onces;              /* borrowed */
+    struct sessions *sessions;        /* borrowed */
+    struct streams *streams;          /* borrowed */
+    struct trees *trees;              /* borrowed */
+    struct watches *watches;          /* borrowed */
+    struct dials *dials;              /* borrowed */
+    struct transfers *transfers;      /* borrowed */
+    reply_send_fn *send;              /* where answers go */
+    request_token_fn *set_token;      /* takes configure's token; false: it is none */
+    void (*on_configured)(void *arg); /* the answer to configure is sent; NULL: nobody minds */
+    void *arg;                        /* of these three */
 };
 
 /* Does what one message asks; every message with an id is answered once, now or later, to the

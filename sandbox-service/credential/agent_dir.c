@@ -167,10 +167,10 @@ static bool make_lock(const struct agent_dirs *dirs, const char *id32, struct er
            fail(err, "chown the lock", id32);
 }
 
-static bool write_token(const struct agent_dirs *dirs, int dir_fd, const char *token,
-                        struct err *err)
+static bool write_token(const struct agent_dirs *dirs, int dir_fd, const char *name,
+                        const char *token, struct err *err)
 {
-    AUTO(close_fd) int fd = openat(dir_fd, AGENT_TOKEN_NAME, NEW_FILE, 0400);
+    AUTO(close_fd) int fd = openat(dir_fd, name, NEW_FILE, 0400);
     size_t len = strlen(token);
     return (fd >= 0 && write(fd, token, len) == (ssize_t)len &&
             fchown(fd, dirs->service_uid, dirs->root_gid) == 0 && fchmod(fd, TOKEN_MODE) == 0) ||
@@ -185,7 +185,7 @@ static bool fill_dir(const struct agent_dirs *dirs, const char *hidden, const ch
     if (fd < 0) {
         return fail(err, "open", hidden);
     }
-    return write_token(dirs, fd, token, err) &&
+    return write_token(dirs, fd, AGENT_TOKEN_NAME, token, err) &&
            ((fchown(fd, dirs->service_uid, dirs->root_gid) == 0 && fchmod(fd, DIR_MODE) == 0) ||
             fail(err, "chown", hidden));
 }
@@ -212,6 +212,24 @@ bool agent_dir_make(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE
     struct err ignored = {0}; /* the caller hears the first */
     (void)!discard(dirs, hidden, &ignored);
     return false;
+}
+
+/* What a dead process left of the new name is no token that anybody has. */
+bool agent_dir_renew(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],
+                     const char *token, struct err *err)
+{
+    static const char new_name[] = NEW_PREFIX AGENT_TOKEN_NAME;
+    char id32[ID32_SIZE];
+    id_to_id32(sandbox_id, id32);
+    AUTO(close_fd) int fd = openat(dirs->agents_fd, id32, OPEN_DIR);
+    if (fd < 0) {
+        return fail(err, "open", id32);
+    }
+    if (unlinkat(fd, new_name, 0) != 0 && errno != ENOENT) {
+        return fail(err, "remove", new_name);
+    }
+    return write_token(dirs, fd, new_name, token, err) &&
+           (renameat(fd, new_name, fd, AGENT_TOKEN_NAME) == 0 || fail(err, "name", "the token"));
 }
 
 bool agent_dir_remove(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],

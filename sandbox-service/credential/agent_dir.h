@@ -35,6 +35,9 @@ void agent_dir_path(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE
 /* Makes lock and directory; the latter appears at once with the token in it. */
 bool agent_dir_make(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],
                     const char *token, struct err *err) MUST_CHECK;
+/* Puts another token into a directory that is there, in place of one that may still lie in it. */
+bool agent_dir_renew(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],
+                     const char *token, struct err *err) MUST_CHECK;
 /* Removes both; what is not there is removed already. */
 bool agent_dir_remove(const struct agent_dirs *dirs, const char sandbox_id[ID_SIZE],
                       struct err *err) MUST_CHECK;

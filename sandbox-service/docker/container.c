@@ -32,6 +32,51 @@ void container_remove(struct docker *docker, struct container_call *call, const 
     ask(docker, call, "DELETE", path, on_removed);
 }
 
+static void on_acted(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct container_call *call = arg;
+    struct err failure = {0};
+    bool ok = docker_succeeded(reply, err, call->what, &failure);
+    call->done.acted(ok ? NULL : &failure, call->arg);
+}
+
+static void act(struct docker *docker, struct container_call *call, const char *name,
+                const char *what, const char *query, container_acted_fn *done, void *arg)
+{
+    char path[DOCKER_PATH_SIZE];
+    (void)snprintf(path, sizeof path, "/containers/%s/%s%s", name, what, query);
+    call->done.acted = done;
+    call->what = what;
+    call->arg = arg;
+    ask(docker, call, "POST", path, on_acted);
+}
+
+void container_pause(struct docker *docker, struct container_call *call, const char *name,
+                     container_acted_fn *done, void *arg)
+{
+    act(docker, call, name, "pause", "", done, arg);
+}
+
+void container_unpause(struct docker *docker, struct container_call *call, const char *name,
+                       container_acted_fn *done, void *arg)
+{
+    act(docker, call, name, "unpause", "", done, arg);
+}
+
+void container_stop(struct docker *docker, struct container_call *call, const char *name,
+                    container_acted_fn *done, void *arg)
+{
+    char query[24];
+    (void)snprintf(query, sizeof query, "?t=%d", CONTAINER_STOP_GRACE_S);
+    act(docker, call, name, "stop", query, done, arg);
+}
+
+void container_start(struct docker *docker, struct container_call *call, const char *name,
+                     container_acted_fn *done, void *arg)
+{
+    act(docker, call, name, "start", "", done, arg);
+}
+
 static void on_inspected(const struct http_reply *reply, const struct err *err, void *arg)
 {
     struct container_call *call = arg;

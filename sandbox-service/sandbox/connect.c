@@ -3,6 +3,8 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "sandbox-service/credential/token.h"
+#include "sandbox-service/life/reaper.h"
+#include "sandbox-service/life/shift.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -72,7 +74,9 @@ static void note(struct sandbox_connection *connection, bool first)
     presence_seen(sandboxes->presence, connection->sandbox_id);
     sandboxes_locate(sandboxes, connection->sandbox_id, connection->gateway_id);
     sandbox_create_over(sandboxes, connection->sandbox_id);
+    shift_agent_came(sandboxes->shifts, connection->sandbox_id);
     if (first) {
+        reaper_hurry(sandboxes->reaper);
         sandboxes_publish(sandboxes, connection->sandbox_id);
     }
 }

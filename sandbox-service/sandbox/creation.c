@@ -9,6 +9,7 @@
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/start.h"
+#include "sandbox-service/life/reaper.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -294,6 +295,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     }
     struct store_begun begun;
     store_read_begun(result, &begun);
+    reaper_hurry(sandboxes->reaper);
     describe(creation, &begun);
     if (!write_info(creation, &begun.info)) {
         fail(creation);

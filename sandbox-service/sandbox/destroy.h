@@ -1,5 +1,5 @@
-/* sandbox-service/sandbox/destroy.h: ends a sandbox because its user, an
- * administrator or its clock says so. */
+/* sandbox-service/sandbox/destroy.h: ends a sandbox because its user or an
+ * administrator says so. */
 #ifndef SANDBOX_SANDBOX_DESTROY_H
 #define SANDBOX_SANDBOX_DESTROY_H
 
@@ -39,12 +39,5 @@ void sandbox_destroy_any(struct sandboxes *sandboxes, struct sandbox_destruction
  * removed. trace is of the request that wanted it. */
 void sandbox_clear_away(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                         const struct trace *trace);
-
-/* Looks each second for sandboxes whose time is over, or whose user is suspended or gone. */
-struct expiry;
-struct expiry *expiry_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
-void expiry_close(struct expiry *expiry);
-/* Looks now: there are news of a user. */
-void expiry_hurry(struct expiry *expiry);
 
 #endif

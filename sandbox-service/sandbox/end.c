@@ -78,6 +78,7 @@ static void on_inspected(const struct wire_container *container, const struct er
         .has_exit_code = container != NULL,
         .exit_code = container == NULL ? 0 : container->exit_code,
         .error = container == NULL ? "" : container->error,
+        .is_gone = container == NULL,
     };
     store_end(ending->sandboxes->store, &ending->row, ending->sandbox_id, &end, on_ended, ending);
 }
@@ -122,7 +123,8 @@ void sandbox_end(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE], co
         return;
     }
     ending->reason = reason;
-    const struct store_end end = {.reason = reason, .container_status = "removed", .error = ""};
+    const struct store_end end = {
+        .reason = reason, .container_status = "removed", .error = "", .is_gone = true};
     store_end(sandboxes->store, &ending->row, sandbox_id, &end, on_ended, ending);
 }
 

@@ -41,7 +41,7 @@ static void put_item(struct json_writer *json, const struct sandbox_info *info,
     json_string(json, "tier", info->tier);
     json_string(json, "network", info->network);
     json_string(json, "createdAt", info->created_at);
-    json_string(json, "expiresAt", info->expires_at);
+    put_time(json, "expiresAt", info->expires_at);
     put_time(json, "endedAt", info->ended_at);
     put_time(json, "endReason", info->end_reason);
     json_raw(json, "metadata", info->metadata);

@@ -3,13 +3,13 @@
 #include "common/base/log.h"
 #include "common/contracts/invalidation.h"
 #include "common/redis/redis.h"
-#include "sandbox-service/sandbox/destroy.h"
+#include "sandbox-service/life/reaper.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 
 #include <stdlib.h>
 
 struct news {
-    struct expiry *expiry; /* borrowed */
+    struct reaper *reaper; /* borrowed */
     struct redis_subscription *subscription;
 };
 
@@ -19,7 +19,7 @@ static void on_message(struct view message, void *arg)
     enum invalidation_kind kind;
     char id[INVALIDATION_ID_SIZE];
     if (invalidation_read(message, &kind, id) && kind == INVALIDATE_USER) {
-        expiry_hurry(news->expiry);
+        reaper_hurry_user(news->reaper);
     }
 }
 
@@ -29,7 +29,7 @@ static void on_state(bool subscribed, void *arg)
     log_debug("news.state", LOG_INT("subscribed", subscribed));
 }
 
-struct news *news_open(const struct sandboxes *sandboxes, struct expiry *expiry, struct err *err)
+struct news *news_open(const struct sandboxes *sandboxes, struct reaper *reaper, struct err *err)
 {
     static const struct redis_subscriber subscriber = {on_message, on_state};
     struct news *news = calloc(1, sizeof *news);
@@ -37,7 +37,7 @@ struct news *news_open(const struct sandboxes *sandboxes, struct expiry *expiry,
         err_set(err, ERR_INTERNAL, "news: out of memory");
         return NULL;
     }
-    news->expiry = expiry;
+    news->reaper = reaper;
     news->subscription = redis_subscribe(sandboxes->loop, sandboxes->config->redis_url,
                                          sandboxes->channel, &subscriber, news, err);
     if (news->subscription == NULL) {

@@ -5,14 +5,14 @@
 
 #include "common/base/err.h"
 
-struct expiry;
+struct reaper;
 struct news;
 struct sandboxes;
 
 /* Borrows both. */
-struct news *news_open(const struct sandboxes *sandboxes, struct expiry *expiry,
+struct news *news_open(const struct sandboxes *sandboxes, struct reaper *reaper,
                        struct err *err) MUST_CHECK;
-/* Before expiry is closed. Accepts NULL. */
+/* Before the reaper is closed. Accepts NULL. */
 void news_close(struct news *news);
 
 #endif

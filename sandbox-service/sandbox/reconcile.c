@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
+#include "sandbox-service/life/shift.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/end.h"
@@ -15,6 +16,15 @@
 
 enum { AFTER_FAILURE_MS = 2000 };
 
+enum found_status {
+    FOUND_UNKNOWN,
+    FOUND_CREATING,
+    FOUND_RUNNING,
+    FOUND_SHIFTING, /* pausing, resuming */
+    FOUND_PAUSED,
+    FOUND_STOPPING,
+};
+
 /* What was found under one id: on the engine, on disk, or in the database. */
 struct found {
     struct map_node by_id;
@@ -22,8 +32,10 @@ struct found {
     char sandbox_id[ID_SIZE];
     bool has_row; /* that is not at its end */
     bool has_container;
-    bool runs; /* the container */
-    enum { FOUND_CREATING, FOUND_RUNNING, FOUND_STOPPING } status;
+    bool runs;      /* the container, frozen or not */
+    bool is_frozen; /* the same */
+    bool on_disk;   /* the sandbox rests, or is to, without a running container */
+    enum found_status status;
 };
 
 /* What is on the engine and on disk is read before the rows are: since a row is written before all
@@ -124,21 +136,43 @@ static void on_container(const struct wire_listed *container, void *arg)
     struct found *found = note(arg, container->sandbox_id);
     if (found != NULL) {
         found->has_container = true;
-        found->runs = strcmp(container->state, "running") == 0 ||
-                      strcmp(container->state, "paused") == 0 ||
+        found->is_frozen = strcmp(container->state, "paused") == 0;
+        found->runs = strcmp(container->state, "running") == 0 || found->is_frozen ||
                       strcmp(container->state, "created") == 0;
     }
 }
 
-static void add_row(struct reconciler *reconciler, const char *id, const char *status)
+static enum found_status status_of(const char *word)
 {
-    struct found *found = note(reconciler, id);
-    if (found != NULL) {
-        found->has_row = true;
-        found->status = strcmp(status, "creating") == 0  ? FOUND_CREATING
-                        : strcmp(status, "running") == 0 ? FOUND_RUNNING
-                                                         : FOUND_STOPPING;
+    static const struct {
+        const char *word;
+        enum found_status status;
+    } statuses[] = {{"creating", FOUND_CREATING}, {"running", FOUND_RUNNING},
+                    {"pausing", FOUND_SHIFTING},  {"resuming", FOUND_SHIFTING},
+                    {"paused", FOUND_PAUSED},     {"stopping", FOUND_STOPPING}};
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        if (strcmp(statuses[i].word, word) == 0) {
+            return statuses[i].status;
+        }
     }
+    return FOUND_UNKNOWN;
+}
+
+/* One in a state that this program does not know is let be. */
+static void add_row(struct reconciler *reconciler, const PGresult *result, int row)
+{
+    struct found *found = note(reconciler, store_read_id(result, row));
+    enum found_status status = status_of(store_read_status(result, row));
+    if (found == NULL) {
+        return;
+    }
+    if (status == FOUND_UNKNOWN) {
+        forget(reconciler, found);
+        return;
+    }
+    found->has_row = true;
+    found->status = status;
+    found->on_disk = store_read_on_disk(result, row);
 }
 
 static void on_agent_lost(const char sandbox_id[ID_SIZE], void *arg)
@@ -169,7 +203,7 @@ static void on_rows(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     for (int row = 0; row < pg_rows(result); row++) {
-        add_row(reconciler, store_read_id(result, row), store_read_status(result, row));
+        add_row(reconciler, result, row);
     }
     if (reconciler->out_of_memory) {
         err_set(&reconciler->err, ERR_INTERNAL, "reconcile: out of memory");
@@ -192,12 +226,31 @@ static void on_containers(const struct view *list, const struct err *err, void *
     finish(reconciler);
 }
 
+static void shift(struct sandboxes *sandboxes, const char *id)
+{
+    struct err err = {0};
+    if (!shift_join(sandboxes->shifts, id, &trace_none, NULL, &err)) {
+        log_warn("sandbox.shift_failed", LOG_STR("sandbox_id", id), LOG_ERR(&err));
+    }
+}
+
+/* Whether the container of a paused sandbox rests as it should; one that somebody woke rests again,
+ * unless the row has changed since. */
+static bool rests(struct sandboxes *sandboxes, const struct found *found)
+{
+    bool is_awake = found->runs && !found->is_frozen;
+    if (is_awake) {
+        shift(sandboxes, found->sandbox_id);
+    }
+    return found->has_container && (is_awake || found->is_frozen || found->on_disk);
+}
+
 /* Returns whether act_on_next is called again by what was begun. */
 static bool act(struct reconciler *reconciler, const struct found *found)
 {
     struct sandboxes *sandboxes = reconciler->sandboxes;
     const char *id = found->sandbox_id;
-    if (sandbox_is_being_created(sandboxes, id)) {
+    if (sandbox_is_being_created(sandboxes, id) || shift_is_under_way(sandboxes->shifts, id)) {
         return false;
     }
     if (!found->has_row || found->status == FOUND_STOPPING) {
@@ -211,7 +264,12 @@ static bool act(struct reconciler *reconciler, const struct found *found)
         sandbox_end_creating(sandboxes, id, act_on_next, reconciler);
         return true;
     }
-    if (found->has_container && found->runs) {
+    if (found->status == FOUND_SHIFTING) {
+        shift(sandboxes, id);
+        return false;
+    }
+    if (found->status == FOUND_PAUSED ? rests(sandboxes, found)
+                                      : found->has_container && found->runs) {
         return false;
     }
     sandbox_check_end(sandboxes, id, reconciler->engine_was_away ? END_ENGINE_RESTART : END_MISSED,

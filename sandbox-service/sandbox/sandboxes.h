@@ -12,10 +12,13 @@
 struct audit_writer;
 struct docker;
 struct images;
+struct life_calls;
 struct network;
 struct ports;
 struct presence;
+struct reaper;
 struct redis;
+struct shifts;
 struct starts;
 struct store;
 
@@ -38,7 +41,10 @@ struct sandboxes {
     struct network *network;
     struct presence *presence;
     struct ports *ports;
-    const char *seccomp; /* the profile's text */
+    struct shifts *shifts;
+    struct life_calls *life_calls;
+    struct reaper *reaper; /* NULL while it is not open */
+    const char *seccomp;   /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
     int64_t open_files_max;     /* that the engine can give; its limit is taken to be ours */
     char channel[96];           /* where changes are published */

@@ -22,9 +22,10 @@ struct store {
     struct list calls;     /* in flight */
     struct list stillborn; /* could not begin: done is due */
     struct timer stillborn_due;
-    const char *instance; /* borrowed */
-    const char *node;     /* borrowed */
-    const char *limits;   /* borrowed */
+    const char *instance;            /* borrowed */
+    const char *node;                /* borrowed */
+    const char *limits;              /* borrowed */
+    struct pg_statement *statements; /* owned: ours, and those of other parts */
 };
 
 static void on_result(const PGresult *result, const struct err *err, void *arg)
@@ -50,8 +51,8 @@ static void on_stillborn_due(void *arg)
     on_result(NULL, &err, call);
 }
 
-static void ask(struct store *store, struct store_call *call, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg)
+void store_ask(struct store *store, struct store_call *call, const char *statement,
+               const struct pg_parameters *parameters, pg_result_fn *done, void *arg)
 {
     *call = (struct store_call){.store = store, .done = done, .arg = arg};
     if (store->pool == NULL) {
@@ -80,11 +81,22 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
     store->instance = options->instance;
     store->node = options->node;
     store->limits = options->limits;
+    size_t own = store_statement_count;
+    store->statements = calloc(own + options->more_count, sizeof *store->statements);
+    if (store->statements == NULL) {
+        err_set(err, ERR_INTERNAL, "store: out of memory");
+        free(store);
+        return NULL;
+    }
+    memcpy(store->statements, store_statements, own * sizeof *store->statements);
+    for (size_t i = 0; i < options->more_count; i++) {
+        store->statements[own + i] = options->more[i];
+    }
     const struct pg_options pg = {
         .url = options->url,
         .connections = STORE_CONNECTIONS,
-        .statements = store_statements,
-        .statement_count = store_statement_count,
+        .statements = store->statements,
+        .statement_count = own + options->more_count,
         .statement_timeout_ms = STORE_TIMEOUT_MS,
     };
     store->pool = pg_pool_open(loop, &pg, err);
@@ -126,7 +138,18 @@ void store_close(struct store *store)
         pg_pool_close(store->pool);
     }
     timer_close(&store->stillborn_due);
+    free(store->statements);
     free(store);
+}
+
+const char *store_instance(const struct store *store)
+{
+    return store->instance;
+}
+
+const char *store_node(const struct store *store)
+{
+    return store->node;
 }
 
 static void write_int(int64_t value, char out[INT_SIZE])
@@ -152,6 +175,9 @@ static void write_wanted(const struct sandbox_create *create, struct str *out)
     json_int(&json, "cpuMilli", create->cpu_milli);
     json_int(&json, "pids", create->pids);
     json_int(&json, "diskMB", create->disk_mb);
+    json_int(&json, "idleTimeoutMs", create->idle_timeout_ms);
+    json_string(&json, "onTimeout", create->on_timeout);
+    json_bool(&json, "autoResume", create->auto_resume || !create->has_auto_resume);
     json_end_object(&json);
 }
 
@@ -189,7 +215,7 @@ void store_begin(struct store *store, struct store_call *call, const struct sand
          fits ? metadata.data : "{}", store->limits, fits ? wanted.data : "{}",
          fits ? limits.data : "{}"},
         13};
-    ask(store, call, "sandbox_begin", &parameters, done, arg);
+    store_ask(store, call, "sandbox_begin", &parameters, done, arg);
     str_free(&env);
     str_free(&metadata);
     str_free(&wanted);
@@ -200,21 +226,21 @@ void store_set_image(struct store *store, struct store_call *call, const char *i
                      const char *work_dir, const char *user, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{id, work_dir, user}, 3};
-    ask(store, call, "sandbox_set_image", &parameters, done, arg);
+    store_ask(store, call, "sandbox_set_image", &parameters, done, arg);
 }
 
 void store_fail(struct store *store, struct store_call *call, const char *id, const char *reason,
                 pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{id, reason}, 2};
-    ask(store, call, "sandbox_fail", &parameters, done, arg);
+    store_ask(store, call, "sandbox_fail", &parameters, done, arg);
 }
 
 void store_get(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
                void *arg)
 {
     const struct pg_parameters parameters = {{id}, 1};
-    ask(store, call, "sandbox_get", &parameters, done, arg);
+    store_ask(store, call, "sandbox_get", &parameters, done, arg);
 }
 
 void store_list(struct store *store, struct store_call *call,
@@ -226,20 +252,20 @@ void store_list(struct store *store, struct store_call *call,
     write_int(selection->limit, rows);
     if (after == NULL) {
         const struct pg_parameters parameters = {{selection->user_id, selection->status, rows}, 3};
-        ask(store, call, "sandbox_list_first", &parameters, done, arg);
+        store_ask(store, call, "sandbox_list_first", &parameters, done, arg);
         return;
     }
     write_int(after->created_us, created);
     const struct pg_parameters parameters = {
         {selection->user_id, selection->status, rows, created, after->id}, 5};
-    ask(store, call, "sandbox_list_after", &parameters, done, arg);
+    store_ask(store, call, "sandbox_list_after", &parameters, done, arg);
 }
 
 void store_destroy(struct store *store, struct store_call *call, const char *id,
                    const char *user_id, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{id, user_id}, 2};
-    ask(store, call, "sandbox_destroy", &parameters, done, arg);
+    store_ask(store, call, "sandbox_destroy", &parameters, done, arg);
 }
 
 void store_list_any(struct store *store, struct store_call *call,
@@ -251,14 +277,14 @@ void store_list_any(struct store *store, struct store_call *call,
                                               selection->after.created_us, selection->after.id,
                                               rows},
                                              5};
-    ask(store, call, "sandbox_list_any", &parameters, done, arg);
+    store_ask(store, call, "sandbox_list_any", &parameters, done, arg);
 }
 
 void store_destroy_any(struct store *store, struct store_call *call, const char *id,
                        const char *admin_id, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{id, admin_id}, 2};
-    ask(store, call, "sandbox_destroy_any", &parameters, done, arg);
+    store_ask(store, call, "sandbox_destroy_any", &parameters, done, arg);
 }
 
 void store_end(struct store *store, struct store_call *call, const char *id,
@@ -266,23 +292,18 @@ void store_end(struct store *store, struct store_call *call, const char *id,
 {
     char exit_code[INT_SIZE];
     write_int(end->exit_code, exit_code);
-    const struct pg_parameters parameters = {
-        {id, end->reason, end->container_status, end->has_exit_code ? exit_code : NULL, end->error},
-        5};
-    ask(store, call, "sandbox_end", &parameters, done, arg);
-}
-
-void store_expire(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
-{
-    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    ask(store, call, "sandbox_expire", &parameters, done, arg);
+    const struct pg_parameters parameters = {{id, end->reason, end->container_status,
+                                              end->has_exit_code ? exit_code : NULL, end->error,
+                                              end->is_gone ? "true" : "false"},
+                                             6};
+    store_ask(store, call, "sandbox_end", &parameters, done, arg);
 }
 
 void store_finish(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
                   void *arg)
 {
     const struct pg_parameters parameters = {{id}, 1};
-    ask(store, call, "sandbox_finish", &parameters, done, arg);
+    store_ask(store, call, "sandbox_finish", &parameters, done, arg);
 }
 
 void store_connect(struct store *store, struct store_call *call, const char *id, int64_t generation,
@@ -291,26 +312,26 @@ void store_connect(struct store *store, struct store_call *call, const char *id,
     char number[INT_SIZE];
     write_int(generation, number);
     const struct pg_parameters parameters = {{id, number}, 2};
-    ask(store, call, "sandbox_connect", &parameters, done, arg);
+    store_ask(store, call, "sandbox_connect", &parameters, done, arg);
 }
 
 void store_usage(struct store *store, struct store_call *call, const char *user_id,
                  const char *api_key_id, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{user_id, api_key_id}, 2};
-    ask(store, call, "quota_usage", &parameters, done, arg);
+    store_ask(store, call, "quota_usage", &parameters, done, arg);
 }
 
 void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    ask(store, call, "sandbox_disk_limits", &parameters, done, arg);
+    store_ask(store, call, "sandbox_disk_limits", &parameters, done, arg);
 }
 
 void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    ask(store, call, "sandbox_live", &parameters, done, arg);
+    store_ask(store, call, "sandbox_live", &parameters, done, arg);
 }
 
 static struct view text(const PGresult *result, int row, int column)
@@ -335,6 +356,7 @@ void store_read_info(const PGresult *result, int row, struct sandbox_info *out)
         .end_reason = text(result, row, INFO_END_REASON),
         .created_at = text(result, row, INFO_CREATED_AT),
         .expires_at = text(result, row, INFO_EXPIRES_AT),
+        .warned_of = text(result, row, INFO_WARNED_OF),
         .ended_at = text(result, row, INFO_ENDED_AT),
         .metadata = text(result, row, INFO_METADATA),
         .memory_mb = pg_int(result, row, INFO_MEMORY_MB),
@@ -389,11 +411,6 @@ bool store_read_moved(const PGresult *result)
     return pg_bool(result, 0, DESTROY_MOVED);
 }
 
-const char *store_read_expiry_reason(const PGresult *result, int row)
-{
-    return pg_text(result, row, EXPIRED_REASON);
-}
-
 const char *store_read_id(const PGresult *result, int row)
 {
     return pg_text(result, row, LIVE_ID);
@@ -404,6 +421,11 @@ const char *store_read_status(const PGresult *result, int row)
     return pg_text(result, row, LIVE_STATUS);
 }
 
+bool store_read_on_disk(const PGresult *result, int row)
+{
+    return pg_bool(result, row, LIVE_ON_DISK);
+}
+
 void store_read_connected(const PGresult *result, struct store_connected *out)
 {
     *out = (struct store_connected){.known = pg_rows(result) == 1};
@@ -411,7 +433,7 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
         return;
     }
     out->alive = sandbox_status_is_live(text(result, 0, CONNECT_STATUS));
-    out->first = view_equal(text(result, 0, CONNECT_STATUS), VIEW("creating"));
+    out->first = pg_bool(result, 0, CONNECT_COMES);
     out->accepted = pg_bool(result, 0, CONNECT_ACCEPTED);
     out->env = pg_text(result, 0, CONNECT_ENV);
     out->profile = pg_text(result, 0, CONNECT_PROFILE);

@@ -12,9 +12,11 @@ struct store;
 
 struct store_options {
     const char *url;
-    const char *instance; /* borrowed */
-    const char *node;     /* borrowed */
-    const char *limits;   /* borrowed; tiers_write */
+    const char *instance;            /* borrowed */
+    const char *node;                /* borrowed */
+    const char *limits;              /* borrowed; tiers_write */
+    const struct pg_statement *more; /* for store_ask; borrowed for ever */
+    size_t more_count;
 };
 
 struct store *store_open(struct loop *loop, const struct store_options *options,
@@ -36,6 +38,13 @@ struct store_call {
     void *arg;
     struct err err;
 };
+
+/* Runs one of the statements that store_open was given. Copies the parameters. */
+void store_ask(struct store *store, struct store_call *call, const char *statement,
+               const struct pg_parameters *parameters, pg_result_fn *done, void *arg);
+/* Which rows are ours. */
+const char *store_instance(const struct store *store);
+const char *store_node(const struct store *store);
 
 /* What a create needs of its new row; the views point into the result. */
 struct store_begun {
@@ -93,7 +102,7 @@ struct store_any_selection {
 void store_list_any(struct store *store, struct store_call *call,
                     const struct store_any_selection *selection, pg_result_fn *done, void *arg);
 
-/* creating, running -> stopping, when it is the user's. No row: not the user's; store_read_moved
+/* living -> stopping, when it is the user's. No row: not the user's; store_read_moved
  * tells whether it was this call that changed it. */
 void store_destroy(struct store *store, struct store_call *call, const char *id,
                    const char *user_id, pg_result_fn *done, void *arg);
@@ -108,28 +117,26 @@ struct store_end {
     bool has_exit_code;
     int64_t exit_code;
     const char *error; /* may be "" */
+    bool is_gone;      /* there is no container, or it is to be removed: resting does not save it */
 };
-/* running -> stopping, creating -> failed. One row when it was so. */
+/* creating -> failed, other living -> stopping; one that rests on disk has no running container
+ * and ends only when is_gone. One row when it was so. */
 void store_end(struct store *store, struct store_call *call, const char *id,
                const struct store_end *end, pg_result_fn *done, void *arg);
-/* creating, running -> stopping, for those of this node whose time is over ("timeout") or whose
- * user was deleted ("user") or suspended ("suspended"). Rows: their ids, for store_read_id, and
- * why. */
-void store_expire(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
-const char *store_read_expiry_reason(const PGresult *result, int row);
 /* stopping -> destroyed. One row when it was so. */
 void store_finish(struct store *store, struct store_call *call, const char *id, pg_result_fn *done,
                   void *arg);
 const char *store_read_id(const PGresult *result, int row);
 
-/* creating -> running, when the generation is the row's or the next; the row gets it. */
+/* creating, resuming from disk -> running, when the generation is the row's or the next; the row
+ * gets it. */
 void store_connect(struct store *store, struct store_call *call, const char *id, int64_t generation,
                    pg_result_fn *done, void *arg);
 struct store_connected {
     bool known;    /* there is such a sandbox */
     bool alive;    /* and it has not ended */
     bool accepted; /* and the generation was right: the rest is there */
-    bool first;    /* it was `creating` until now */
+    bool first;    /* and it was not `running` until now */
     const char *env;
     const char *profile;
     const char *work_dir;
@@ -149,8 +156,10 @@ void store_read_usage(const PGresult *result, struct quota_usage *out);
 void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
 int64_t store_read_disk_mb(const PGresult *result, int row);
 
-/* All rows of this node that are not at their end: store_read_id and store_read_status. */
+/* All rows of this node that are not at their end: store_read_id, store_read_status and
+ * store_read_on_disk (whether it rests, or is about to, without a running container). */
 void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
 const char *store_read_status(const PGresult *result, int row);
+bool store_read_on_disk(const PGresult *result, int row);
 
 #endif

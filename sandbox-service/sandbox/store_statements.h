@@ -34,11 +34,12 @@ enum info_column {
     INFO_CONTAINER_ERROR,
     INFO_PIDS,
     INFO_DISK_MB,
+    INFO_WARNED_OF,
     INFO_COUNT,
 };
 enum { BEGUN_IMAGE = INFO_COUNT, BEGUN_PROFILE, BEGUN_READ_ONLY_ROOT, BEGUN_CPUS };
 enum { LIST_CREATED_US = INFO_COUNT };
-enum { LIVE_ID, LIVE_STATUS };
+enum { LIVE_ID, LIVE_STATUS, LIVE_ON_DISK };
 enum { DISK_ID, DISK_LIMIT_MB }; /* the id is where store_read_id looks */
 enum {
     USAGE_TIER,
@@ -49,7 +50,6 @@ enum {
     USAGE_KEY_SANDBOXES,
     USAGE_KEY_MOST,
 };
-enum { EXPIRED_ID, EXPIRED_REASON };
 enum { DESTROY_MOVED };
 enum {
     CONNECT_STATUS,
@@ -58,6 +58,7 @@ enum {
     CONNECT_PROFILE,
     CONNECT_WORK_DIR,
     CONNECT_USER,
+    CONNECT_COMES,
 };
 
 #endif

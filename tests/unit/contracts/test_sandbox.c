@@ -32,11 +32,12 @@ static void messages_survive(void **state)
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"apiKeyId\":\"" ID_C
          "\",\"template\":\"base\",\"timeoutMs\":60000,\"env\":{\"A\":\"b\"},"
          "\"metadata\":{\"k\":[1,null]},\"network\":\"none\",\"memoryMB\":256,"
-         "\"cpuMilli\":500,\"pids\":64,\"diskMB\":100}"},
+         "\"cpuMilli\":500,\"pids\":64,\"diskMB\":100,\"idleTimeoutMs\":30000,"
+         "\"onTimeout\":\"pause\",\"autoResume\":false}"},
         {&sandbox_create_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"apiKeyId\":\"" ID_C
          "\",\"template\":\"base\",\"timeoutMs\":0,\"memoryMB\":0,\"cpuMilli\":0,\"pids\":0,"
-         "\"diskMB\":0}"},
+         "\"diskMB\":0,\"idleTimeoutMs\":0}"},
         {&sandbox_get_schema, "{\"sandboxId\":\"" ID_A "\"}"},
         {&sandbox_info_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"template\":\"base\","
@@ -155,6 +156,12 @@ static void live_statuses(void **state)
     (void)state;
     assert_true(sandbox_status_is_live(VIEW("creating")));
     assert_true(sandbox_status_is_live(VIEW("running")));
+    assert_true(sandbox_status_is_live(VIEW("pausing")));
+    assert_true(sandbox_status_is_live(VIEW("paused")));
+    assert_true(sandbox_status_is_live(VIEW("resuming")));
+    assert_false(sandbox_status_is_live(VIEW("warm")));
+    assert_true(sandbox_status_is_resting(VIEW("paused")));
+    assert_false(sandbox_status_is_resting(VIEW("running")));
     assert_false(sandbox_status_is_live(VIEW("stopping")));
     assert_false(sandbox_status_is_live(VIEW("destroyed")));
     assert_false(sandbox_status_is_live(VIEW("failed")));

@@ -1,6 +1,6 @@
-/* sandbox-service/sandbox/store.c: which sandboxes end by themselves, against a real PostgreSQL
+/* sandbox-service/life/store.c: which sandboxes end by themselves, against a real PostgreSQL
  * with our migrations. */
-#include "sandbox-service/sandbox/store.h"
+#include "sandbox-service/life/store.h"
 
 #include "tests/support/postgres.h"
 #include "tests/support/turn.h"
@@ -43,12 +43,12 @@ static void on_expired(const PGresult *result, const struct err *err, void *arg)
     struct answer *answer = arg;
     answer->done = true;
     assert_null(err);
-    answer->count = pg_rows(result);
-    assert_in_range(answer->count, 0, ENDED_MAX);
-    for (int row = 0; row < answer->count; row++) {
-        assert_true(view_copy(view_of(store_read_id(result, row)), answer->ids[row], ID_SIZE));
-        assert_true(view_copy(view_of(store_read_expiry_reason(result, row)), answer->reasons[row],
-                              REASON_SIZE));
+    assert_in_range(answer->count + pg_rows(result), 0, ENDED_MAX);
+    for (int row = 0; row < pg_rows(result); row++, answer->count++) {
+        assert_true(
+            view_copy(view_of(store_read_id(result, row)), answer->ids[answer->count], ID_SIZE));
+        assert_true(view_copy(view_of(life_read_reason(result, row)),
+                              answer->reasons[answer->count], REASON_SIZE));
     }
 }
 
@@ -56,7 +56,10 @@ static struct answer expire(struct fixture *fixture)
 {
     struct answer answer = {0};
     struct store_call call;
-    store_expire(fixture->store, &call, on_expired, &answer);
+    life_store_end_due(fixture->store, &call, ENDED_MAX, on_expired, &answer);
+    turn_until(fixture->loop, &answer.done);
+    answer.done = false;
+    life_store_end_unserved(fixture->store, &call, ENDED_MAX, on_expired, &answer);
     turn_until(fixture->loop, &answer.done);
     return answer;
 }
@@ -219,7 +222,9 @@ static int open_all(void **state)
     const struct store_options options = {.url = postgres_service_url(fixture.postgres, "sandbox"),
                                           .instance = "test",
                                           .node = "node-1",
-                                          .limits = "{}"};
+                                          .limits = "{}",
+                                          .more = life_statements,
+                                          .more_count = life_statement_count};
     fixture.loop = loop_new(&err);
     fixture.store = store_open(fixture.loop, &options, &err);
     assert_non_null(fixture.store);

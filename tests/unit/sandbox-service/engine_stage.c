@@ -1,0 +1,113 @@
+#include "tests/unit/sandbox-service/engine_stage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <event2/util.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BODY_SIZE = 256, BACKLOG = 16 };
+
+/* What is asked of a container, from what it is done, and what the container is then. */
+static const struct act {
+    const char *path_end;
+    const char *from; /* NULL: from anything */
+    const char *to;
+} acts[] = {
+    {"/pause", "running", "paused"},
+    {"/unpause", "paused", "running"},
+    {"/stop?t=5", NULL, "exited"},
+    {"/start", NULL, "running"},
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text);
+    return len >= strlen(end) && strcmp(text + len - strlen(end), end) == 0;
+}
+
+static void answer(struct evhttp_request *request, int status, const char *text)
+{
+    struct evbuffer *body = evbuffer_new();
+    assert_int_equal(evbuffer_add(body, text, strlen(text)), 0);
+    evhttp_send_reply(request, status, "x", body);
+    evbuffer_free(body);
+}
+
+static int perform(struct engine_stage *stage, const struct act *act)
+{
+    stage->acts++;
+    (void)snprintf(stage->act, sizeof stage->act, "%s", act->path_end + 1);
+    if (stage->status[0] == '\0') {
+        return 404;
+    }
+    if (stage->refuses) {
+        return 500;
+    }
+    if (act->from != NULL && strcmp(act->from, stage->status) != 0) {
+        return 409;
+    }
+    (void)snprintf(stage->status, sizeof stage->status, "%s", act->to);
+    return stage->forgets ? 500 : 204;
+}
+
+static void inspect(struct engine_stage *stage, struct evhttp_request *request)
+{
+    char body[BODY_SIZE];
+    bool runs = strcmp(stage->status, "exited") != 0; /* also one that is paused */
+    (void)snprintf(body, sizeof body,
+                   "{\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0}}", stage->status,
+                   runs ? "true" : "false");
+    bool is_there = stage->status[0] != '\0';
+    answer(request, is_there ? 200 : 404, is_there ? body : "{\"message\":\"none\"}");
+}
+
+static void on_request(struct evhttp_request *request, void *arg)
+{
+    struct engine_stage *stage = arg;
+    const char *uri = evhttp_request_get_uri(request);
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
+        if (ends_with(uri, acts[i].path_end)) {
+            int status = perform(stage, &acts[i]);
+            answer(request, status, status == 204 ? "" : "{\"message\":\"no\"}");
+            return;
+        }
+    }
+    if (ends_with(uri, "/json")) {
+        inspect(stage, request);
+    } else if (evhttp_request_get_command(request) == EVHTTP_REQ_DELETE) {
+        stage->status[0] = '\0';
+        answer(request, 204, "");
+    } else {
+        answer(request, 200, "OK"); /* /_ping */
+    }
+}
+
+void engine_stage_open(struct engine_stage *stage, struct loop *loop, const char *folder)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    *stage = (struct engine_stage){.server = evhttp_new(loop_base(loop)), .status = "running"};
+    assert_non_null(stage->server);
+    evhttp_set_allowed_methods(stage->server, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE);
+    evhttp_set_gencb(stage->server, on_request, stage);
+    (void)snprintf(stage->socket_path, sizeof stage->socket_path, "%s/docker", folder);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", stage->socket_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, BACKLOG), 0);
+    assert_int_equal(evhttp_accept_socket(stage->server, fd), 0);
+}
+
+void engine_stage_close(struct engine_stage *stage)
+{
+    evhttp_free(stage->server);
+}
