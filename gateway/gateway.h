@@ -4,6 +4,7 @@
 
 #include "common/base/id.h"
 
+struct activity;
 struct client_sockets;
 struct exposed_cache;
 struct gateway_config;
@@ -31,6 +32,7 @@ struct gateway {
     struct key_cache *keys;
     struct sandbox_cache *sandboxes;
     struct exposed_cache *exposed;
+    struct activity *activity; /* NULL: nobody wants to know */
     struct hub *hub;
     struct host_ports *host_ports;
     struct preview *preview;

@@ -5,6 +5,7 @@
 #include "common/ipc/client.h"
 #include "common/redis/redis.h"
 #include "gateway/audit/recorder.h"
+#include "gateway/cache/activity.h"
 #include "gateway/cache/invalidation.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/cache/sandbox_cache.h"
@@ -164,12 +165,22 @@ static bool open_http(struct gateway *gateway, struct err *err)
     return true;
 }
 
+static bool open_activity(struct gateway *gateway, struct err *err)
+{
+    gateway->activity = activity_open(gateway->loop, gateway->sandbox_service, gateway->id, err);
+    if (gateway->activity == NULL) {
+        return false;
+    }
+    activity_set_source(gateway->activity, hub_note_activity, gateway->hub);
+    return true;
+}
+
 static bool open_outside(struct gateway *gateway, struct err *err)
 {
     const struct gateway_config *config = gateway->config;
     return (gateway->health = health_open(gateway, err)) != NULL && open_http(gateway, err) &&
-           (gateway->hub = hub_new(gateway, err)) != NULL && open_host_ports(gateway, err) &&
-           open_preview(gateway, err) &&
+           (gateway->hub = hub_new(gateway, err)) != NULL && open_activity(gateway, err) &&
+           open_host_ports(gateway, err) && open_preview(gateway, err) &&
            (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
                                                    (uint16_t)config->port, NULL, err)) != NULL &&
            (config->ws_port == config->port ||
@@ -255,6 +266,8 @@ static void take_down(struct gateway *gateway)
         hub_observe(gateway->hub, NULL, NULL);
     }
     host_ports_free(gateway->host_ports);
+    activity_close(gateway->activity);
+    gateway->activity = NULL;
     hub_free(gateway->hub);
     health_close(gateway->health);
     exposed_cache_free(gateway->exposed);

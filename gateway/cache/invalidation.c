@@ -53,6 +53,7 @@ static void on_message(struct view message, void *arg)
         exposed_forget(gateway->exposed, id);
         host_ports_check(gateway->host_ports, id);
         preview_check(gateway->preview, id);
+        hub_check(gateway->hub, id);
         client_sockets_recheck(gateway->client_sockets, id);
         break;
     case INVALIDATE_ACCOUNT:
@@ -76,6 +77,7 @@ static void on_state(bool subscribed, void *arg)
         key_recheck_begin(invalidation->key_recheck);
         host_ports_check_all(invalidation->gateway->host_ports);
         preview_check_all(invalidation->gateway->preview);
+        hub_check_all(invalidation->gateway->hub);
         client_sockets_recheck_all(invalidation->gateway->client_sockets);
         client_sockets_recheck_sessions(invalidation->gateway->client_sockets);
     } else {

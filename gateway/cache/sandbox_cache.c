@@ -87,6 +87,7 @@ bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *e
         !view_copy(info.tier, out->tier, sizeof out->tier) ||
         !view_copy(info.created_at, out->created_at, sizeof out->created_at) ||
         !view_copy(info.expires_at, out->expires_at, sizeof out->expires_at) ||
+        !view_copy(info.warned_of, out->warned_of, sizeof out->warned_of) ||
         !view_copy(info.ended_at, out->ended_at, sizeof out->ended_at) ||
         !view_copy(info.container.status, out->container_status, sizeof out->container_status)) {
         return err_set(err, ERR_INTERNAL, "sandbox-service answered nonsense");

@@ -28,9 +28,10 @@ struct sandbox_meta {
     char end_reason[SANDBOX_WORD_SIZE]; /* "" while it lives */
     char tier[SANDBOX_WORD_SIZE];
     char created_at[CLOCK_ISO_SIZE];
-    char expires_at[CLOCK_ISO_SIZE];
-    char ended_at[CLOCK_ISO_SIZE]; /* "" while it lives */
-    bool is_live;                  /* creating or running */
+    char expires_at[CLOCK_ISO_SIZE]; /* "" while it is paused */
+    char warned_of[CLOCK_ISO_SIZE];  /* the end that is near, and announced; "": none */
+    char ended_at[CLOCK_ISO_SIZE];   /* "" while it lives */
+    bool is_live;                    /* sandbox_status_is_live */
     struct resource_limits limits;
     bool container_running;
     char container_status[SANDBOX_WORD_SIZE];

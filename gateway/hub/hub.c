@@ -7,6 +7,7 @@
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "common/ws/socket.h"
+#include "gateway/cache/activity.h"
 #include "gateway/cache/sandbox_cache.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
@@ -31,6 +32,7 @@ struct hub {
     struct list sessions;          /* all, the replaced ones until they are closed too */
     struct list arrivals;          /* agents whose token is being checked */
     struct list waits;
+    struct list checks;   /* of rows that changed */
     struct list partings; /* calls and streams of lost agents, until it is known why */
     struct timer report_timer;
     const struct hub_observer *observer; /* borrowed; NULL: none */
@@ -57,6 +59,14 @@ struct parting {
     struct sandbox_fetch *fetch; /* NULL while waiting to ask */
     struct timer again;
     int asked;
+    char sandbox_id[ID_SIZE];
+};
+
+/* A row that changed, being asked for. */
+struct check {
+    struct list node;
+    struct hub *hub; /* borrowed */
+    struct sandbox_fetch *fetch;
     char sandbox_id[ID_SIZE];
 };
 
@@ -203,6 +213,63 @@ void hub_adopt(struct hub *hub, const char sandbox_id[ID_SIZE], struct buffereve
         return;
     }
     list_append(&hub->sessions, session_list_node(session));
+}
+
+/* When it is not known, silence is what it was. */
+static void on_checked(const struct sandbox_meta *meta, const struct err *err, void *arg)
+{
+    (void)err;
+    struct check *check = arg;
+    struct session *session = find(check->hub, check->sandbox_id);
+    if (meta != NULL && session != NULL) {
+        session_set_liveness(session, !sandbox_status_is_resting(view_of(meta->status)));
+    }
+    list_remove(&check->node);
+    free(check);
+}
+
+/* Each change asks anew: the answer to an earlier one may be older than this. */
+void hub_check(struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    struct err err = {0};
+    if (hub == NULL || find(hub, sandbox_id) == NULL) {
+        return;
+    }
+    struct check *check = calloc(1, sizeof *check);
+    if (check == NULL) {
+        return; /* then its agent may be given up, and comes back */
+    }
+    check->hub = hub;
+    memcpy(check->sandbox_id, sandbox_id, ID_SIZE);
+    check->fetch =
+        sandbox_fetch_begin(hub->gateway->sandboxes, sandbox_id, NULL, on_checked, check, &err);
+    if (check->fetch == NULL) {
+        log_debug("hub.check_failed", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
+        free(check);
+        return;
+    }
+    list_append(&hub->checks, &check->node);
+}
+
+void hub_check_all(struct hub *hub)
+{
+    if (hub == NULL) {
+        return;
+    }
+    for (LIST_EACH(node, &hub->sessions)) {
+        hub_check(hub, session_sandbox_id(session_of_list_node(node)));
+    }
+}
+
+void hub_note_activity(void *arg)
+{
+    struct hub *hub = arg;
+    for (LIST_EACH(node, &hub->sessions)) {
+        struct session *session = session_of_list_node(node);
+        if (session_take_activity(session)) {
+            activity_note(hub->gateway->activity, session_sandbox_id(session));
+        }
+    }
 }
 
 void hub_unlink_token(struct hub *hub, const char sandbox_id[ID_SIZE])
@@ -385,6 +452,7 @@ struct hub *hub_new(const struct gateway *gateway, struct err *err)
     list_init(&hub->sessions);
     list_init(&hub->arrivals);
     list_init(&hub->waits);
+    list_init(&hub->checks);
     list_init(&hub->partings);
     if (!map_init(&hub->current, err) ||
         !timer_open(&hub->report_timer, gateway->loop, on_report_due, hub, err)) {
@@ -418,6 +486,12 @@ void hub_free(struct hub *hub)
     arrivals_cancel(&hub->arrivals);
     while (!list_is_empty(&hub->sessions)) {
         session_end(session_of_list_node(hub->sessions.next));
+    }
+    for (LIST_EACH(node, &hub->checks)) {
+        struct check *check = LIST_ENTRY(node, struct check, node);
+        sandbox_fetch_cancel(check->fetch);
+        list_remove(&check->node);
+        free(check);
     }
     for (LIST_EACH(node, &hub->partings)) {
         finish_parting(LIST_ENTRY(node, struct parting, node), NULL);

@@ -45,6 +45,13 @@ struct hub_observer {
 /* There is one: it (borrowed) takes the place of the one before. NULL: none. */
 void hub_observe(struct hub *hub, const struct hub_observer *observer, void *arg);
 
+/* The sandbox's row changed: asks how it is, and lets the agent of one that rests be silent. */
+void hub_check(struct hub *hub, const char sandbox_id[ID_SIZE]);
+/* The same of all whose agents are here: something may have been missed. */
+void hub_check_all(struct hub *hub);
+/* An activity_ask_fn; its arg is the hub: notes the sandboxes in which its agents do something. */
+void hub_note_activity(void *arg);
+
 /* Whether the sandbox's agent is connected here and configured. */
 bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 

@@ -42,6 +42,8 @@ struct session {
     struct str configure; /* owned; empty once it is sent */
     struct session_owner owner;
     uint64_t next_call;
+    int64_t running; /* commands, as its agent said last */
+    bool had_frames; /* since session_take_activity, in either direction */
     struct list calls;
     struct map calls_by_id;
     struct hub_streams streams;
@@ -159,8 +161,25 @@ static void become_ready(struct session *session, const struct json_envelope *en
     session->owner.on_ready(session, session->owner.arg);
 }
 
+static void note_running(struct session *session, struct view text)
+{
+    struct err err = {0};
+    struct agent_running running;
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(text, &agent_running_schema, &running, NULL, &err);
+    if (doc == NULL) {
+        refuse(session, "expected running");
+        return;
+    }
+    session->running = running.count;
+}
+
 static void deliver(struct session *session, struct view text, const struct json_envelope *envelope)
 {
+    if (envelope->id.len == 0 && view_equal(envelope->type, VIEW(AGENT_RUNNING))) {
+        note_running(session, text);
+        return;
+    }
     if (envelope->id.len == 0) {
         hub_streams_on_text(&session->streams, text, envelope);
         return;
@@ -187,6 +206,8 @@ static void on_frame(struct session *session, struct view message)
         refuse(session, "a stream frame comes too early");
     } else if (!hub_streams_on_frame(&session->streams, message, &err)) {
         refuse(session, err.message);
+    } else {
+        session->had_frames = true;
     }
 }
 
@@ -264,6 +285,20 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
     }
     timer_arm(&session->setup_timer, SETUP_TIMEOUT_MS);
     return session;
+}
+
+void session_set_liveness(struct session *session, bool on)
+{
+    if (session->state != SESSION_CLOSING) {
+        ws_set_liveness(session->socket, on);
+    }
+}
+
+bool session_take_activity(struct session *session)
+{
+    bool had_frames = session->had_frames;
+    session->had_frames = false;
+    return had_frames || session->running > 0 || session->calls_by_id.count > 0;
 }
 
 void session_close(struct session *session, int code, const char *reason)
@@ -404,6 +439,7 @@ void session_send_frame(struct session *session, uint32_t stream_id, enum stream
     struct err ignored;
     stream_header_write(stream_id, kind, header);
     const struct view parts[] = {{header, sizeof header}, payload};
+    session->had_frames = true;
     if (!ws_send(session->socket, WS_BINARY, parts, sizeof parts / sizeof parts[0], &ignored)) {
         log_debug("agent.unsent", LOG_STR("sandbox_id", session->sandbox_id));
     }

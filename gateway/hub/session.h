@@ -44,6 +44,11 @@ struct hub_call {
 struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
                             struct bufferevent *bev, struct str *configure,
                             const struct session_owner *owner, struct err *err) MUST_CHECK;
+/* Off while the sandbox rests: its agent answers no pings then, and is not given up. */
+void session_set_liveness(struct session *session, bool on);
+/* Whether something was going on since this was last asked: stream bytes, calls, or commands that
+ * its agent says to run. */
+bool session_take_activity(struct session *session);
 /* Starts the closing handshake; on_closed follows. */
 void session_close(struct session *session, int code, const char *reason);
 /* Ends it without a word; on_closed comes from inside. */

@@ -9,6 +9,7 @@
 #include "common/json/scan.h"
 #include "common/json/write.h"
 #include "gateway/audit/recorder.h"
+#include "gateway/http/server.h"
 #include "gateway/hub/stream.h"
 #include "gateway/limits/answer.h"
 #include "gateway/native/errors.h"
@@ -516,4 +517,18 @@ void client_relay_take(struct client_relay *relay, enum ws_opcode opcode, struct
 void client_relay_on_drained(struct client_relay *relay)
 {
     client_streams_on_drained(relay);
+}
+
+bool client_relay_read_session(const struct http_exchange *exchange, char out[ID_SIZE],
+                               struct err *err)
+{
+    char text[ID_SIZE];
+    struct view query = http_exchange_head(exchange)->query;
+    out[0] = '\0';
+    if (!http_query_has(query, "session")) {
+        return true;
+    }
+    return (http_query_find(query, "session", text, sizeof text) && id_parse(view_of(text), out)) ||
+           err_set_reason(err, ERR_INVALID, "invalid_session",
+                          "The parameter \"session\" must be a UUID.");
 }

@@ -119,4 +119,8 @@ bool client_relay_is_repeatable(const struct client_relay *relay,
 /* The client has the final answer to a request that is repeatable. */
 void client_relay_settle(struct client_relay *relay, const char *id);
 
+/* The uuid of ?session=, or nothing when there is no such parameter. */
+bool client_relay_read_session(const struct http_exchange *exchange, char out[ID_SIZE],
+                               struct err *err) MUST_CHECK;
+
 #endif

@@ -11,6 +11,7 @@
 #include "gateway/http/websocket.h"
 #include "gateway/http/wire.h"
 #include "gateway/native/admission.h"
+#include "gateway/native/client_life.h"
 #include "gateway/native/client_relay.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/request.h"
@@ -25,6 +26,7 @@ struct group {
     struct list clients;
     struct client_sockets *sockets; /* borrowed */
     struct sandbox_fetch *recheck;  /* NULL while none is in flight */
+    struct client_life life;
     char sandbox_id[ID_SIZE];
 };
 
@@ -76,13 +78,9 @@ static void free_group_if_empty(struct group *group)
     if (group->recheck != NULL) {
         sandbox_fetch_cancel(group->recheck);
     }
+    client_life_end(&group->life);
     map_remove(&group->sockets->groups, &group->by_sandbox);
     free(group);
-}
-
-static void free_client(void *object)
-{
-    free(object);
 }
 
 /* The only way out of a client. */
@@ -98,7 +96,7 @@ static void finish(struct client *client)
     timer_close(&client->end);
     list_remove(&client->node);
     free_group_if_empty(group);
-    loop_free_later(sockets->gateway->loop, &client->corpse, free_client, client);
+    loop_free_later(sockets->gateway->loop, &client->corpse, free, client);
     sockets->count--;
     if (sockets->count == 0 && sockets->on_drained != NULL) {
         sockets->on_drained(sockets->on_drained_arg);
@@ -219,6 +217,9 @@ static void on_answered(void *arg)
 static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
     struct client *client = arg;
+    struct group *group = client->group;
+    client_life_on_message(&group->life, group->sockets->gateway, group->sandbox_id,
+                           client->caller.user_id);
     client_relay_take(&client->relay, opcode, message);
 }
 
@@ -228,25 +229,11 @@ static void on_caught_up(void *arg)
     client_relay_on_drained(&client->relay);
 }
 
-/* The uuid of ?session=, or nothing when there is no such parameter. */
-static bool read_session(const struct http_exchange *exchange, char out[ID_SIZE], struct err *err)
-{
-    char text[ID_SIZE];
-    struct view query = http_exchange_head(exchange)->query;
-    out[0] = '\0';
-    if (!http_query_has(query, "session")) {
-        return true;
-    }
-    return (http_query_find(query, "session", text, sizeof text) && id_parse(view_of(text), out)) ||
-           err_set_reason(err, ERR_INVALID, "invalid_session",
-                          "The parameter \"session\" must be a UUID.");
-}
-
 static bool check(struct request *request, char session[ID_SIZE], struct err *err)
 {
     struct view origin = http_exchange_header(request->exchange, "Origin");
     if (!websocket_check(request->exchange, err) ||
-        !read_session(request->exchange, session, err)) {
+        !client_relay_read_session(request->exchange, session, err)) {
         return false;
     }
     if (origin.len > 0 &&
@@ -262,13 +249,27 @@ static bool check(struct request *request, char session[ID_SIZE], struct err *er
                           request->sandbox.end_reason);
 }
 
+static void tell_life(struct group *group, const struct sandbox_meta *meta)
+{
+    AUTO(str_free) struct str news = STR_INIT(CLIENT_LIFE_NEWS_MAX);
+    if (meta == NULL || !client_life_learn(&group->life, meta, &news)) {
+        return;
+    }
+    const struct view text = str_view(&news);
+    for (LIST_EACH(node, &group->clients)) {
+        struct err ignored = {0}; /* one that closes, or is too far behind and now does */
+        (void)!ws_send(LIST_ENTRY(node, struct client, node)->socket, WS_TEXT, &text, 1, &ignored);
+    }
+}
+
 static void on_rechecked(const struct sandbox_meta *meta, const struct err *err, void *arg)
 {
     struct group *group = arg;
     group->recheck = NULL;
     bool is_gone = meta != NULL ? !meta->is_live : err->code == ERR_NOT_FOUND;
     if (!is_gone) {
-        return; /* Or not known: the next message to the agent tells. */
+        tell_life(group, meta); /* Or not known: the next message to the agent tells. */
+        return;
     }
     struct err gone = {0};
     err_set_reason(&gone, ERR_CONFLICT, "sandbox_gone", "the sandbox has ended");

@@ -2,6 +2,7 @@
  * the client gets its answer. */
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/contracts/life.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
 #include "common/ipc/client.h"
@@ -30,6 +31,10 @@ struct create_body {
     bool has_cpu;
     int64_t pids;
     int64_t disk_mb;
+    int64_t idle_timeout_ms;
+    struct view on_timeout;
+    bool auto_resume;
+    bool has_auto_resume;
 };
 
 static const char *const networks[] = {"none", "open", NULL};
@@ -52,6 +57,12 @@ static const struct json_field create_fields[] = {
              .nullable = true),
     JSON_INT(struct create_body, disk_mb, "diskMB", .min = LIMIT_DISK_MB_MIN,
              .max = LIMIT_DISK_MB_MAX, .nullable = true),
+    JSON_INT(struct create_body, idle_timeout_ms, "idleTimeoutMs", .min = IDLE_TIMEOUT_MS_MIN,
+             .max = SANDBOX_TIMEOUT_MS_MAX, .nullable = true),
+    JSON_STRING(struct create_body, on_timeout, "onTimeout", .one_of = timeout_policies,
+                .nullable = true),
+    JSON_BOOL(struct create_body, auto_resume, "autoResume", .nullable = true,
+              JSON_PRESENT(struct create_body, has_auto_resume)),
 };
 
 static void on_destroyed(const struct view *body, const struct err *err, void *arg)
@@ -171,6 +182,10 @@ static bool write_message(const struct request *request, const struct create_bod
         .memory_mb = wanted->memory_mb,
         .pids = wanted->pids,
         .disk_mb = wanted->disk_mb,
+        .idle_timeout_ms = wanted->idle_timeout_ms,
+        .on_timeout = wanted->on_timeout,
+        .auto_resume = wanted->auto_resume,
+        .has_auto_resume = wanted->has_auto_resume,
     };
     if (wanted->has_cpu && !cpu_read(wanted->cpu, &message.cpu_milli)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",

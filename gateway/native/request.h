@@ -48,7 +48,8 @@ struct request {
     struct ipc_call *ipc_call;
     struct hub_call *hub_call;
     struct hub_wait *hub_wait;
-    struct audit_act *act; /* owned; of routes whose doing is recorded; NULL: it is not */
+    request_handler_fn *when_awake; /* of wake.c */
+    struct audit_act *act;          /* owned; of routes whose doing is recorded; NULL: it is not */
     struct repeat *repeat; /* owned; NULL: it came without an Idempotency-Key that counts */
     int64_t until_ms;      /* monotonic; of handlers with several steps */
     bool outlives_client;  /* what was begun goes on when the client leaves */

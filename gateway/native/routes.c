@@ -2,12 +2,14 @@
 
 #include "common/base/secret.h"
 #include "common/ipc/client.h"
+#include "gateway/cache/activity.h"
 #include "gateway/http/syntax.h"
 #include "gateway/native/admission.h"
 #include "gateway/native/client_socket.h"
 #include "gateway/native/credentials.h"
 #include "gateway/native/errors.h"
 #include "gateway/native/repeat.h"
+#include "gateway/native/wake.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +50,12 @@ static const struct route routes[] = {
      sandbox_destroy_handle},
     {HTTP_DELETE, "/sandbox/{id}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
      sandbox_destroy_handle},
+    {HTTP_POST, "/sandbox/{id}/timeout", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_timeout_handle},
+    {HTTP_POST, "/sandbox/{id}/pause", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_pause_handle},
+    {HTTP_POST, "/sandbox/{id}/resume", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
+     AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_resume_handle},
     {HTTP_POST, "/sandbox/{id}/exec", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_COMMAND,
      AUTH_EXEC, JSON_BODY_MAX, sandbox_exec_handle},
     {HTTP_POST, "/sandbox/{id}/expose", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES,
@@ -324,7 +332,14 @@ static void check_owner(struct request *request, const struct sandbox_meta *meta
         return;
     }
     request->sandbox = *meta;
-    read_body(request);
+    if (wake_is_for_agent(request)) {
+        activity_note(request->gateway->activity, request->id);
+    }
+    if (wake_is_needed(request)) {
+        wake_begin(request, read_body);
+    } else {
+        read_body(request);
+    }
 }
 
 static void on_fetched(const struct sandbox_meta *meta, const struct err *err, void *arg)

@@ -56,6 +56,8 @@ request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */
 request_handler_fn quota_usage_handle;                          /* quota.c */
+request_handler_fn sandbox_pause_handle, sandbox_resume_handle; /* life.c */
+request_handler_fn sandbox_timeout_handle;                      /* life.c */
 request_handler_fn sandbox_exec_handle;                         /* exec.c */
 request_handler_fn token_make_handle;                           /* tokens.c */
 request_handler_fn processes_list_handle;                       /* processes.c */

@@ -35,6 +35,7 @@ void sandbox_status_handle(struct request *request)
               sandbox->is_live && hub_is_ready(request->gateway->hub, sandbox->id));
     json_string(&writer, "createdAt", view_of(sandbox->created_at));
     json_string(&writer, "status", view_of(sandbox->status));
+    json_string_or_null(&writer, "expiresAt", sandbox->expires_at);
     if (sandbox->end_reason[0] != '\0') {
         json_string(&writer, "endReason", view_of(sandbox->end_reason));
         json_string_or_null(&writer, "endedAt", sandbox->ended_at);
@@ -95,8 +96,8 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
 /* Of sandbox_statuses; empty: any. */
 static struct view read_status(struct parameters *parameters)
 {
-    static const char *const words[] = {"any",       "creating", "running", "stopping",
-                                        "destroyed", "failed",   NULL};
+    static const char *const words[] = {"any",      "creating", "running",   "pausing", "paused",
+                                        "resuming", "stopping", "destroyed", "failed",  NULL};
     size_t word = parameter_word(parameters, "status", words);
     return word == 0 ? (struct view){0} : view_of(words[word]);
 }

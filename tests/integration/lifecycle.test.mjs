@@ -51,7 +51,8 @@ test('status has these members', async (t) => {
   const id = await sandboxFor(t);
   const reply = await call('GET', `/sandbox/${id}/status`);
   assert.equal(reply.status, 200);
-  const { createdAt, ...rest } = reply.json;
+  const { createdAt, expiresAt, ...rest } = reply.json;
+  assert.ok(Date.parse(expiresAt) > Date.now(), expiresAt);
   assert.deepEqual(rest, {
     sandboxId: id,
     connected: true,
