@@ -3,6 +3,7 @@
 # name, and one for each deployment that uses it. It is built when the first of them is missing.
 
 DEBIAN_IMAGE=debian:bookworm-slim
+LANGUAGE_IMAGES=(python node go rust java cpp)
 PULL_ANSWER_S=10
 PULL_LIMIT_S=300
 
@@ -39,13 +40,31 @@ build_image() {
         --label "insien.instance=$INSIEN_INSTANCE" --label "insien.image=$2" "$3"
 }
 
+# The languages that SANDBOX_IMAGES names ("all": each), one a line. Each takes a minute or two the first
+# time, and its template waits for nothing else.
+wanted_languages() {
+    local name wanted=${SANDBOX_IMAGES:-}
+    wanted=" ${wanted//,/ } "
+    for name in $wanted; do
+        [[ " all base tiny ${LANGUAGE_IMAGES[*]} " == *" $name "* ]] ||
+            die "SANDBOX_IMAGES: there is no image $name (all, or some of: ${LANGUAGE_IMAGES[*]})."
+    done
+    for name in "${LANGUAGE_IMAGES[@]}"; do
+        [[ $wanted != *" all "* && $wanted != *" $name "* ]] || printf '%s\n' "$name"
+    done
+}
+
 ensure_images() {
-    if ! image_exists "insien/base:$(folder_hash "$DEPLOY_DIR/images/base")"; then
-        ensure_debian_image
-    fi
-    ensure_image base "$DEPLOY_DIR/images/base"
+    local name languages
+    languages=$(wanted_languages)
+    for name in base $languages; do
+        if ! image_exists "insien/$name:$(folder_hash "$DEPLOY_DIR/images/$name")"; then
+            ensure_debian_image
+        fi
+        ensure_image "$name" "$DEPLOY_DIR/images/$name"
+    done
     ensure_tiny_image
-    say images "insien/base and insien/tiny are there"
+    say images "insien/base, insien/tiny${languages:+ and those of ${languages//$'\n'/, }} are there"
 }
 
 ensure_tiny_image() {

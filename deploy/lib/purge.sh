@@ -48,9 +48,11 @@ current_agent_volumes() {
 # upon ours.
 purge_images() {
     local name tags
+    docker images --format '{{.Repository}}:{{.Tag}}' "$INSIEN_INSTANCE/template" | remove_each docker rmi
     [ -n "$(docker images -q "insien/*:$(user_tag)")" ] || return 0
     say images "removing those that no other deployment uses"
-    for name in insien/base insien/tiny; do
+    for name in base tiny "${LANGUAGE_IMAGES[@]}"; do
+        name=insien/$name
         docker rmi "$name:$(user_tag)" >>"$STEP_LOG" 2>&1 || true
         image_tags "$name" | while read -r tags; do
             [[ $tags == *":for-"* ]] || tr ' ' '\n' <<<"$tags" | sed '/^$/d' | remove_each docker rmi
