@@ -48,6 +48,7 @@ DECLARE
                                            'last_active_at, life_ms, warned_of, pause_mode, '
                                            'pause_reason, paused_at, left_ms'],
         ['sandbox', 'SELECT, DELETE', 'ports', NULL],
+        ['sandbox', 'SELECT', 'templates', NULL],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
@@ -87,7 +88,13 @@ DECLARE
         ['sandbox', 'sandbox_resume', 'definer'],
         ['sandbox', 'sandbox_not_paused', 'definer'],
         ['sandbox', 'sandbox_set_times', 'definer'],
-        ['sandbox', 'port_expose', 'definer']
+        ['sandbox', 'port_expose', 'definer'],
+        ['sandbox', 'template_begin', 'definer'],
+        ['sandbox', 'template_take_up', 'definer'],
+        ['sandbox', 'template_made', 'definer'],
+        ['sandbox', 'template_remove', 'definer'],
+        ['sandbox', 'templates_interrupt', 'definer'],
+        ['sandbox', 'template_shown', 'invoker']
     ];
 BEGIN
     FOREACH role IN ARRAY services LOOP

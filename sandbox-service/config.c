@@ -61,6 +61,17 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_DEFAULT_NETWORK", default_network, .fallback = "open"),
     TEXT("SANDBOX_SUBNET", subnet, .fallback = "10.200.0.0/20"),
     TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
+    TEXT("TEMPLATE_BUILDS", template_builds, .fallback = "off"),
+    TEXT("TEMPLATE_LOCAL_IMAGES", template_local_images,
+         .fallback = "insien/base,insien/tiny,insien/python,insien/node,insien/go,insien/rust,"
+                     "insien/java,insien/cpp,debian"),
+    TEXT("TEMPLATE_REGISTRIES", template_registries, .fallback = "docker.io,ghcr.io,quay.io"),
+    TEXT("TEMPLATE_RUNTIMES", template_runtimes),
+    INT("TEMPLATES_PER_USER", templates_per_user, "20", 0, 10000),
+    INT("TEMPLATE_TIMEOUT_S", template_timeout_s, "1800", 10, 24 * 3600),
+    INT("TEMPLATE_IMAGE_MB", template_image_mb, "8192", 1, 1024 * 1024),
+    INT("TEMPLATE_FOLDER_MB", template_folder_mb, "32", 1, 512),
+    INT("TEMPLATE_CONCURRENCY", template_concurrency, "1", 1, 16),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
     INT("SANDBOX_WARN_BEFORE_S", warn_before_s, "60", 0, 3600),
@@ -116,6 +127,13 @@ static bool check_lxcfs(const struct sandbox_config *config)
 {
     return config->lxcfs_dir[0] == '/' || strcmp(config->lxcfs_dir, "none") == 0 ||
            complain("LXCFS_DIR", "must be an absolute path, or none");
+}
+
+static bool check_builds(const struct sandbox_config *config)
+{
+    return strcmp(config->template_builds, "on") == 0 ||
+           strcmp(config->template_builds, "off") == 0 ||
+           complain("TEMPLATE_BUILDS", "must be on or off");
 }
 
 static bool check_subnet(const struct sandbox_config *config)
@@ -187,6 +205,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_network(config);
     ok &= check_cpuset(config);
     ok &= check_lxcfs(config);
+    ok &= check_builds(config);
     ok &= check_subnet(config);
     ok &= split_blocked(config);
     ok &= check_docker_host(config);

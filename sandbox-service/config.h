@@ -42,6 +42,15 @@ struct sandbox_config {
     char cpuset[4];          /* "on": sandboxes are bound to processors, so that nproc is true */
     char lxcfs_dir[CONFIG_PATH_SIZE]; /* "none": not used */
     int64_t warn_before_s;            /* how long before its end a sandbox's clients hear of it */
+    char template_builds[4];          /* "on", "off" */
+    char template_local_images[CONFIG_TEXT_SIZE]; /* templates/fetch.h */
+    char template_registries[CONFIG_TEXT_SIZE];   /* the same */
+    char template_runtimes[CONFIG_TEXT_SIZE];     /* that users may ask for, with commas */
+    int64_t templates_per_user;
+    int64_t template_timeout_s; /* of the making of one */
+    int64_t template_image_mb;  /* at most, of one */
+    int64_t template_folder_mb; /* the same, of what is built from */
+    int64_t template_concurrency;
     struct tier_limits tiers[TIER_COUNT];
 };
 

@@ -88,6 +88,7 @@ static void on_info(const struct wire_info *info, const struct err *err, void *a
     }
     engine->told = *info;
     engine->live_restore = info->live_restore;
+    memcpy(engine->options.sandboxes->runtimes, info->runtimes, sizeof info->runtimes);
     engine->options.sandboxes->dirs->root_gid = info->remapped_gid;
     if (!info->live_restore) {
         log_warn("engine.no_live_restore", LOG_STR("version", info->version));

@@ -23,6 +23,8 @@
 #include "sandbox-service/sandbox/starts.h"
 #include "sandbox-service/sandbox/store.h"
 #include "sandbox-service/service.h"
+#include "sandbox-service/templates/calls.h"
+#include "sandbox-service/templates/templates.h"
 #include "sandbox-service/trail.h"
 
 #include <pwd.h>
@@ -62,6 +64,7 @@ struct app {
     struct starts *starts;
     struct presence *presence;
     struct ports *ports;
+    struct templates *templates;
     struct network *network;
     struct reconciler *reconciler;
     struct engine *engine;
@@ -171,6 +174,7 @@ static void finish_drain(void *arg)
     struct app *app = arg;
     bool busy = sandbox_creates_unanswered(&app->sandboxes) > 0 ||
                 app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
+                templates_open_requests(app->templates) > 0 ||
                 life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
@@ -264,7 +268,9 @@ static bool share(struct app *app, struct err *err)
     app->life_calls = life_calls_new(sandboxes, err);
     sandboxes->shifts = app->shifts;
     sandboxes->life_calls = app->life_calls;
-    return app->shifts != NULL && app->life_calls != NULL;
+    app->templates = templates_open(sandboxes, err);
+    sandboxes->templates = app->templates;
+    return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL;
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -302,6 +308,7 @@ static void fail_all(struct app *app)
         called = app->docker != NULL && docker_fail_all(app->docker);
         called = (app->store != NULL && store_fail_all(app->store)) || called;
         called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
+        called = (app->templates != NULL && templates_fail_all(app->templates)) || called;
     } while (called);
 }
 
@@ -323,6 +330,8 @@ static void close_parts(struct app *app)
     network_free(app->network);
     presence_free(app->presence);
     starts_free(app->starts);
+    templates_close(app->templates);
+    app->sandboxes.templates = NULL;
     images_free(app->images);
     docker_close(app->docker);
     app->sandboxes.ports = NULL;

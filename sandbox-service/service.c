@@ -7,6 +7,7 @@
 #include "common/contracts/life.h"
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
+#include "common/contracts/templates.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
@@ -19,6 +20,7 @@
 #include "sandbox-service/sandbox/listing.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/templates/calls.h"
 
 #include <stdlib.h>
 
@@ -478,6 +480,48 @@ static void handle_active(struct ipc_exchange *exchange, const struct ipc_reques
     life_handle_active(service->sandboxes->life_calls, exchange, message);
 }
 
+static void handle_template_create(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                   void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_create(service->sandboxes->templates, exchange, message);
+}
+
+static void handle_template_get(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_get(service->sandboxes->templates, exchange, message);
+}
+
+static void handle_template_list(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                 void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_list(service->sandboxes->templates, exchange, message);
+}
+
+static void handle_template_delete(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                   void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_delete(service->sandboxes->templates, exchange, message);
+}
+
+static void handle_template_piece(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                  void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_piece(service->sandboxes->templates, exchange, message);
+}
+
+static void handle_template_log(struct ipc_exchange *exchange, const struct ipc_request *message,
+                                void *arg)
+{
+    const struct service *service = arg;
+    templates_handle_log(service->sandboxes->templates, exchange, message);
+}
+
 static const struct ipc_method methods[] = {
     {SANDBOX_CREATE, handle_create},
     {SANDBOX_GET, handle_get},
@@ -497,6 +541,12 @@ static const struct ipc_method methods[] = {
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},
     {PORT_CLOSE, handle_port_close},
+    {TEMPLATE_CREATE, handle_template_create},
+    {TEMPLATE_GET, handle_template_get},
+    {TEMPLATE_LIST, handle_template_list},
+    {TEMPLATE_DELETE, handle_template_delete},
+    {TEMPLATE_PIECE, handle_template_piece},
+    {TEMPLATE_LOG, handle_template_log},
 };
 
 struct service *service_open(struct loop *loop, const char *url, uid_t owner,

@@ -36,6 +36,8 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_FILE_WRITTEN] = "file.written",
     [AUDIT_TRAIL_READ] = "trail.read",
     [AUDIT_TOKEN_REFUSED] = "token.refused",
+    [AUDIT_TEMPLATE_CREATED] = "template.created",
+    [AUDIT_TEMPLATE_REMOVED] = "template.removed",
 };
 
 static const char *const result_names[] = {

@@ -36,6 +36,8 @@ enum audit_action {
     AUDIT_FILE_WRITTEN,
     AUDIT_TRAIL_READ, /* of others, by an administrator */
     AUDIT_TOKEN_REFUSED,
+    AUDIT_TEMPLATE_CREATED,
+    AUDIT_TEMPLATE_REMOVED,
     AUDIT_ACTION_COUNT,
 };
 

@@ -29,6 +29,8 @@ FIELDS configure_fields[] = {
     JSON_PAIRS(struct agent_configure, env, "env"),
     JSON_STRING(struct agent_configure, profile, "profile", .required = true),
     JSON_STRING(struct agent_configure, work_dir, "workDir"),
+    JSON_BOOL(struct agent_configure, work_dir_chosen, "workDirChosen",
+              JSON_PRESENT(struct agent_configure, work_dir_chosen)),
     JSON_STRING(struct agent_configure, user, "user"),
 };
 SCHEMA(agent_configure_schema, configure_fields);

@@ -65,6 +65,7 @@ struct agent_configure {
     struct view profile;
     struct view work_dir;
     struct view user;
+    bool work_dir_chosen; /* it goes before /app; said only when it is so */
 };
 extern const struct json_schema agent_configure_schema;
 

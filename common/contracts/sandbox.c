@@ -181,6 +181,8 @@ FIELDS agent_welcome_fields[] = {
     JSON_PAIRS(struct sandbox_agent_welcome, env, "env"),
     JSON_STRING(struct sandbox_agent_welcome, profile, "profile", .required = true),
     JSON_STRING(struct sandbox_agent_welcome, work_dir, "workDir"),
+    JSON_BOOL(struct sandbox_agent_welcome, work_dir_chosen, "workDirChosen",
+              JSON_PRESENT(struct sandbox_agent_welcome, work_dir_chosen)),
     JSON_STRING(struct sandbox_agent_welcome, user, "user"),
 };
 SCHEMA(sandbox_agent_welcome_schema, agent_welcome_fields);

@@ -149,8 +149,9 @@ struct sandbox_agent_welcome {
     struct view token;
     struct json_pairs env;
     struct view profile;  /* "sudo", "locked" */
-    struct view work_dir; /* of the image; may be empty */
-    struct view user;     /* of the image; may be empty */
+    struct view work_dir; /* of the template or the image; may be empty */
+    struct view user;     /* the same */
+    bool work_dir_chosen; /* by the template */
 };
 extern const struct json_schema sandbox_agent_welcome_schema;
 

@@ -52,6 +52,7 @@ bool settings_configure(struct settings *settings, const struct agent_configure 
     settings->locked = locked;
     memcpy(settings->work_dir, work_dir, sizeof work_dir);
     memcpy(settings->image_user, image_user, sizeof image_user);
+    settings->work_dir_chosen = configure->work_dir_chosen;
     settings->configured = true;
     return true;
 }
@@ -70,7 +71,8 @@ bool settings_user(const struct settings *settings, struct view asked, struct us
 const char *settings_work_dir(const struct settings *settings)
 {
     struct stat status;
-    if (stat(app_dir, &status) == 0 && S_ISDIR(status.st_mode)) {
+    bool is_chosen = settings->work_dir_chosen && settings->work_dir[0] == '/';
+    if (!is_chosen && stat(app_dir, &status) == 0 && S_ISDIR(status.st_mode)) {
         return app_dir;
     }
     return settings->work_dir[0] == '/' ? settings->work_dir : "/";

@@ -14,7 +14,8 @@ struct settings {
     struct environment env;       /* of configure */
     bool configured;
     bool locked;                            /* the profile */
-    char work_dir[PATH_SIZE];               /* of the image; may be empty */
+    char work_dir[PATH_SIZE];               /* of the template or the image; may be empty */
+    bool work_dir_chosen;                   /* by the template */
     char image_user[2 * USER_NAME_MAX + 2]; /* may be empty */
 };
 
@@ -30,7 +31,8 @@ bool settings_configure(struct settings *settings, const struct agent_configure 
 bool settings_user(const struct settings *settings, struct view asked, struct user *out,
                    struct err *err) MUST_CHECK;
 
-/* Where relative paths begin: /app when there is one, else the image's, else "/". */
+/* Where relative paths begin: the template's, /app when there is one, else the image's, else "/".
+ */
 const char *settings_work_dir(const struct settings *settings);
 
 /* The environment of one command: the container's, the user's, configure's and at last its own.

@@ -17,12 +17,15 @@ enum {
     WIRE_PATH_SIZE = 1024,
     WIRE_USER_SIZE = 80,
     WIRE_ADDRESS_SIZE = 40,
+    WIRE_RUNTIMES_SIZE = 512,
 };
 
 /* Labels of everything we make. */
 #define LABEL_SANDBOX "insien.sandbox"
 #define LABEL_NODE "insien.node"
 #define LABEL_INSTANCE "insien.instance"
+/* Of the layers that a build makes on its way; its value is the instance. */
+#define LABEL_BUILD "insien.build"
 
 /* All strings are borrowed while the spec is in use. NULL leaves out. */
 struct container_spec {
@@ -34,6 +37,7 @@ struct container_spec {
     const char *sandbox_id;
     const char *node;
     const char *instance;
+    const char *runtime;      /* NULL: the engine's default */
     const char *network;      /* NULL: no network at all */
     const char *agent_volume; /* seen at AGENT_DIR */
     bool agent_volume_writable;
@@ -100,9 +104,12 @@ struct wire_info {
     char driver[WIRE_STATUS_SIZE]; /* of storage: "overlay2"; "" when longer than any we know */
     int64_t memory_bytes;          /* 0: not told, as the next */
     int64_t cpus;
+    char runtimes[WIRE_RUNTIMES_SIZE]; /* their names, with commas; what does not fit is left out */
 };
 /* GET /info. */
 bool wire_read_info(struct view body, struct wire_info *out, struct err *err) MUST_CHECK;
+/* Whether a list with commas has the name. */
+bool wire_has_runtime(const char *runtimes, struct view name);
 
 struct wire_image {
     char user[WIRE_USER_SIZE]; /* "" when the image names none */

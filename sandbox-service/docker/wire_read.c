@@ -3,6 +3,7 @@
 #include "common/json/scan.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The engine's answers are long; what is not named here is skipped. */
@@ -269,6 +270,27 @@ static void read_remap(struct view root_dir, struct wire_info *out)
     }
 }
 
+static void on_runtime(const struct json_member *member, void *arg)
+{
+    char *names = arg;
+    size_t len = strlen(names);
+    if (member->name.len > 0 && member->name.len < WIRE_RUNTIMES_SIZE - len - 1) {
+        (void)snprintf(names + len, WIRE_RUNTIMES_SIZE - len, "%s%.*s", len > 0 ? "," : "",
+                       (int)member->name.len, member->name.ptr);
+    }
+}
+
+bool wire_has_runtime(const char *runtimes, struct view name)
+{
+    struct view rest = view_of(runtimes);
+    while (rest.len > 0) {
+        if (view_equal(view_cut(&rest, ','), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
 {
     struct info {
@@ -278,6 +300,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         struct view driver;
         int64_t memory_bytes;
         int64_t cpus;
+        struct view runtimes;
     } info;
     static const struct json_field fields[] = {
         JSON_STRING(struct info, root_dir, "DockerRootDir", .required = true),
@@ -286,6 +309,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         JSON_STRING(struct info, driver, "Driver"),
         JSON_INT(struct info, memory_bytes, "MemTotal"),
         JSON_INT(struct info, cpus, "NCPU"),
+        JSON_OBJECT(struct info, runtimes, "Runtimes", .nullable = true),
     };
     AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &info, err);
     if (doc == NULL) {
@@ -299,7 +323,8 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
     }
     keep_start(info.version, out->version, sizeof out->version);
     read_remap(info.root_dir, out);
-    return true;
+    out->runtimes[0] = '\0';
+    return info.runtimes.len == 0 || json_scan(info.runtimes, on_runtime, out->runtimes, err);
 }
 
 struct image_config {

@@ -190,6 +190,9 @@ static void put_host_config(struct json_writer *json, const struct container_spe
     json_begin_object(json, "HostConfig");
     put(json, "NetworkMode", spec->network == NULL ? "none" : spec->network);
     put(json, "IpcMode", "private");
+    if (spec->runtime != NULL) {
+        put(json, "Runtime", spec->runtime);
+    }
     put_limits(json, spec);
     put_storage(json, spec);
     put_capabilities(json, spec);

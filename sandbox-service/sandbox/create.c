@@ -61,13 +61,13 @@ static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_
     return env_size_check(&request->env, err) && metadata_check(request->metadata, err);
 }
 
+/* "": what the template says, or else the server's. */
 static bool choose_network(const struct sandboxes *sandboxes, struct view wanted, const char **out,
                            struct err *err)
 {
     bool can_open = network_is_open(sandboxes->network);
     if (wanted.len == 0) {
-        bool open = can_open && strcmp(sandboxes->config->default_network, "open") == 0;
-        *out = open ? "open" : "none";
+        *out = "";
         return true;
     }
     if (!view_equal(wanted, VIEW("open")) && !view_equal(wanted, VIEW("none"))) {

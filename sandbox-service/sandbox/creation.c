@@ -213,6 +213,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
     agent_dir_path(sandboxes->dirs, creation->sandbox_id, creation->run_dir);
     (void)snprintf(creation->image_name, sizeof creation->image_name, "%s", begun->image);
     (void)snprintf(creation->cpus, sizeof creation->cpus, "%s", begun->cpus);
+    (void)snprintf(creation->runtime, sizeof creation->runtime, "%s", begun->runtime);
     (void)snprintf(creation->network, sizeof creation->network, "%s",
                    network_name(sandboxes->network));
     (void)snprintf(creation->env, sizeof creation->env, AGENT_ENV_SANDBOX_ID "=%s",
@@ -230,6 +231,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .sandbox_id = creation->sandbox_id,
         .node = sandboxes->config->node_name,
         .instance = sandboxes->config->instance,
+        .runtime = creation->runtime[0] == '\0' ? NULL : creation->runtime,
         .network = is_open ? creation->network : NULL,
         .agent_volume = sandboxes->agent_volume,
         .run_dir = creation->run_dir,
@@ -279,6 +281,21 @@ static void on_repeated(const PGresult *result, const struct err *err, void *arg
     finish_failed(creation);
 }
 
+/* What the template asks of this machine, which may have changed since it was made. */
+static bool can_start(struct creation *creation, const struct sandbox_info *info)
+{
+    const struct sandboxes *sandboxes = creation->sandboxes;
+    if (view_equal(info->network, VIEW("open")) && !network_is_open(sandboxes->network)) {
+        return err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable",
+                              "the open network is not available: %s",
+                              network_reason(sandboxes->network));
+    }
+    return creation->runtime[0] == '\0' ||
+           wire_has_runtime(sandboxes->runtimes, view_of(creation->runtime)) ||
+           err_set_reason(&creation->err, ERR_UNAVAILABLE, "runtime_unavailable",
+                          "the engine does not have the runtime %s", creation->runtime);
+}
+
 static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
@@ -297,7 +314,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     store_read_begun(result, &begun);
     reaper_hurry(sandboxes->reaper);
     describe(creation, &begun);
-    if (!write_info(creation, &begun.info)) {
+    if (!can_start(creation, &begun.info) || !write_info(creation, &begun.info)) {
         fail(creation);
         return;
     }
@@ -342,12 +359,20 @@ void creation_deadline(void *arg)
                on_row_failed, creation);
 }
 
+static const char *default_network(const struct sandboxes *sandboxes)
+{
+    bool is_open = network_is_open(sandboxes->network) &&
+                   strcmp(sandboxes->config->default_network, "open") == 0;
+    return is_open ? "open" : "none";
+}
+
 void creation_begin(struct creation *creation, const struct sandbox_create *request,
                     const char *network)
 {
     const struct sandboxes *sandboxes = creation->sandboxes;
     const struct store_bounds bounds = {.node_memory_mb = sandboxes->abilities.memory_mb,
                                         .total_memory_mb = sandboxes->config->total_memory_mb,
-                                        .cpus = sandboxes->abilities.cpus};
+                                        .cpus = sandboxes->abilities.cpus,
+                                        .network = default_network(sandboxes)};
     store_begin(sandboxes->store, &creation->row, request, network, &bounds, on_begun, creation);
 }

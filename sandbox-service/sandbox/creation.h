@@ -4,6 +4,7 @@
 
 #include "common/base/map.h"
 #include "common/contracts/agent.h"
+#include "common/contracts/templates.h"
 #include "sandbox-service/credential/agent_dir.h"
 #include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/container.h"
@@ -45,12 +46,13 @@ struct creation {
     char env[sizeof AGENT_ENV_SANDBOX_ID + 1 + ID_SIZE];
     char network[CONTAINER_NAME_SIZE];
     char cpus[ABILITIES_CPU_LIST_SIZE];
+    char runtime[TEMPLATE_RUNTIME_MAX + 1]; /* "": the engine's */
     char run_dir[AGENT_DIR_PATH_SIZE];
     struct str info; /* the answer */
     struct err err;  /* the first failure */
 };
 
-/* The first step. Copies from request. */
+/* The first step. Copies from request; network "": none was asked for. */
 void creation_begin(struct creation *creation, const struct sandbox_create *request,
                     const char *network);
 /* Fails one that waits for its turn. */

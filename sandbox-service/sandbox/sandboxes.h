@@ -8,6 +8,7 @@
 #include "sandbox-service/credential/agent_dir.h"
 #include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/bundle.h"
+#include "sandbox-service/docker/wire.h"
 
 struct audit_writer;
 struct docker;
@@ -21,6 +22,7 @@ struct redis;
 struct shifts;
 struct starts;
 struct store;
+struct templates;
 
 enum {
     REMOVALS_AT_A_TIME = 4,
@@ -41,16 +43,18 @@ struct sandboxes {
     struct network *network;
     struct presence *presence;
     struct ports *ports;
+    struct templates *templates;
     struct shifts *shifts;
     struct life_calls *life_calls;
     struct reaper *reaper; /* NULL while it is not open */
     const char *seccomp;   /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
-    int64_t open_files_max;     /* that the engine can give; its limit is taken to be ours */
-    char channel[96];           /* where changes are published */
-    struct abilities abilities; /* of the engine, once it is ready */
-    bool engine_ready;          /* the agent's volume is there and the remapping known */
-    bool draining;              /* no creates any more */
+    int64_t open_files_max;            /* that the engine can give; its limit is taken to be ours */
+    char channel[96];                  /* where changes are published */
+    struct abilities abilities;        /* of the engine, once it is ready */
+    char runtimes[WIRE_RUNTIMES_SIZE]; /* of it */
+    bool engine_ready;                 /* the agent's volume is there and the remapping known */
+    bool draining;                     /* no creates any more */
     struct map creating; /* creates from request to the agent's first connect, by sandbox id */
     struct map removing; /* removals that wait or run, by sandbox id */
     struct list removals_waiting;

@@ -188,6 +188,7 @@ static void write_bounds(const struct store_bounds *bounds, struct str *out)
     json_int(&json, "nodeMemoryMB", bounds->node_memory_mb);
     json_int(&json, "totalMemoryMB", bounds->total_memory_mb);
     json_int(&json, "cpus", bounds->cpus);
+    json_string(&json, "network", view_of(bounds->network));
     json_end_object(&json);
 }
 
@@ -380,6 +381,7 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->image = pg_text(result, 0, BEGUN_IMAGE);
     out->profile = pg_text(result, 0, BEGUN_PROFILE);
     out->read_only_root = pg_bool(result, 0, BEGUN_READ_ONLY_ROOT);
+    out->runtime = pg_text(result, 0, BEGUN_RUNTIME);
     out->cpus = pg_text(result, 0, BEGUN_CPUS);
 }
 
@@ -438,5 +440,6 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
     out->env = pg_text(result, 0, CONNECT_ENV);
     out->profile = pg_text(result, 0, CONNECT_PROFILE);
     out->work_dir = pg_text(result, 0, CONNECT_WORK_DIR);
+    out->work_dir_chosen = pg_bool(result, 0, CONNECT_WORK_DIR_CHOSEN);
     out->user = pg_text(result, 0, CONNECT_USER);
 }

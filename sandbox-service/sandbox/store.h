@@ -52,13 +52,15 @@ struct store_begun {
     const char *image;
     const char *profile;
     bool read_only_root;
-    const char *cpus; /* "0,3": the processors that it is bound to; "": all */
+    const char *runtime; /* "": the engine's */
+    const char *cpus;    /* "0,3": the processors that it is bound to; "": all */
 };
 /* What the node can promise; 0: no bound, or no processors that can be told apart. */
 struct store_bounds {
     int64_t node_memory_mb;
     int64_t total_memory_mb;
     int64_t cpus;
+    const char *network; /* where neither the request nor the template names one */
 };
 /* Counts, checks and inserts the row `creating`. Errors: ERR_NOT_FOUND "template_not_found",
  * ERR_LIMIT "quota_exceeded", "key_quota_exceeded", "node_full", ERR_CONFLICT "sandbox_exists",
@@ -140,6 +142,7 @@ struct store_connected {
     const char *env;
     const char *profile;
     const char *work_dir;
+    bool work_dir_chosen; /* by the template */
     const char *user;
 };
 void store_read_connected(const PGresult *result, struct store_connected *out);

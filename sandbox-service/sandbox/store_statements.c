@@ -17,7 +17,8 @@
 
 const struct pg_statement store_statements[] = {
     {"sandbox_begin",
-     "SELECT " INFO_COLUMNS ", image, profile, read_only_root, array_to_string(cpus, ',') "
+     "SELECT " INFO_COLUMNS ", image, profile, read_only_root, array_to_string(cpus, ','), "
+     "runtime "
      "FROM sandbox_begin($1, $2, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
      "$13)"},
     {"quota_usage",
@@ -25,7 +26,9 @@ const struct pg_statement store_statements[] = {
      "FROM quota_usage($1, nullif($2, '')::uuid)"},
     {"sandbox_disk_limits", "SELECT id, disk_mb FROM sandboxes WHERE instance = $1 AND node = $2 "
                             "AND status = 'running' AND disk_mb > 0 AND ended_at IS NULL"},
-    {"sandbox_set_image", "UPDATE sandboxes SET work_dir = $2, image_user = $3 "
+    /* What the template says stands already. */
+    {"sandbox_set_image", "UPDATE sandboxes SET work_dir = coalesce(work_dir, $2), "
+                          "image_user = coalesce(image_user, $3) "
                           "WHERE id = $1 AND status IN " STORE_LIVE " RETURNING id"},
     {"sandbox_fail",
      "WITH ended AS (UPDATE sandboxes SET status = 'failed', end_reason = $2, ended_at = now(), "
@@ -86,8 +89,9 @@ const struct pg_statement store_statements[] = {
      "container_status = CASE WHEN s.status = 'paused' THEN s.container_status "
      "ELSE 'running' END FROM before b WHERE s.id = b.id "
      "AND b.status IN " STORE_LIVE " AND $2::integer - b.agent_generation IN (0, 1) "
-     "RETURNING s.env, s.profile, s.work_dir, s.image_user) "
-     "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user, b.comes "
+     "RETURNING s.env, s.profile, s.work_dir, s.image_user, s.template_id) "
+     "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user, b.comes, "
+     "EXISTS (SELECT 1 FROM templates t WHERE t.id = m.template_id AND t.work_dir IS NOT NULL) "
      "FROM before b LEFT JOIN moved m ON true"},
     {"sandbox_live",
      "SELECT id, status, coalesce(pause_mode = 'disk', false) FROM sandboxes "

@@ -97,7 +97,7 @@ static void our_own_migrations_apply_once(void **state)
     assert_true(run(fixture, MIGRATIONS_FOLDER));
     assert_said(fixture, "applied 0001_accounts.sql\n");
     assert_said(fixture, "applied 0002_sandboxes.sql\n");
-    assert_int_equal(count(fixture, "SELECT count(*) FROM templates"), 3);
+    assert_int_equal(count(fixture, "SELECT count(*) FROM templates"), 9);
     assert_true(run(fixture, MIGRATIONS_FOLDER));
     assert_said(fixture, "0 were new");
     assert_null(strstr(fixture->output, "applied"));

@@ -151,6 +151,22 @@ static void remapping_is_read_from_the_root_directory(void **state)
     assert_int_equal(info.remapped_gid, 100001);
     assert_true(info.live_restore);
     assert_string_equal(info.version, "20.10.24");
+    assert_string_equal(info.runtimes, "");
+}
+
+static void runtimes_are_listed_by_name(void **state)
+{
+    (void)state;
+    struct wire_info info;
+    struct err err = {0};
+    assert_true(
+        wire_read_info(VIEW("{\"DockerRootDir\":\"/x\",\"Runtimes\":{\"runc\":{\"path\":\"runc\"},"
+                            "\"runsc\":{\"path\":\"/usr/bin/runsc\",\"runtimeArgs\":[\"a\"]}}}"),
+                       &info, &err));
+    assert_string_equal(info.runtimes, "runc,runsc");
+    assert_true(wire_has_runtime(info.runtimes, VIEW("runsc")));
+    assert_false(wire_has_runtime(info.runtimes, VIEW("run")));
+    assert_false(wire_has_runtime("", VIEW("runc")));
 }
 
 static void what_the_engine_has_is_read(void **state)
@@ -274,6 +290,7 @@ int main(void)
         cmocka_unit_test(remapping_is_read_from_the_root_directory),
         cmocka_unit_test(what_the_engine_has_is_read),
         cmocka_unit_test(what_a_container_wrote_is_read_when_it_is_told),
+        cmocka_unit_test(runtimes_are_listed_by_name),
         cmocka_unit_test(directories_that_only_look_like_it_are_not_a_remapping),
         cmocka_unit_test(image_may_name_user_and_folder),
         cmocka_unit_test(network_is_read),

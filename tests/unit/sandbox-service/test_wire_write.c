@@ -85,6 +85,17 @@ static void limits_that_only_some_engines_hold_are_there_when_asked_for(void **s
                    "\"/proc/meminfo\",\"ReadOnly\":true}");
 }
 
+static void runtime_is_named_when_one_is_asked_for(void **state)
+{
+    (void)state;
+    struct container_spec spec = example();
+    AUTO(free_string) char *without = write_spec(&spec);
+    lacks(without, "Runtime");
+    spec.runtime = "runsc";
+    AUTO(free_string) char *with = write_spec(&spec);
+    contains(with, "\"Runtime\":\"runsc\"");
+}
+
 static void sudo_profile_keeps_nine_capabilities(void **state)
 {
     (void)state;
@@ -190,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_are_there),
         cmocka_unit_test(limits_that_only_some_engines_hold_are_there_when_asked_for),
+        cmocka_unit_test(runtime_is_named_when_one_is_asked_for),
         cmocka_unit_test(sudo_profile_keeps_nine_capabilities),
         cmocka_unit_test(locked_profile_gains_no_privileges),
         cmocka_unit_test(helper_keeps_no_capability),

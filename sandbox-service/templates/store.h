@@ -1,0 +1,81 @@
+/* sandbox-service/templates/store.h: templates in PostgreSQL. */
+#ifndef SANDBOX_TEMPLATES_STORE_H
+#define SANDBOX_TEMPLATES_STORE_H
+
+#include "common/contracts/templates.h"
+#include "common/db/pg.h"
+
+struct template_store;
+
+struct template_store_options {
+    const char *url;
+    const char *instance; /* borrowed for the store's life, as node */
+    const char *node;
+    int64_t most; /* templates of one user */
+};
+
+struct template_store *template_store_open(struct loop *loop,
+                                           const struct template_store_options *options,
+                                           struct err *err) MUST_CHECK;
+/* Ends what is in flight with ERR_UNAVAILABLE; later calls can't begin. Returns whether it may have
+ * called anybody back. */
+bool template_store_fail_all(struct template_store *store);
+/* After template_store_fail_all; NULL is fine. */
+void template_store_close(struct template_store *store);
+
+/* Each asks one question: done comes exactly once, later, on the loop; or false, and it does not
+ * come. */
+
+/* One row: template_store_shown, template_store_status. Errors as those of TEMPLATE_CREATE. */
+bool template_store_begin(struct template_store *store, const struct template_create *create,
+                          const char *image, pg_result_fn *done, void *arg,
+                          struct err *err) MUST_CHECK;
+
+/* One row: as before, and template_store_id, _failure and _log; none: there is no such template. */
+bool template_store_get(struct template_store *store, const char user_id[ID_SIZE],
+                        struct view template_name, pg_result_fn *done, void *arg,
+                        struct err *err) MUST_CHECK;
+
+/* A row for each: template_store_shown. */
+bool template_store_list(struct template_store *store, const char user_id[ID_SIZE],
+                         pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* One row: template_store_removed_id, _removed_image. Errors as those of TEMPLATE_DELETE. */
+bool template_store_remove(struct template_store *store, const char user_id[ID_SIZE],
+                           struct view template_name, pg_result_fn *done, void *arg,
+                           struct err *err) MUST_CHECK;
+
+/* One row: template_store_moved; false: it was not waiting. */
+bool template_store_take_up(struct template_store *store, const char id[ID_SIZE],
+                            const char user_id[ID_SIZE], pg_result_fn *done, void *arg,
+                            struct err *err) MUST_CHECK;
+
+/* One row: template_store_moved; false: its row is gone. failure NULL: the image is there. */
+struct template_end {
+    const char *id;
+    const char *failure;
+    int64_t size_bytes;
+    struct view log; /* UTF-8 without NUL */
+};
+bool template_store_made(struct template_store *store, const struct template_end *end,
+                         pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* What an earlier process of this node left half done has failed. */
+bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
+                              struct err *err) MUST_CHECK;
+
+/* A row for each template of this node: template_store_kept_id. */
+bool template_store_kept(struct template_store *store, pg_result_fn *done, void *arg,
+                         struct err *err) MUST_CHECK;
+
+struct view template_store_shown(const PGresult *result, int row);
+struct view template_store_status(const PGresult *result);
+struct view template_store_failure(const PGresult *result);
+struct view template_store_log(const PGresult *result);
+bool template_store_moved(const PGresult *result);
+void template_store_id(const PGresult *result, char out[ID_SIZE]);
+void template_store_removed_id(const PGresult *result, char out[ID_SIZE]);
+struct view template_store_removed_image(const PGresult *result);
+const char *template_store_kept_id(const PGresult *result, int row);
+
+#endif

@@ -1,0 +1,204 @@
+#include "sandbox-service/templates/sweep.h"
+
+#include "common/base/log.h"
+#include "common/json/read.h"
+#include "common/json/scan.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/templates/templates.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SWEEP_SOON_MS = 15 * 1000,
+    SWEEP_INTERVAL_MS = 10 * 60 * 1000,
+    SWEEP_IMAGES_MAX = 4096, /* looked at each time; the rest have their turn behind these */
+    PRUNE_MS = 5 * 60 * 1000,
+};
+
+#define LAYERS_KEPT "24h" /* behind their making */
+
+/* In the order of what happens: the engine's images, then the rows, then the layers of builds that
+ * nothing has been built on. Rows are written before their images: an image that was there, and has
+ * no row now, is nobody's. */
+struct sweep {
+    struct templates *templates; /* borrowed */
+    struct timer due;
+    struct docker_call call;
+    bool is_running;
+    bool failed;          /* it is tried again soon */
+    char (*ids)[ID_SIZE]; /* owned; those of images */
+    size_t count;
+};
+
+static void finish(struct sweep *sweep)
+{
+    free(TAKE(sweep->ids));
+    sweep->count = 0;
+    sweep->is_running = false;
+    if (!sweep->templates->closing) {
+        timer_arm(&sweep->due, sweep->failed ? SWEEP_SOON_MS : SWEEP_INTERVAL_MS);
+    }
+}
+
+static void fail(struct sweep *sweep, const struct err *err)
+{
+    log_info("templates.not_swept", LOG_ERR(err));
+    sweep->failed = true;
+    finish(sweep);
+}
+
+static void on_pruned(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct sweep *sweep = arg;
+    struct err failure = {0};
+    if (docker_succeeded(reply, err, "prune", &failure)) {
+        finish(sweep);
+    } else {
+        fail(sweep, &failure);
+    }
+}
+
+/* {"dangling":["true"],"label":["insien.build=<instance>"],"until":["24h"]} */
+static void prune(struct sweep *sweep)
+{
+    char path[DOCKER_PATH_SIZE];
+    (void)snprintf(path, sizeof path,
+                   "/images/prune?filters=%%7B%%22dangling%%22%%3A%%5B%%22true%%22%%5D%%2C"
+                   "%%22label%%22%%3A%%5B%%22" LABEL_BUILD "%%3D%s%%22%%5D%%2C"
+                   "%%22until%%22%%3A%%5B%%22" LAYERS_KEPT "%%22%%5D%%7D",
+                   sweep->templates->sandboxes->config->instance);
+    const struct docker_request request = {.method = "POST", .path = path, .timeout_ms = PRUNE_MS};
+    docker_send(sweep->templates->sandboxes->docker, &sweep->call, &request, on_pruned, sweep);
+}
+
+static bool has_row(const PGresult *result, const char id[ID_SIZE])
+{
+    for (int row = 0; row < pg_rows(result); row++) {
+        if (strcmp(template_store_kept_id(result, row), id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_rows(const PGresult *result, const struct err *err, void *arg)
+{
+    struct sweep *sweep = arg;
+    struct templates *templates = sweep->templates;
+    char image[MAKING_IMAGE_SIZE];
+    if (err != NULL) {
+        fail(sweep, err);
+        return;
+    }
+    for (size_t i = 0; i < sweep->count; i++) {
+        const char *id = sweep->ids[i];
+        if (!has_row(result, id) && work_find(templates, id) == NULL) {
+            template_image(templates, id, image);
+            log_info("template.image_swept", LOG_STR("image", image));
+            templates_remove_image(templates, image);
+        }
+    }
+    prune(sweep);
+}
+
+/* "<instance>/template:<id32>". */
+static void note_tag(struct sweep *sweep, struct view tag)
+{
+    const char *instance = sweep->templates->sandboxes->config->instance;
+    char prefix[INSTANCE_SIZE + sizeof "/template:"];
+    (void)snprintf(prefix, sizeof prefix, "%s/template:", instance);
+    if (sweep->count < SWEEP_IMAGES_MAX && view_starts_with(tag, view_of(prefix)) &&
+        id_from_id32(view_from(tag, strlen(prefix)), sweep->ids[sweep->count])) {
+        sweep->count++;
+    }
+}
+
+struct listed_image {
+    struct json_strings tags;
+};
+static const struct json_field listed_fields[] = {
+    JSON_STRINGS(struct listed_image, tags, "RepoTags", .nullable = true),
+};
+
+static void note_image(struct view text, void *arg)
+{
+    struct sweep *sweep = arg;
+    struct listed_image image;
+    struct err err = {0};
+    const struct json_schema schema = JSON_SCHEMA(listed_fields);
+    AUTO(json_doc_release) struct json_doc *doc = json_read(text, &schema, &image, NULL, &err);
+    for (size_t i = 0; doc != NULL && i < image.tags.count; i++) {
+        note_tag(sweep, image.tags.items[i]);
+    }
+}
+
+static void on_images(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct sweep *sweep = arg;
+    struct err failure = {0};
+    if (!docker_succeeded(reply, err, "images", &failure)) {
+        fail(sweep, &failure);
+        return;
+    }
+    sweep->ids = calloc(SWEEP_IMAGES_MAX, ID_SIZE);
+    bool listed = sweep->ids != NULL ? json_scan_items(reply->body, note_image, sweep, &failure)
+                                     : err_set(&failure, ERR_INTERNAL, "sweep: out of memory");
+    if (listed && sweep->count == 0) {
+        prune(sweep);
+    } else if (!listed || !template_store_kept(sweep->templates->store, on_rows, sweep, &failure)) {
+        fail(sweep, &failure);
+    }
+}
+
+static void on_due(void *arg)
+{
+    struct sweep *sweep = arg;
+    char path[DOCKER_PATH_SIZE];
+    /* {"reference":["<instance>/template"]} */
+    (void)snprintf(path, sizeof path,
+                   "/images/json?filters=%%7B%%22reference%%22%%3A%%5B%%22%s%%2Ftemplate%%22"
+                   "%%5D%%7D",
+                   sweep->templates->sandboxes->config->instance);
+    const struct docker_request request = {.method = "GET", .path = path};
+    sweep->is_running = true;
+    sweep->failed = false;
+    docker_send(sweep->templates->sandboxes->docker, &sweep->call, &request, on_images, sweep);
+}
+
+void sweep_now(struct sweep *sweep)
+{
+    timer_arm(&sweep->due, 0);
+}
+
+void sweep_soon(struct sweep *sweep)
+{
+    if (!sweep->is_running && !sweep->templates->closing) {
+        timer_arm(&sweep->due, SWEEP_SOON_MS);
+    }
+}
+
+struct sweep *sweep_open(struct templates *templates, struct err *err)
+{
+    struct sweep *sweep = calloc(1, sizeof *sweep);
+    if (sweep == NULL) {
+        err_set(err, ERR_INTERNAL, "sweep: out of memory");
+        return NULL;
+    }
+    sweep->templates = templates;
+    if (!timer_open(&sweep->due, templates->sandboxes->loop, on_due, sweep, err)) {
+        free(sweep);
+        return NULL;
+    }
+    return sweep;
+}
+
+void sweep_close(struct sweep *sweep)
+{
+    if (sweep != NULL) {
+        docker_cancel(&sweep->call);
+        timer_close(&sweep->due);
+        free(sweep->ids);
+        free(sweep);
+    }
+}

@@ -1,0 +1,321 @@
+/* sandbox-service/templates/store.c, and what the database does for it, against a real PostgreSQL
+ * with our migrations. */
+#include "sandbox-service/templates/store.h"
+
+#include "tests/support/postgres.h"
+#include "tests/support/turn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define USER "11111111-1111-4111-8111-111111111111"
+#define STRANGER "22222222-2222-4222-8222-222222222222"
+#define SUSPENDED "33333333-3333-4333-8333-333333333333"
+#define FIRST "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
+#define SECOND "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
+#define THIRD "aaaaaaaa-aaaa-4aaa-8aaa-000000000003"
+
+enum { MOST = 2 };
+
+struct fixture {
+    struct postgres *postgres;
+    struct loop *loop;
+    struct template_store *store;
+};
+
+/* What came back of one question. */
+struct answer {
+    bool done;
+    int rows;
+    char shown[2048]; /* and of statements that show nothing: the first column */
+    char second[256];
+    struct err err;
+};
+
+static void on_result(const PGresult *result, const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    if (err != NULL) {
+        answer->err = *err;
+        return;
+    }
+    answer->rows = pg_rows(result);
+    if (answer->rows > 0) {
+        assert_true(view_copy(view_of(pg_text(result, 0, 0)), answer->shown, sizeof answer->shown));
+    }
+    if (answer->rows > 0 && PQnfields(result) > 1) {
+        assert_true(
+            view_copy(view_of(pg_text(result, 0, 1)), answer->second, sizeof answer->second));
+    }
+}
+
+static struct answer begin(struct fixture *fixture, const char *id, const char *user,
+                           const char *name, const char *settings)
+{
+    struct answer answer = {0};
+    struct template_create create = {.name = view_of(name),
+                                     .source = VIEW(TEMPLATE_FROM_IMAGE),
+                                     .reference = VIEW("debian:12"),
+                                     .settings = view_of(settings)};
+    assert_true(view_copy(view_of(id), create.template_id, ID_SIZE));
+    assert_true(view_copy(view_of(user), create.user_id, ID_SIZE));
+    assert_true(template_store_begin(fixture->store, &create, "test/template:x", on_result, &answer,
+                                     &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static struct answer made(struct fixture *fixture, const char *id, const char *failure)
+{
+    struct answer answer = {0};
+    const struct template_end end = {
+        .id = id, .failure = failure, .size_bytes = 5000000000, .log = VIEW("said\n")};
+    assert_true(template_store_made(fixture->store, &end, on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+typedef bool named_fn(struct template_store *store, const char user_id[ID_SIZE],
+                      struct view template_name, pg_result_fn *done, void *arg, struct err *err);
+
+static struct answer ask(struct fixture *fixture, named_fn *question, const char *user,
+                         const char *name)
+{
+    struct answer answer = {0};
+    assert_true(question(fixture->store, user, view_of(name), on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static void assert_refused(struct answer answer, enum err_code code, const char *reason)
+{
+    assert_int_equal(answer.err.code, code);
+    assert_string_equal(answer.err.reason, reason);
+}
+
+static void assert_has(struct answer answer, const char *member)
+{
+    if (strstr(answer.shown, member) == NULL) {
+        fail_msg("%s has no %s", answer.shown, member);
+    }
+}
+
+#define SANDBOX_VALUES(id, user, name)                                                             \
+    "INSERT INTO sandboxes (id, user_id, template, image, profile, tier, status, network, "        \
+    "instance, node, memory_mb, cpu_milli, pids, lifetime_hours, expires_at, env) VALUES ('" id    \
+    "', '" user "', '" name "', 'x', 'sudo', 'free', 'running', 'none', 'test', 'node-1', 512, "   \
+    "1000, 256, 1, now(), '{\"A\": \"mine\"}')"
+
+/* Of an insert: what it was refused with, or "". */
+#define EXPECT_REFUSED(fixture, statement, reason)                                                 \
+    do {                                                                                           \
+        postgres_run((fixture)->postgres,                                                          \
+                     "CREATE OR REPLACE FUNCTION try_it() RETURNS text LANGUAGE plpgsql AS $t$ "   \
+                     "BEGIN " statement "; RETURN ''; "                                            \
+                     "EXCEPTION WHEN OTHERS THEN RETURN SQLERRM; END $t$");                        \
+        postgres_expect((fixture)->postgres, "SELECT try_it()", reason);                           \
+    } while (0)
+
+static void template_is_shown_as_it_was_asked_for(void **state)
+{
+    struct answer answer =
+        begin(*state, FIRST, USER, "mine",
+              "{\"description\":\"d\",\"profile\":\"locked\",\"workDir\":\"/w\",\"user\":\"u\","
+              "\"env\":{\"A\":\"b\"},\"memoryMB\":256,\"network\":\"none\",\"readOnlyRoot\":true}");
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_string_equal(answer.second, "making");
+    assert_has(answer, "\"templateId\":\"" FIRST "\"");
+    assert_has(answer, "\"profile\":\"locked\"");
+    assert_has(answer, "\"readOnlyRoot\":true");
+    assert_has(answer, "\"builtIn\":false");
+    assert_has(answer, "\"memoryMB\":256");
+    assert_has(answer, "\"reference\":\"debian:12\"");
+    assert_null(strstr(answer.shown, "runtime"));
+    assert_string_equal(made(*state, FIRST, NULL).shown, "t");
+    answer = ask(*state, template_store_get, USER, "mine");
+    assert_string_equal(answer.second, "ready");
+    assert_has(answer, "\"sizeBytes\":5000000000");
+    assert_string_equal(made(*state, FIRST, "late").shown, "f");
+}
+
+static void names_are_of_each_user(void **state)
+{
+    assert_int_equal(begin(*state, FIRST, USER, "mine", "{}").err.code, ERR_NONE);
+    assert_int_equal(begin(*state, SECOND, STRANGER, "mine", "{}").err.code, ERR_NONE);
+    assert_refused(begin(*state, THIRD, USER, "mine", "{}"), ERR_CONFLICT, "template_exists");
+    assert_refused(begin(*state, THIRD, USER, "base", "{}"), ERR_CONFLICT, "template_exists");
+    assert_has(ask(*state, template_store_get, USER, "mine"), FIRST);
+    assert_has(ask(*state, template_store_get, STRANGER, "mine"), SECOND);
+    assert_int_equal(ask(*state, template_store_get, STRANGER, FIRST).rows, 0);
+    assert_has(ask(*state, template_store_get, STRANGER, "python"), "\"builtIn\":true");
+}
+
+static void asking_again_tells_the_same(void **state)
+{
+    (void)begin(*state, FIRST, USER, "mine", "{}");
+    assert_string_equal(begin(*state, FIRST, USER, "mine", "{}").second, "making");
+    assert_string_equal(made(*state, FIRST, NULL).shown, "t");
+    assert_string_equal(begin(*state, FIRST, USER, "mine", "{}").second, "ready");
+}
+
+static void there_are_so_many_and_no_more(void **state)
+{
+    (void)begin(*state, FIRST, USER, "one", "{}");
+    (void)begin(*state, SECOND, USER, "two", "{}");
+    assert_refused(begin(*state, THIRD, USER, "three", "{}"), ERR_LIMIT, "template_quota_exceeded");
+    /* One that failed gives way to another try. */
+    assert_string_equal(made(*state, SECOND, "pull_failed").shown, "t");
+    assert_int_equal(begin(*state, THIRD, USER, "two", "{}").err.code, ERR_NONE);
+    assert_refused(begin(*state, THIRD, SUSPENDED, "x", "{}"), ERR_DENIED, "user_suspended");
+}
+
+static void sandbox_gets_what_its_template_says(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)begin(fixture, FIRST, USER, "mine",
+                "{\"profile\":\"locked\",\"workDir\":\"/w\",\"env\":{\"A\":\"b\",\"C\":\"d\"},"
+                "\"memoryMB\":256,\"pids\":1000}");
+    EXPECT_REFUSED(fixture, SANDBOX_VALUES(FIRST, USER, "mine"), "template_not_ready");
+    (void)made(fixture, FIRST, NULL);
+    EXPECT_REFUSED(fixture, SANDBOX_VALUES(FIRST, STRANGER, "mine"), "template_not_found");
+    postgres_run(fixture->postgres, SANDBOX_VALUES(FIRST, USER, "mine"));
+    postgres_expect(fixture->postgres,
+                    "SELECT concat_ws(' ', image, profile, work_dir, memory_mb, cpu_milli, pids, "
+                    "env ->> 'A', env ->> 'C', template_id) FROM sandboxes",
+                    "test/template:x locked /w 256 1000 256 mine d " FIRST);
+}
+
+#define BEGIN(id, name, network)                                                                   \
+    "FROM sandbox_begin('" id "', '" USER "', NULL, '" name "', 0, '" network                      \
+    "', 'test', 'node-1', '{}', '{}', '{\"free\": {\"sandboxes\": 9, \"memoryMB\": 512, "          \
+    "\"cpuMilli\": 1000, \"pids\": 256, \"diskMB\": 2048, \"lifetimeHours\": 2}}', '{}', "         \
+    "'{\"network\": \"open\"}')"
+
+static void request_goes_before_the_template_and_that_before_the_server(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)begin(fixture, FIRST, USER, "mine",
+                "{\"network\":\"none\",\"memoryMB\":256,\"diskMB\":100,\"runtime\":\"runsc\"}");
+    (void)made(fixture, FIRST, NULL);
+    postgres_expect(fixture->postgres,
+                    "SELECT concat_ws(' ', network, memory_mb, cpu_milli, disk_mb, runtime) " BEGIN(
+                        FIRST, "mine", ""),
+                    "none 256 1000 100 runsc");
+    postgres_expect(fixture->postgres, "SELECT network " BEGIN(SECOND, "mine", "open"), "open");
+    postgres_expect(fixture->postgres,
+                    "SELECT concat_ws(' ', network, memory_mb, runtime) " BEGIN(THIRD, "base", ""),
+                    "open 512");
+}
+
+static void template_in_use_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)begin(fixture, FIRST, USER, "mine", "{}");
+    (void)made(fixture, FIRST, NULL);
+    postgres_run(fixture->postgres, SANDBOX_VALUES(FIRST, USER, "mine"));
+    assert_refused(ask(fixture, template_store_remove, USER, "mine"), ERR_CONFLICT,
+                   "template_in_use");
+    assert_refused(ask(fixture, template_store_remove, STRANGER, "mine"), ERR_NOT_FOUND,
+                   "template_not_found");
+    assert_refused(ask(fixture, template_store_remove, USER, "base"), ERR_DENIED,
+                   "template_of_server");
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET status = 'destroyed', "
+                                    "end_reason = 'user', ended_at = now()");
+    struct answer answer = ask(fixture, template_store_remove, USER, FIRST);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    assert_string_equal(answer.shown, FIRST);
+    assert_string_equal(answer.second, "test/template:x");
+    postgres_expect(fixture->postgres, "SELECT template_id IS NULL FROM sandboxes", "t");
+}
+
+static void what_was_half_done_has_failed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer = {0};
+    (void)begin(fixture, FIRST, USER, "mine", "{}");
+    assert_true(template_store_interrupt(fixture->store, on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    assert_string_equal(answer.shown, "1");
+    assert_has(ask(fixture, template_store_get, USER, "mine"), "\"failure\":\"interrupted\"");
+}
+
+static void templates_go_with_their_user(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)begin(fixture, FIRST, STRANGER, "mine", "{}");
+    postgres_run(fixture->postgres,
+                 "UPDATE users SET deleted_at = now(), suspended_at = now() WHERE id = '" STRANGER
+                 "'");
+    postgres_expect(fixture->postgres, "SELECT count(*) FROM templates WHERE user_id IS NOT NULL",
+                    "0");
+    postgres_run(fixture->postgres,
+                 "UPDATE users SET deleted_at = NULL, suspended_at = NULL WHERE id = '" STRANGER
+                 "'");
+}
+
+static int open_store(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    const struct template_store_options options = {
+        .url = postgres_service_url(fixture->postgres, "sandbox"),
+        .instance = "test",
+        .node = "node-1",
+        .most = MOST};
+    fixture->store = template_store_open(fixture->loop, &options, &err);
+    assert_non_null(fixture->store);
+    return 0;
+}
+
+static int close_store(void **state)
+{
+    struct fixture *fixture = *state;
+    template_store_close(fixture->store);
+    postgres_run(fixture->postgres, "DELETE FROM sandboxes");
+    postgres_run(fixture->postgres, "DELETE FROM templates WHERE user_id IS NOT NULL");
+    return 0;
+}
+
+static int open_all(void **state)
+{
+    static struct fixture fixture;
+    struct err err = {0};
+    fixture.postgres = postgres_start();
+    postgres_migrate(fixture.postgres);
+    postgres_run(fixture.postgres, "INSERT INTO users (id, suspended_at) VALUES ('" USER
+                                   "', NULL), ('" STRANGER "', NULL), ('" SUSPENDED "', now())");
+    fixture.loop = loop_new(&err);
+    *state = &fixture;
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    struct fixture *fixture = *state;
+    loop_free(fixture->loop);
+    postgres_remove(fixture->postgres);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_store, close_store)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(template_is_shown_as_it_was_asked_for),
+        TEST(names_are_of_each_user),
+        TEST(asking_again_tells_the_same),
+        TEST(there_are_so_many_and_no_more),
+        TEST(sandbox_gets_what_its_template_says),
+        TEST(template_in_use_stays),
+        TEST(request_goes_before_the_template_and_that_before_the_server),
+        TEST(what_was_half_done_has_failed),
+        TEST(templates_go_with_their_user),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
