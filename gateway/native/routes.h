@@ -31,6 +31,7 @@ struct route {
 enum {
     JSON_BODY_MAX = 1024 * 1024,
     USER_BODY_MAX = 16 * 1024,
+    TEMPLATE_BODY_MAX = 512 * 1024,
     INPUT_BODY_MAX = 2 * JSON_BODY_MAX, /* of what a process takes at once, in base64 */
 };
 
@@ -75,5 +76,11 @@ request_handler_fn search_handle;                               /* search.c */
 request_handler_fn watch_handle;                                /* watch_events.c */
 request_handler_fn sandbox_expose_handle, sandbox_ports_handle; /* ports.c */
 request_handler_fn sandbox_port_close_handle;                   /* ports.c */
+request_handler_fn templates_create_handle;                     /* templates.c */
+request_handler_fn templates_list_handle;                       /* templates.c */
+request_handler_fn templates_show_handle;                       /* templates.c */
+request_handler_fn templates_remove_handle;                     /* templates.c */
+request_handler_fn template_context_handle;                     /* template_streams.c */
+request_handler_fn template_log_handle;                         /* template_streams.c */
 
 #endif

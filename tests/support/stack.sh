@@ -18,6 +18,8 @@ export SANDBOX_SUBNET=${SANDBOX_SUBNET:-10.219.0.0/20}
 export RATE_LIMIT_EXEMPT=${RATE_LIMIT_EXEMPT:-127.0.0.0/8}
 export CLIENT_BACKLOG_MB=${CLIENT_BACKLOG_MB:-32}      # so little that a test can fill it
 export AUDIT_DATA_PLANE=${AUDIT_DATA_PLANE:-all}
+export TEMPLATE_BUILDS=${TEMPLATE_BUILDS:-on}
+export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,none-such} # the engine has no such thing as the second
 export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
 
 # The stand-in for Clerk: where it listens and what the auth-service is told about it.

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { randomUUID } from 'node:crypto';
+import { assertError, call, sandboxFor, shellOutput, whenHealthy } from '../support/api.mjs';
+import { docker, instance, kill9, run, until } from '../support/stack.mjs';
+
+// Templates of users: from an image of this engine, and built, with a folder or without. No registry is asked.
+
+const READY_MS = 60_000;
+let counter = 0;
+
+async function create(t, body) {
+  const name = `t-${process.pid}-${++counter}`;
+  const reply = await call('POST', '/api/templates', { body: { name, ...body } });
+  assert.equal(reply.status, 201, reply.text);
+  t.after(() => call('DELETE', `/api/templates/${name}`));
+  return reply.json;
+}
+
+async function settled(id) {
+  for (const end = Date.now() + READY_MS; Date.now() < end;) {
+    const { json } = await call('GET', `/api/templates/${id}`);
+    if (json.status === 'ready' || json.status === 'failed') {
+      return json;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return assert.fail('the template is not made');
+}
+
+async function log(id) {
+  const reply = await call('GET', `/api/templates/${id}/log`, { headers: { Accept: 'application/x-ndjson' } });
+  return reply.text.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+test('a template from an image says what its sandboxes are', async (t) => {
+  const made = await create(t, {
+    image: 'insien/base', profile: 'locked', workDir: '/tmp', env: { GREETING: 'hello' }, memoryMB: 128,
+    description: 'mine',
+  });
+  assert.equal(made.builtIn, false);
+  const ready = await settled(made.templateId);
+  assert.equal(ready.status, 'ready');
+  assert.ok(ready.sizeBytes > 0);
+  const id = await sandboxFor(t, { template: made.name });
+  assert.equal(await shellOutput(id, 'pwd; echo $GREETING'), '/tmp\nhello');
+  assert.equal((await call('GET', '/api/templates')).json.templates.some((item) => item.name === made.name), true);
+  assertError(await call('DELETE', `/api/templates/${made.name}`), 409, 'template_in_use');
+  await call('DELETE', `/sandbox/${id}`);
+});
+
+test('a Dockerfile is built, with its log', async (t) => {
+  const made = await create(t, { dockerfile: 'FROM insien/tiny\nRUN echo built > /made\n' });
+  const ready = await settled(made.templateId);
+  assert.equal(ready.status, 'ready', ready.failure);
+  const events = await log(made.templateId);
+  assert.match(events.filter((event) => event.type === 'log').map((event) => event.text).join(''), /Step \d\/\d : RUN echo built/);
+  assert.deepEqual(events.at(-1), { type: 'end', status: 'ready' });
+  const id = await sandboxFor(t, { template: made.name });
+  assert.equal(await shellOutput(id, 'cat /made'), 'built');
+  await call('DELETE', `/sandbox/${id}`);
+});
+
+test('a folder comes as an archive and is built from', async (t) => {
+  const made = await create(t, { dockerfile: 'FROM insien/tiny\nCOPY hosts /here\n', context: true });
+  assert.equal(made.status, 'waiting');
+  const tar = execFileSync('tar', ['-C', '/etc', '-cf', '-', 'hosts']);
+  const reply = await call('PUT', `/api/templates/${made.templateId}/context`, {
+    body: tar, headers: { 'Content-Type': 'application/x-tar' },
+  });
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal((await settled(made.templateId)).status, 'ready');
+});
+
+test('a build that fails says why, and one that takes long is ended by DELETE', async (t) => {
+  const made = await create(t, { dockerfile: 'FROM insien/tiny\nRUN echo no && false\n' });
+  const failed = await settled(made.templateId);
+  assert.equal(failed.failure, 'build_failed');
+  const long = await create(t, { dockerfile: 'FROM insien/tiny\nRUN sleep 600\n' });
+  assertError(await call('POST', '/sandbox/create', { body: { template: long.name } }), 409, 'template_not_ready');
+  assert.equal((await call('DELETE', `/api/templates/${long.templateId}`)).status, 200);
+  assertError(await call('GET', `/api/templates/${long.templateId}`), 404, 'template_not_found');
+});
+
+test('a template may name a runtime that is offered, and the network', async (t) => {
+  const made = await create(t, { image: 'insien/tiny', runtime: 'runc', network: 'none' });
+  assert.equal(made.runtime, 'runc');
+  assert.equal((await settled(made.templateId)).status, 'ready');
+  const id = await sandboxFor(t, { template: made.name, network: undefined });
+  assert.equal(await docker('inspect', '-f', '{{.HostConfig.Runtime}} {{.HostConfig.NetworkMode}}', `insien-${id}`), 'runc none');
+  assert.equal((await call('GET', `/sandbox/${id}/status`)).json.status, 'running');
+  await call('DELETE', `/sandbox/${id}`);
+  const body = { name: 'x', image: 'insien/tiny' };
+  const missing = await call('POST', '/api/templates', { body: { ...body, runtime: 'none-such' } });
+  assert.deepEqual([missing.status, missing.json.code], [503, 'runtime_unavailable']);
+  assertError(await call('POST', '/api/templates', { body: { ...body, runtime: 'kata' } }), 400, 'runtime_not_allowed');
+});
+
+test('what is no template is refused', async () => {
+  const cases = [
+    [{ name: 'Base', image: 'debian' }, 400, 'validation_failed'],
+    [{ name: 'x' }, 400, 'validation_failed'],
+    [{ name: 'base', image: 'debian' }, 409, 'template_exists'],
+    [{ name: 'x', image: 'evil.example.com/x' }, 400, 'registry_not_allowed'],
+    [{ name: 'x', image: 'insien/other' }, 400, 'registry_not_allowed'],
+    [{ name: 'x', image: '../x' }, 400, 'invalid_image'],
+    [{ name: 'x', dockerfile: 'FROM debian\nADD http://169.254.169.254/ /x\n' }, 400, 'invalid_dockerfile'],
+  ];
+  for (const [body, status, code] of cases) {
+    assertError(await call('POST', '/api/templates', { body }), status, code);
+  }
+  assertError(await call('DELETE', '/api/templates/base'), 403, 'template_of_server');
+});
+
+const imageExists = async (name) => (await run('docker', ['image', 'inspect', name])).code === 0;
+const buildContainers = () => docker('ps', '-q', '--filter', `label=insien.build=${instance}`);
+
+test('after a kill nothing of a build is left but its failure', async (t) => {
+  const kept = await create(t, { image: 'insien/tiny' });
+  assert.equal((await settled(kept.templateId)).status, 'ready');
+  const long = await create(t, { dockerfile: 'FROM insien/tiny\nRUN sleep 600\n' });
+  const folder = await create(t, { dockerfile: 'FROM insien/tiny\nCOPY a /a\n', context: true });
+  await until('the step runs', async () => (await buildContainers()) !== '', 30_000);
+  const stray = `${instance}/template:${randomUUID().replaceAll('-', '')}`;
+  await docker('tag', 'insien/tiny', stray);
+  await kill9('sandbox');
+  await whenHealthy(30_000);
+  for (const made of [long, folder]) {
+    assert.equal((await settled(made.templateId)).failure, 'interrupted');
+  }
+  await until('the step has ended', async () => (await buildContainers()) === '', 60_000);
+  await until('the image without a row is gone', async () => !await imageExists(stray), 60_000);
+  assert.equal(await imageExists(`${instance}/template:${kept.templateId.replaceAll('-', '')}`), true);
+  // A template that failed gives way to one of its name.
+  const again = await call('POST', '/api/templates', { body: { name: long.name, image: 'insien/tiny' } });
+  assert.equal(again.status, 201, again.text);
+  assert.equal((await settled(again.json.templateId)).status, 'ready');
+});
