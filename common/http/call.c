@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     HTTP_CONNECT_TIMEOUT_MS = 5000,
@@ -83,6 +84,31 @@ static bool set_connection(struct http_call *call, const struct http_call_option
                CURLE_OK;
 }
 
+/* Called by curl for each address that it is about to connect to. */
+static curl_socket_t open_allowed_socket(void *arg, curlsocktype purpose,
+                                         struct curl_sockaddr *address)
+{
+    struct http_call *call = arg;
+    if (purpose != CURLSOCKTYPE_IPCXN || !call->allow_address(&address->addr, call->arg)) {
+        call->address_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* A proxy would look the name up itself, and a kept connection is not asked about. */
+static bool set_address_check(struct http_call *call, const struct http_call_options *options)
+{
+    CURL *easy = call->easy;
+    call->allow_address = options->allow_address;
+    return options->allow_address == NULL ||
+           (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_allowed_socket) == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call) == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK);
+}
+
 static bool set_callbacks(struct http_call *call, call_write_fn *on_write)
 {
     return curl_easy_setopt(call->easy, CURLOPT_PRIVATE, (char *)call) == CURLE_OK &&
@@ -103,8 +129,8 @@ struct http_call *call_new(const struct http_call_options *options, const char *
     call->on_data = options->on_data;
     call->easy = curl_easy_init();
     if (call->easy == NULL || !set_connection(call, options, unix_socket_path) ||
-        !set_headers(call, options) || !set_method(call, options) ||
-        !set_callbacks(call, on_write)) {
+        !set_address_check(call, options) || !set_headers(call, options) ||
+        !set_method(call, options) || !set_callbacks(call, on_write)) {
         call_free(call);
         err_set(err, ERR_INTERNAL, "http: the call can't be made: out of memory or bad options");
         return NULL;
@@ -130,6 +156,8 @@ void call_describe_failure(const struct http_call *call, struct err *err)
     if (call->too_large) {
         err_set_reason(err, ERR_LIMIT, "response_too_large", "http: the answer is over %zu bytes",
                        call->body.ceiling);
+    } else if (call->address_refused && call->result == CURLE_COULDNT_CONNECT) {
+        err_set_reason(err, ERR_DENIED, "address_refused", "http: the address is not allowed");
     } else if (call->result == CURLE_OPERATION_TIMEDOUT) {
         err_set(err, ERR_TIMEOUT, "http: %s", why);
     } else {

@@ -21,7 +21,9 @@ struct http_call {
     struct str body;
     bool too_large;
     CURLcode result;
+    bool address_refused;
     http_data_fn *on_data;
+    http_address_fn *allow_address;
     http_reply_fn *done;
     void *arg;
     char curl_error[CURL_ERROR_SIZE];

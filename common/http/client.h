@@ -6,6 +6,7 @@
 #include "common/event/loop.h"
 
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct http_client;
 struct http_call;
@@ -25,11 +26,14 @@ struct http_reply {
     struct view body;
     int64_t retry_after_s; /* what a Retry-After header asks for, at most that; 0: none */
 };
-/* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT, or
- * ERR_LIMIT "response_too_large". Any status is a reply. */
+/* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT,
+ * ERR_LIMIT "response_too_large", or ERR_DENIED "address_refused". Any status is a reply. */
 typedef void http_reply_fn(const struct http_reply *reply, const struct err *err, void *arg);
 /* A piece of a streamed body. Return false to end the call (on_done gets ERR_UNAVAILABLE). */
 typedef bool http_data_fn(struct view data, void *arg);
+
+/* Whether a call may connect to this address, which its host's name turned out to have. */
+typedef bool http_address_fn(const struct sockaddr *address, void *arg);
 
 struct http_call_options {
     const char *method;         /* "GET" */
@@ -41,6 +45,11 @@ struct http_call_options {
     int64_t timeout_ms;    /* the whole call; 0: none, for streams */
     size_t response_max;   /* bytes of body; over it the call fails */
     http_data_fn *on_data; /* streams the body of a 2xx instead of collecting it */
+    /* Asked for each address before it is connected to; an address it refuses counts as one that
+     * does not answer, and when there is no other the call ends with ERR_DENIED "address_refused".
+     * Such a call goes straight to its host, whatever proxy the environment names, and over a
+     * connection of its own. Called with the call's arg. NULL: any address. */
+    http_address_fn *allow_address;
 };
 
 /* done comes exactly once, later, on the loop, never from inside this function. TLS is always

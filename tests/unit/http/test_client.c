@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static bool may_connect; /* what the callers of http_address_fn are told */
+
 enum { CONNECTIONS = 2, RESPONSE_MAX = 4096, AMPLE_MS = 60000 };
 
 struct fixture {
@@ -438,6 +440,45 @@ static int close_fixture(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
+static bool allow_address(const struct sockaddr *address, void *arg)
+{
+    struct answer *answer = arg;
+    assert_int_equal(address->sa_family, AF_INET);
+    answer->streamed++;
+    return may_connect;
+}
+
+/* Both times over a connection of its own. */
+static void addresses_are_asked_about_before_they_are_connected_to(void **state)
+{
+    struct fixture *fixture = *state;
+    char url[64];
+    struct err err = {0};
+    struct server *server = server_open(fixture->loop, NULL);
+    struct http_client *client = http_client_open(fixture->loop, NULL, CONNECTIONS, &err);
+    assert_non_null(client);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/ok", server_port(server));
+    const struct http_call_options options = {.method = "GET",
+                                              .url = url,
+                                              .timeout_ms = AMPLE_MS,
+                                              .response_max = RESPONSE_MAX,
+                                              .allow_address = allow_address};
+    for (int i = 0; i < 3; i++) {
+        struct answer answer = {0};
+        may_connect = i < 2;
+        assert_non_null(http_call_begin(client, &options, on_reply, &answer, &err));
+        turn_until(fixture->loop, &answer.done);
+        assert_int_equal(answer.streamed, 1);
+        assert_int_equal(answer.status, may_connect ? 200 : 0);
+        assert_string_equal(answer.err.reason == NULL ? "" : answer.err.reason,
+                            may_connect ? "" : "address_refused");
+        assert_int_equal(answer.err.code, may_connect ? ERR_NONE : ERR_DENIED);
+    }
+    assert_int_equal(server_accepted(server), 2);
+    http_client_close(client);
+    server_close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +504,7 @@ int main(void)
         TEST(nobody_there_is_unavailable),
         TEST(other_schemes_are_refused),
         TEST(url_leads_over_the_network),
+        TEST(addresses_are_asked_about_before_they_are_connected_to),
         TEST(callback_may_begin_the_next_call),
         TEST(callback_may_close_the_client),
     };
