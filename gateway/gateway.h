@@ -6,6 +6,7 @@
 
 struct activity;
 struct client_sockets;
+struct event_readers;
 struct exposed_cache;
 struct gateway_config;
 struct health;
@@ -42,6 +43,7 @@ struct gateway {
     struct limits *limits; /* NULL: there are none */
     struct recorder *recorder;
     struct requests *requests;
+    struct event_readers *event_readers;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */
 };
 

@@ -18,6 +18,7 @@
 #include "gateway/hub/hub.h"
 #include "gateway/limits/limits.h"
 #include "gateway/native/client_socket.h"
+#include "gateway/native/event_readers.h"
 #include "gateway/native/health.h"
 #include "gateway/native/pending.h"
 #include "gateway/native/routes.h"
@@ -103,6 +104,7 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->exposed =
                 exposed_cache_new(gateway->sandbox_service, config->preview_secret, err)) != NULL &&
            (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
+           (gateway->event_readers = event_readers_new(err)) != NULL &&
            (gateway->pending = pending_open(gateway, err)) != NULL && open_limits(gateway, err) &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
            (process.invalidation = invalidation_open(gateway, err)) != NULL &&
@@ -258,6 +260,7 @@ static void take_down(struct gateway *gateway)
     http_server_free(gateway->http);
     http_tls_free(process.tls);
     requests_free(gateway->requests);
+    event_readers_free(gateway->event_readers);
     limits_free(gateway->limits);
     if (process.limits_redis != NULL) {
         redis_close(process.limits_redis);

@@ -53,7 +53,11 @@ DECLARE
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
         ['sandbox', 'SELECT', 'audit_log', 'id, personal_digest'], -- to tell its own repeats
-        ['sandbox', 'INSERT', 'audit_personal', NULL]
+        ['sandbox', 'INSERT', 'audit_personal', NULL],
+        -- Not INSERT: an event is what the database saw.
+        ['sandbox', 'SELECT', 'sandbox_events', NULL],
+        ['sandbox', 'SELECT, DELETE', 'webhooks', NULL],
+        ['sandbox', 'SELECT', 'webhook_outbox', NULL]
     ];
     -- For each role: the function, and whose rights it has. Trigger functions need no grant, and
     -- their migrations say whose rights they have.
@@ -94,7 +98,16 @@ DECLARE
         ['sandbox', 'template_made', 'definer'],
         ['sandbox', 'template_remove', 'definer'],
         ['sandbox', 'templates_interrupt', 'definer'],
-        ['sandbox', 'template_shown', 'invoker']
+        ['sandbox', 'template_shown', 'invoker'],
+        ['sandbox', 'event_act', 'invoker'],
+        ['sandbox', 'event_note', 'definer'],
+        ['sandbox', 'event_number', 'definer'],
+        ['sandbox', 'event_clean', 'definer'],
+        ['sandbox', 'webhook_create', 'definer'],
+        ['sandbox', 'webhook_take', 'definer'],
+        ['sandbox', 'webhook_delivered', 'definer'],
+        ['sandbox', 'webhook_failed', 'definer'],
+        ['sandbox', 'webhook_redeliver', 'definer']
     ];
 BEGIN
     FOREACH role IN ARRAY services LOOP

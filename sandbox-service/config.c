@@ -72,6 +72,8 @@ static const struct config_item items[] = {
     INT("TEMPLATE_IMAGE_MB", template_image_mb, "8192", 1, 1024 * 1024),
     INT("TEMPLATE_FOLDER_MB", template_folder_mb, "32", 1, 512),
     INT("TEMPLATE_CONCURRENCY", template_concurrency, "1", 1, 16),
+    TEXT("WEBHOOK_ALLOWED_CIDRS", webhook_allowed_text),
+    INT("EVENT_RETENTION_DAYS", events_keep_days, "30", 1, EVENTS_KEEP_DAYS_MAX),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
     INT("SANDBOX_WARN_BEFORE_S", warn_before_s, "60", 0, 3600),
@@ -158,12 +160,27 @@ static bool add_blocked(struct sandbox_config *config, struct view text)
     return true;
 }
 
-static bool split_blocked(struct sandbox_config *config)
+static bool add_webhook_range(struct sandbox_config *config, struct view text)
 {
-    const char *at = config->blocked_text;
+    struct cidr range;
+    if (text.len == 0) {
+        return true;
+    }
+    if (config->webhook_allowed_count == WEBHOOK_CIDRS_MAX || !cidr_parse(text, &range)) {
+        return complain("WEBHOOK_ALLOWED_CIDRS",
+                        "must be at most 32 ranges such as 10.1.0.0/16, separated by commas");
+    }
+    config->webhook_allowed[config->webhook_allowed_count++] = range;
+    return true;
+}
+
+static bool split(struct sandbox_config *config, const char *text,
+                  bool (*add)(struct sandbox_config *config, struct view text))
+{
+    const char *at = text;
     for (;;) {
         size_t len = strcspn(at, ",");
-        if (!add_blocked(config, (struct view){at, len})) {
+        if (!add(config, (struct view){at, len})) {
             return false;
         }
         if (at[len] == '\0') {
@@ -207,7 +224,8 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_lxcfs(config);
     ok &= check_builds(config);
     ok &= check_subnet(config);
-    ok &= split_blocked(config);
+    ok &= split(config, config->blocked_text, add_blocked);
+    ok &= split(config, config->webhook_allowed_text, add_webhook_range);
     ok &= check_docker_host(config);
     ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);
     ok &= find_installed("SECCOMP_PROFILE", "seccomp.json", config->seccomp_profile);

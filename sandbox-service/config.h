@@ -10,6 +10,8 @@ enum {
     INSTANCE_SIZE = 21, /* short: with "INSIEN-" before it, it names a chain of the firewall */
     NODE_NAME_SIZE = 64,
     BLOCKED_CIDRS_MAX = 32,
+    WEBHOOK_CIDRS_MAX = 32,
+    EVENTS_KEEP_DAYS_MAX = 3650,
 };
 
 struct sandbox_config {
@@ -33,6 +35,10 @@ struct sandbox_config {
     char blocked_text[CONFIG_TEXT_SIZE];
     char blocked[BLOCKED_CIDRS_MAX][CIDR_TEXT_SIZE]; /* blocked_text, checked and taken apart */
     size_t blocked_count;
+    char webhook_allowed_text[CONFIG_TEXT_SIZE];
+    struct cidr webhook_allowed[WEBHOOK_CIDRS_MAX]; /* webhook_allowed_text, the same way */
+    size_t webhook_allowed_count;
+    int64_t events_keep_days;
     int64_t start_concurrency;
     int64_t reconcile_interval_s;
     int64_t agent_lost_after_s;

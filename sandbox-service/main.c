@@ -7,6 +7,7 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/image.h"
 #include "sandbox-service/engine.h"
+#include "sandbox-service/events/events.h"
 #include "sandbox-service/life/calls.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/life/shift.h"
@@ -65,6 +66,7 @@ struct app {
     struct presence *presence;
     struct ports *ports;
     struct templates *templates;
+    struct events *events;
     struct network *network;
     struct reconciler *reconciler;
     struct engine *engine;
@@ -176,6 +178,7 @@ static void finish_drain(void *arg)
                 app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
                 templates_open_requests(app->templates) > 0 ||
                 life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
+                events_open_requests(app->events) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
@@ -193,6 +196,7 @@ static void on_stop(void *arg)
     app->sandboxes.draining = true;
     app->drain_left_ms = DRAIN_MS;
     sandbox_removals_drop_waiting(&app->sandboxes);
+    events_drain(app->events);
     finish_drain(app);
 }
 
@@ -270,7 +274,9 @@ static bool share(struct app *app, struct err *err)
     sandboxes->life_calls = app->life_calls;
     app->templates = templates_open(sandboxes, err);
     sandboxes->templates = app->templates;
-    return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL;
+    sandboxes->events = app->events = events_open(sandboxes, err);
+    return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL &&
+           app->events != NULL;
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -309,6 +315,7 @@ static void fail_all(struct app *app)
         called = (app->store != NULL && store_fail_all(app->store)) || called;
         called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
         called = (app->templates != NULL && templates_fail_all(app->templates)) || called;
+        called = (app->events != NULL && events_fail_all(app->events)) || called;
     } while (called);
 }
 
@@ -336,6 +343,8 @@ static void close_parts(struct app *app)
     docker_close(app->docker);
     app->sandboxes.ports = NULL;
     ports_close(app->ports);
+    app->sandboxes.events = NULL;
+    events_close(app->events);
     redis_close(app->redis);
     store_close(app->store);
     life_calls_free(app->life_calls);

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/contracts/admin.h"
+#include "common/contracts/events.h"
 #include "common/contracts/life.h"
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
@@ -12,6 +13,7 @@
 #include "common/json/write.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
+#include "sandbox-service/events/calls.h"
 #include "sandbox-service/life/calls.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/connect.h"
@@ -431,96 +433,32 @@ static void handle_health(struct ipc_exchange *exchange, const struct ipc_reques
     }
 }
 
-static void handle_port_expose(struct ipc_exchange *exchange, const struct ipc_request *message,
-                               void *arg)
-{
-    const struct service *service = arg;
-    ports_handle_expose(service->sandboxes->ports, exchange, message);
-}
-
-static void handle_port_list(struct ipc_exchange *exchange, const struct ipc_request *message,
-                             void *arg)
-{
-    const struct service *service = arg;
-    ports_handle_list(service->sandboxes->ports, exchange, message);
-}
-
-static void handle_port_close(struct ipc_exchange *exchange, const struct ipc_request *message,
-                              void *arg)
-{
-    const struct service *service = arg;
-    ports_handle_close(service->sandboxes->ports, exchange, message);
-}
-
-static void handle_pause(struct ipc_exchange *exchange, const struct ipc_request *message,
-                         void *arg)
-{
-    const struct service *service = arg;
-    life_handle_pause(service->sandboxes->life_calls, exchange, message);
-}
-
-static void handle_resume(struct ipc_exchange *exchange, const struct ipc_request *message,
-                          void *arg)
-{
-    const struct service *service = arg;
-    life_handle_resume(service->sandboxes->life_calls, exchange, message);
-}
-
-static void handle_times(struct ipc_exchange *exchange, const struct ipc_request *message,
-                         void *arg)
-{
-    const struct service *service = arg;
-    life_handle_times(service->sandboxes->life_calls, exchange, message);
-}
-
-static void handle_active(struct ipc_exchange *exchange, const struct ipc_request *message,
-                          void *arg)
-{
-    const struct service *service = arg;
-    life_handle_active(service->sandboxes->life_calls, exchange, message);
-}
-
-static void handle_template_create(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                   void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_create(service->sandboxes->templates, exchange, message);
-}
-
-static void handle_template_get(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_get(service->sandboxes->templates, exchange, message);
-}
-
-static void handle_template_list(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                 void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_list(service->sandboxes->templates, exchange, message);
-}
-
-static void handle_template_delete(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                   void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_delete(service->sandboxes->templates, exchange, message);
-}
-
-static void handle_template_piece(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                  void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_piece(service->sandboxes->templates, exchange, message);
-}
-
-static void handle_template_log(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                void *arg)
-{
-    const struct service *service = arg;
-    templates_handle_log(service->sandboxes->templates, exchange, message);
-}
+/* Calls that are one part's alone. */
+#define HANDLER(name, handle, part)                                                                \
+    static void name(struct ipc_exchange *exchange, const struct ipc_request *message, void *arg)  \
+    {                                                                                              \
+        const struct service *service = arg;                                                       \
+        handle(service->sandboxes->part, exchange, message);                                       \
+    }
+HANDLER(handle_port_expose, ports_handle_expose, ports)
+HANDLER(handle_port_list, ports_handle_list, ports)
+HANDLER(handle_port_close, ports_handle_close, ports)
+HANDLER(handle_pause, life_handle_pause, life_calls)
+HANDLER(handle_resume, life_handle_resume, life_calls)
+HANDLER(handle_times, life_handle_times, life_calls)
+HANDLER(handle_active, life_handle_active, life_calls)
+HANDLER(handle_template_create, templates_handle_create, templates)
+HANDLER(handle_template_get, templates_handle_get, templates)
+HANDLER(handle_template_list, templates_handle_list, templates)
+HANDLER(handle_template_delete, templates_handle_delete, templates)
+HANDLER(handle_template_piece, templates_handle_piece, templates)
+HANDLER(handle_template_log, templates_handle_log, templates)
+HANDLER(handle_event_list, events_handle_list, events)
+HANDLER(handle_webhook_create, events_handle_webhook_create, events)
+HANDLER(handle_webhook_list, events_handle_webhook_list, events)
+HANDLER(handle_webhook_remove, events_handle_webhook_remove, events)
+HANDLER(handle_webhook_redeliver, events_handle_webhook_redeliver, events)
+HANDLER(handle_webhook_dead, events_handle_webhook_dead, events)
 
 static const struct ipc_method methods[] = {
     {SANDBOX_CREATE, handle_create},
@@ -547,6 +485,12 @@ static const struct ipc_method methods[] = {
     {TEMPLATE_DELETE, handle_template_delete},
     {TEMPLATE_PIECE, handle_template_piece},
     {TEMPLATE_LOG, handle_template_log},
+    {EVENT_LIST, handle_event_list},
+    {WEBHOOK_CREATE, handle_webhook_create},
+    {WEBHOOK_LIST, handle_webhook_list},
+    {WEBHOOK_REMOVE, handle_webhook_remove},
+    {WEBHOOK_REDELIVER, handle_webhook_redeliver},
+    {WEBHOOK_DEAD_LETTERS, handle_webhook_dead},
 };
 
 struct service *service_open(struct loop *loop, const char *url, uid_t owner,

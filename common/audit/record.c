@@ -38,6 +38,8 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_TOKEN_REFUSED] = "token.refused",
     [AUDIT_TEMPLATE_CREATED] = "template.created",
     [AUDIT_TEMPLATE_REMOVED] = "template.removed",
+    [AUDIT_WEBHOOK_CREATED] = "webhook.created",
+    [AUDIT_WEBHOOK_REMOVED] = "webhook.removed",
 };
 
 static const char *const result_names[] = {

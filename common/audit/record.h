@@ -38,6 +38,8 @@ enum audit_action {
     AUDIT_TOKEN_REFUSED,
     AUDIT_TEMPLATE_CREATED,
     AUDIT_TEMPLATE_REMOVED,
+    AUDIT_WEBHOOK_CREATED,
+    AUDIT_WEBHOOK_REMOVED,
     AUDIT_ACTION_COUNT,
 };
 
@@ -57,7 +59,7 @@ struct audit_record {
     enum audit_result result;
     char actor_user[ID_SIZE];
     char actor_key[ID_SIZE];
-    char target_kind[AUDIT_TARGET_KIND_SIZE]; /* "api_key", "sandbox", "port", "user" */
+    char target_kind[AUDIT_TARGET_KIND_SIZE]; /* "api_key", "sandbox", "port", ... */
     char target[AUDIT_TARGET_SIZE];
     char request_id[AUDIT_REQUEST_ID_SIZE];
     char detail[AUDIT_DETAIL_SIZE]; /* a JSON object: see audit_record_set_detail */

@@ -5,7 +5,7 @@
 static const struct view kind_names[] = {
     [INVALIDATE_KEY] = VIEW("key "),         [INVALIDATE_USER] = VIEW("user "),
     [INVALIDATE_SANDBOX] = VIEW("sandbox "), [INVALIDATE_ACCOUNT] = VIEW("account "),
-    [INVALIDATE_SESSION] = VIEW("session "),
+    [INVALIDATE_SESSION] = VIEW("session "), [INVALIDATE_EVENTS] = VIEW("events "),
 };
 
 bool invalidation_channel(const char *instance, char out[INVALIDATION_CHANNEL_SIZE],
@@ -37,7 +37,7 @@ void invalidation_write(enum invalidation_kind kind, const char *id,
 bool invalidation_read(struct view message, enum invalidation_kind *kind,
                        char id[INVALIDATION_ID_SIZE])
 {
-    for (int i = INVALIDATE_KEY; i <= INVALIDATE_SESSION; i++) {
+    for (int i = INVALIDATE_KEY; i <= INVALIDATE_EVENTS; i++) {
         if (view_starts_with(message, kind_names[i])) {
             struct view rest = view_from(message, kind_names[i].len);
             *kind = (enum invalidation_kind)i;

@@ -18,6 +18,7 @@ enum invalidation_kind {
     INVALIDATE_SANDBOX, /* a sandbox's row changed */
     INVALIDATE_ACCOUNT, /* what a user may do changed; what they have open goes on */
     INVALIDATE_SESSION, /* a session of a signed-in person ended; its id is no UUID */
+    INVALIDATE_EVENTS,  /* there are new events for a user; nothing is to be forgotten */
 };
 
 /* "insien:<instance>:invalidate". */
@@ -26,8 +27,8 @@ bool invalidation_channel(const char *instance, char out[INVALIDATION_CHANNEL_SI
 /* Whether an issuer's name of a session can be told: 1 to SESSION_ID_MAX of [A-Za-z0-9_]. */
 bool session_id_is_sound(struct view id) MUST_CHECK;
 
-/* "key <uuid>", "user <uuid>", "sandbox <uuid>", "account <uuid>", "session <id>". The id must be
- * sound. */
+/* "key <uuid>", "user <uuid>", "sandbox <uuid>", "account <uuid>", "session <id>",
+ * "events <uuid>". The id must be sound. */
 void invalidation_write(enum invalidation_kind kind, const char *id,
                         char out[INVALIDATION_MESSAGE_SIZE]);
 bool invalidation_read(struct view message, enum invalidation_kind *kind,

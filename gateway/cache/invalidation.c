@@ -9,6 +9,7 @@
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/native/client_socket.h"
+#include "gateway/native/event_readers.h"
 #include "gateway/native/request.h"
 #include "gateway/ports/exposed.h"
 #include "gateway/ports/host_ports.h"
@@ -63,6 +64,9 @@ static void on_message(struct view message, void *arg)
         key_cache_forget_session(gateway->keys, id);
         refuse_callers(gateway, id);
         break;
+    case INVALIDATE_EVENTS:
+        event_readers_wake(gateway->event_readers, id);
+        break;
     }
 }
 
@@ -80,6 +84,7 @@ static void on_state(bool subscribed, void *arg)
         hub_check_all(invalidation->gateway->hub);
         client_sockets_recheck_all(invalidation->gateway->client_sockets);
         client_sockets_recheck_sessions(invalidation->gateway->client_sockets);
+        event_readers_wake_all(invalidation->gateway->event_readers);
     } else {
         key_recheck_stop(invalidation->key_recheck);
     }

@@ -52,6 +52,20 @@ void event_end(enum event_format format, struct str *out, struct json_writer *wr
     str_append_view(out, format == EVENTS_SSE ? VIEW("\n\n") : VIEW("\n"));
 }
 
+void event_write(enum event_format format, struct str *out, struct view type, const char *id,
+                 struct view object)
+{
+    if (format == EVENTS_SSE) {
+        str_append_view(out, VIEW("event: "));
+        str_append_view(out, type);
+        str_append_view(out, VIEW("\nid: "));
+        str_append_string(out, id);
+        str_append_view(out, VIEW("\ndata: "));
+    }
+    str_append_view(out, object);
+    str_append_view(out, format == EVENTS_SSE ? VIEW("\n\n") : VIEW("\n"));
+}
+
 bool events_begin_answer(struct request *request, enum event_format format,
                          void (*on_drained)(void *arg))
 {

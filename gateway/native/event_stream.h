@@ -18,6 +18,10 @@ struct json_writer event_begin(enum event_format format, struct str *out, const 
                                const char *id);
 void event_end(enum event_format format, struct str *out, struct json_writer *writer);
 
+/* One whose object is there already, with its type as first member. */
+void event_write(enum event_format format, struct str *out, struct view type, const char *id,
+                 struct view object);
+
 /* The head of the answer. False: that was all that was asked for (HEAD), and the request is over.
  */
 bool events_begin_answer(struct request *request, enum event_format format,

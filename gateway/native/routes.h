@@ -53,6 +53,9 @@ request_handler_fn admin_sandboxes_list;                        /* admin.c */
 request_handler_fn admin_sandboxes_destroy;                     /* admin.c */
 request_handler_fn admin_keys_list, admin_keys_revoke;          /* admin.c */
 request_handler_fn webhooks_clerk_handle;                       /* webhooks.c */
+request_handler_fn events_user_handle, events_sandbox_handle;   /* events.c */
+request_handler_fn hooks_create, hooks_list, hooks_remove;      /* hooks.c */
+request_handler_fn hooks_redeliver, hooks_dead_letters;         /* hooks.c */
 request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */

@@ -4,10 +4,9 @@
 
 enum { MESSAGE_MAX = IPC_MESSAGE_MAX / 2 };
 
-void service_ask(struct request *request, const struct service_question *question,
-                 ipc_reply_fn *on_reply)
+bool service_begin(struct request *request, const struct service_question *question,
+                   ipc_reply_fn *on_reply, struct err *err)
 {
-    struct err err = {0};
     AUTO(str_free) struct str body = STR_INIT(MESSAGE_MAX);
     struct json_writer writer = json_writer_on(&body);
     json_begin_object(&writer, NULL);
@@ -18,11 +17,18 @@ void service_ask(struct request *request, const struct service_question *questio
                                              .actor = request_actor(request),
                                              .timeout_ms = question->timeout_ms,
                                              .repeatable = question->repeatable};
-    if (str_check(&body, question->method, &err)) {
+    if (str_check(&body, question->method, err)) {
         request->ipc_call =
-            ipc_call_begin(question->service, &options, str_view(&body), on_reply, request, &err);
+            ipc_call_begin(question->service, &options, str_view(&body), on_reply, request, err);
     }
-    if (request->ipc_call == NULL) {
+    return request->ipc_call != NULL;
+}
+
+void service_ask(struct request *request, const struct service_question *question,
+                 ipc_reply_fn *on_reply)
+{
+    struct err err = {0};
+    if (!service_begin(request, question, on_reply, &err)) {
         request_fail(request, &err);
     }
 }

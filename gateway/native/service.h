@@ -18,6 +18,10 @@ struct service_question {
 void service_ask(struct request *request, const struct service_question *question,
                  ipc_reply_fn *on_reply);
 
+/* The same, for a request that goes on when it can't begin: false then. */
+bool service_begin(struct request *request, const struct service_question *question,
+                   ipc_reply_fn *on_reply, struct err *err) MUST_CHECK;
+
 /* Takes the call off the request. False when the service answered with an error: then the request
  * has failed with it and must not be touched again. */
 bool service_answered(struct request *request, const struct err *err) MUST_CHECK;

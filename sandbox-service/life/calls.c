@@ -39,6 +39,7 @@ struct life_request {
     struct sandbox_pause pause;   /* its mode is the member above */
     struct sandbox_resume resume; /* of one that resumes */
     char sandbox_id[ID_SIZE];
+    char api_key_id[ID_SIZE]; /* of the caller; "": none */
 };
 
 static void order(struct life_request *request);
@@ -182,9 +183,11 @@ static void order(struct life_request *request)
     if (++request->asked > ASKS_MAX) {
         finish_conflict(request, "sandbox_busy", "the sandbox is paused and resumed by turns");
     } else if (request->resumes) {
-        life_store_resume(store, &request->row, &request->resume, on_ordered, request);
+        life_store_resume(store, &request->row, &request->resume, request->api_key_id, on_ordered,
+                          request);
     } else {
-        life_store_pause(store, &request->row, &request->pause, on_ordered, request);
+        life_store_pause(store, &request->row, &request->pause, request->api_key_id, on_ordered,
+                         request);
     }
 }
 
@@ -210,6 +213,7 @@ static struct life_request *begin(struct life_calls *calls, struct ipc_exchange 
     request->exchange = exchange;
     request->trace = message->trace;
     memcpy(request->sandbox_id, body, ID_SIZE);
+    memcpy(request->api_key_id, message->actor.api_key_id, ID_SIZE);
     calls->open++;
     return request;
 }

@@ -41,7 +41,7 @@ const struct pg_statement life_statements[] = {
     {"life_pause",
      "WITH " OWN_ROW ", moved AS (UPDATE sandboxes s SET status = 'pausing', pause_mode = $3, "
      "pause_reason = 'user' FROM before b WHERE s.id = b.id AND b.status = 'running' "
-     "RETURNING s.id)" MOVED_ROW},
+     "RETURNING s.id, event_act('user', $2::uuid, nullif($4, '')::uuid, NULL))" MOVED_ROW},
     {"life_paused",
      "UPDATE sandboxes SET status = 'paused', paused_at = now(), "
      "left_ms = greatest(0, floor(extract(epoch FROM expires_at - now()) * 1000)), "
@@ -51,7 +51,7 @@ const struct pg_statement life_statements[] = {
      "WHERE id = $1 AND status = 'pausing' RETURNING id"},
     {"life_not_paused", "SELECT sandbox_not_paused($1)"},
     {"life_resume", "SELECT was, is_moved, on_disk, generation "
-                    "FROM sandbox_resume($1, $2, $3, $4)"},
+                    "FROM sandbox_resume($1, $2, $3, $4, nullif($5, '')::uuid)"},
     {"life_resumed",
      "UPDATE sandboxes SET " AWAKE " WHERE id = $1 AND status = 'resuming' RETURNING id"},
     {"life_not_resumed", "UPDATE sandboxes SET status = 'pausing' "
@@ -101,9 +101,12 @@ const struct pg_statement life_statements[] = {
      "AND status = 'running' AND warned_of IS DISTINCT FROM ends_at "
      "AND ends_at <= now() + " MILLISECONDS(
          "$4::bigint") " AND ends_at > now() "
-                       "ORDER BY ends_at LIMIT $3 FOR NO KEY UPDATE OF s SKIP LOCKED) "
-                       "UPDATE sandboxes SET warned_of = ends_at WHERE id IN (SELECT id FROM due) "
-                       "RETURNING id"},
+                       "ORDER BY ends_at LIMIT $3 FOR NO KEY UPDATE OF s SKIP LOCKED), "
+                       "warned AS (UPDATE sandboxes SET warned_of = ends_at "
+                       "WHERE id IN (SELECT id FROM due) RETURNING *) "
+                       "SELECT id, event_note(id, 'sandbox.ending', CASE WHEN ends_at = expires_at "
+                       "THEN 'timeout' ELSE 'idle' END, jsonb_build_object('endsAt', " STORE_ISO(
+                           "ends_at") ", 'onTimeout', on_timeout)) FROM warned"},
     {"life_next", "SELECT ceil(extract(epoch FROM least("
                   "(SELECT min(ends_at) FROM sandboxes WHERE instance = $1 AND node = $2 "
                   "AND status IN ('creating', 'running')), "
@@ -137,12 +140,13 @@ static void ask_of(struct store *store, struct store_call *call, const char *sta
 }
 
 void life_store_pause(struct store *store, struct store_call *call,
-                      const struct sandbox_pause *request, pg_result_fn *done, void *arg)
+                      const struct sandbox_pause *request, const char *api_key_id,
+                      pg_result_fn *done, void *arg)
 {
     char mode[MODE_SIZE];
     bool known = view_copy(request->mode, mode, sizeof mode) && mode[0] != '\0';
     const struct pg_parameters parameters = {
-        {request->sandbox_id, request->user_id, known ? mode : PAUSE_FREEZE}, 3};
+        {request->sandbox_id, request->user_id, known ? mode : PAUSE_FREEZE, api_key_id}, 4};
     store_ask(store, call, "life_pause", &parameters, done, arg);
 }
 
@@ -159,13 +163,14 @@ void life_store_not_paused(struct store *store, struct store_call *call, const c
 }
 
 void life_store_resume(struct store *store, struct store_call *call,
-                       const struct sandbox_resume *request, pg_result_fn *done, void *arg)
+                       const struct sandbox_resume *request, const char *api_key_id,
+                       pg_result_fn *done, void *arg)
 {
     char timeout[INT_SIZE];
     const struct pg_parameters parameters = {{request->sandbox_id, request->user_id,
                                               write_int(request->timeout_ms, timeout),
-                                              request->is_automatic ? "true" : "false"},
-                                             4};
+                                              request->is_automatic ? "true" : "false", api_key_id},
+                                             5};
     store_ask(store, call, "life_resume", &parameters, done, arg);
 }
 

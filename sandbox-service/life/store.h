@@ -21,9 +21,11 @@ struct life_moved {
 };
 void life_read_moved(const PGresult *result, struct life_moved *out);
 
-/* running -> pausing, by its user. */
+/* running -> pausing, by its user. api_key_id, of this and the next: whose event it is; "" for a
+ * session. */
 void life_store_pause(struct store *store, struct store_call *call,
-                      const struct sandbox_pause *request, pg_result_fn *done, void *arg);
+                      const struct sandbox_pause *request, const char *api_key_id,
+                      pg_result_fn *done, void *arg);
 /* pausing -> paused: its clock stops. One row when it was so. */
 void life_store_paused(struct store *store, struct store_call *call, const char *id,
                        pg_result_fn *done, void *arg);
@@ -33,7 +35,8 @@ void life_store_not_paused(struct store *store, struct store_call *call, const c
 
 /* paused -> resuming: its clock goes on. request->is_automatic: only when it may be woken so. */
 void life_store_resume(struct store *store, struct store_call *call,
-                       const struct sandbox_resume *request, pg_result_fn *done, void *arg);
+                       const struct sandbox_resume *request, const char *api_key_id,
+                       pg_result_fn *done, void *arg);
 /* resuming -> running. One row when it was so. */
 void life_store_resumed(struct store *store, struct store_call *call, const char *id,
                         pg_result_fn *done, void *arg);

@@ -9,6 +9,7 @@
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/start.h"
+#include "sandbox-service/events/events.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/destroy.h"
@@ -313,6 +314,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     struct store_begun begun;
     store_read_begun(result, &begun);
     reaper_hurry(sandboxes->reaper);
+    events_hurry(sandboxes->events);
     describe(creation, &begun);
     if (!can_start(creation, &begun.info) || !write_info(creation, &begun.info)) {
         fail(creation);

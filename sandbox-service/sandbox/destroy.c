@@ -58,7 +58,7 @@ void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *de
 {
     begin(sandboxes, destruction, request->sandbox_id, done, arg);
     store_destroy(sandboxes->store, &destruction->row, request->sandbox_id, request->user_id,
-                  on_row, destruction);
+                  audit_act_record(destruction->act)->actor_key, on_row, destruction);
 }
 
 void sandbox_destroy_any(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,

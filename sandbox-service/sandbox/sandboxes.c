@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/contracts/invalidation.h"
 #include "common/redis/redis.h"
+#include "sandbox-service/events/events.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ void sandboxes_publish(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZ
     invalidation_write(INVALIDATE_SANDBOX, sandbox_id, message);
     const struct view words[] = {VIEW("PUBLISH"), view_of(sandboxes->channel), view_of(message)};
     tell_redis(sandboxes, words, sizeof words / sizeof words[0], sandbox_id);
+    events_hurry(sandboxes->events);
 }
 
 void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],

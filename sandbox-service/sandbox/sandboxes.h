@@ -12,6 +12,7 @@
 
 struct audit_writer;
 struct docker;
+struct events;
 struct images;
 struct life_calls;
 struct network;
@@ -47,6 +48,7 @@ struct sandboxes {
     struct shifts *shifts;
     struct life_calls *life_calls;
     struct reaper *reaper; /* NULL while it is not open */
+    struct events *events; /* NULL while it opens or closes */
     const char *seccomp;   /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
     int64_t open_files_max;            /* that the engine can give; its limit is taken to be ours */

@@ -263,9 +263,9 @@ void store_list(struct store *store, struct store_call *call,
 }
 
 void store_destroy(struct store *store, struct store_call *call, const char *id,
-                   const char *user_id, pg_result_fn *done, void *arg)
+                   const char *user_id, const char *api_key_id, pg_result_fn *done, void *arg)
 {
-    const struct pg_parameters parameters = {{id, user_id}, 2};
+    const struct pg_parameters parameters = {{id, user_id, api_key_id}, 3};
     store_ask(store, call, "sandbox_destroy", &parameters, done, arg);
 }
 

@@ -105,9 +105,10 @@ void store_list_any(struct store *store, struct store_call *call,
                     const struct store_any_selection *selection, pg_result_fn *done, void *arg);
 
 /* living -> stopping, when it is the user's. No row: not the user's; store_read_moved
- * tells whether it was this call that changed it. */
+ * tells whether it was this call that changed it. api_key_id: whose event it is; "" for a session.
+ */
 void store_destroy(struct store *store, struct store_call *call, const char *id,
-                   const char *user_id, pg_result_fn *done, void *arg);
+                   const char *user_id, const char *api_key_id, pg_result_fn *done, void *arg);
 bool store_read_moved(const PGresult *result);
 /* The same of whoever's. No row: there is no such sandbox, or admin_id does not administer. */
 void store_destroy_any(struct store *store, struct store_call *call, const char *id,

@@ -56,11 +56,12 @@ const struct pg_statement store_statements[] = {
      "AND suspended_at IS NULL), "
      "moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'admin' "
      "WHERE id = $1 AND status IN " STORE_LIVE " AND EXISTS (SELECT 1 FROM admin) "
-     "RETURNING id) "
+     "RETURNING id, event_act('admin', $2::uuid, NULL, NULL)) "
      "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes, admin WHERE id = $1"},
     {"sandbox_destroy",
      "WITH moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'user' "
-     "WHERE id = $1 AND user_id = $2 AND status IN " STORE_LIVE " RETURNING id) "
+     "WHERE id = $1 AND user_id = $2 AND status IN " STORE_LIVE " "
+     "RETURNING id, event_act('user', $2::uuid, nullif($3, '')::uuid, NULL)) "
      "SELECT EXISTS (SELECT 1 FROM moved) FROM sandboxes WHERE id = $1 AND user_id = $2"},
     {"sandbox_end",
      "WITH ended AS (UPDATE sandboxes SET status = CASE status WHEN 'creating' THEN 'failed' ELSE "

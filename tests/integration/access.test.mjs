@@ -26,6 +26,9 @@ function objectOf(name) {
   if (name.includes('{sandboxId}')) {
     return { kind: 'sandboxId', code: 'sandbox_not_found' };
   }
+  if (name.includes('/api/webhooks/{id}')) {
+    return { kind: 'id', code: 'webhook_not_found' };
+  }
   return name.includes('/api/keys/{id}') ? { kind: 'id', code: 'api_key_not_found' } : null;
 }
 
@@ -37,6 +40,9 @@ let callers; // [{name, headers, expects(row, object)}]
 
 // What {id} is.
 function idOf(name) {
+  if (name.includes('/api/webhooks/')) {
+    return owner.webhookId;
+  }
   return /admin.(users|sandboxes)/.test(name) ? owner[name.includes('users') ? 'userId' : 'sandboxId'] : owner.spare.id;
 }
 
@@ -97,6 +103,7 @@ async function makeOwner() {
   Object.assign(owner, { headers, ask, key, keyId: id, spare: await childOf(key, { name: 'spare' }) });
   owner.sandboxId = (await createSandbox({}, key)).sandboxId;
   owner.userId = (await ask('GET', '/api/users/me')).json.id;
+  owner.webhookId = (await ask('POST', '/api/webhooks', { url: 'https://webhooks.invalid/' })).json.webhook.id;
   const background = { background: true, timeoutMs: 0 };
   await execAsOwner({ cmd: 'sh', args: ['-c', 'echo mine > kept'] });
   await execAsOwner({ cmd: 'cat', stdinOpen: true, tag: 'kept', ...background });
@@ -223,7 +230,7 @@ async function everythingOfTheOwner() {
 }
 
 function assertTellsNothing(reply) {
-  for (const secret of [owner.userId, owner.sandboxId, owner.keyId, owner.spare.id, owner.spare.prefix, owner.key.slice(0, 12)]) {
+  for (const secret of [owner.userId, owner.sandboxId, owner.keyId, owner.spare.id, owner.webhookId, owner.spare.prefix, owner.key.slice(0, 12)]) {
     assert.ok(!reply.text.includes(secret), reply.text);
   }
 }

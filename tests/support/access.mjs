@@ -26,9 +26,17 @@ export const rows = {
   'GET /api/users/me/sandboxes': { scope: 'sandbox:read' },
   'GET /api/audit': { scope: 'keys' },
 
+  'GET /api/events': { scope: 'sandbox:read', reads: true },
+  'POST /api/webhooks': { scope: 'keys', body: { url: 'https://webhooks.invalid/' }, owner: 201 },
+  'GET /api/webhooks': { scope: 'keys' },
+  'GET /api/webhooks/{id}/dead-letters': { scope: 'keys' },
+  'POST /api/webhooks/{id}/redeliver': { scope: 'keys' },
+  'DELETE /api/webhooks/{id}': { scope: 'keys' },
+
   'GET /sandbox': { scope: 'sandbox:read' },
   'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
   'GET /sandbox/{sandboxId}/status': { scope: 'sandbox:read' },
+  'GET /sandbox/{sandboxId}/events': { scope: 'sandbox:read', reads: true },
 
   'POST /sandbox/{sandboxId}/exec': { scope: 'exec', body: { cmd: 'touch', args: ['intruder'] } },
   'GET /sandbox/{sandboxId}/processes': { scope: 'exec' },

@@ -61,7 +61,7 @@ export function checkAnswer(method, url, reply) {
 // Fails when an event of a stream is none that the document describes. lastEventId is not of the
 // event: server-sent ones come with it.
 export function checkEvent({ lastEventId: _, ...event }) {
-  const schemas = ['StreamEvent', 'WatchEvent'].map((name) => document.components.schemas[name]);
+  const schemas = ['StreamEvent', 'WatchEvent', 'SandboxEvent'].map((name) => document.components.schemas[name]);
   checkJson('event', { anyOf: schemas }, { json: event, text: JSON.stringify(event) }, `event ${event.type}`);
 }
 

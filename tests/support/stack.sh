@@ -20,6 +20,7 @@ export CLIENT_BACKLOG_MB=${CLIENT_BACKLOG_MB:-32}      # so little that a test c
 export AUDIT_DATA_PLANE=${AUDIT_DATA_PLANE:-all}
 export TEMPLATE_BUILDS=${TEMPLATE_BUILDS:-on}
 export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,none-such} # the engine has no such thing as the second
+export WEBHOOK_ALLOWED_CIDRS=${WEBHOOK_ALLOWED_CIDRS:-127.0.0.0/8} # where tests receive
 export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
 
 # The stand-in for Clerk: where it listens and what the auth-service is told about it.

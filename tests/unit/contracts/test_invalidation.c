@@ -39,6 +39,7 @@ static void messages_survive(void **state)
         {INVALIDATE_SANDBOX, UUID, "sandbox " UUID},
         {INVALIDATE_ACCOUNT, UUID, "account " UUID},
         {INVALIDATE_SESSION, SESSION, "session " SESSION},
+        {INVALIDATE_EVENTS, UUID, "events " UUID},
         {INVALIDATE_SESSION, LONGEST, "session " LONGEST},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

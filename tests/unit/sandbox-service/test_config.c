@@ -74,6 +74,8 @@ static void unusable_values_are_refused(void **state)
         {"SANDBOX_SUBNET", "10.200.0.1/20"},
         {"SANDBOX_SUBNET", "10.200.0.0/30"},
         {"SANDBOX_BLOCKED_CIDRS", "10.0.0.0/8,nonsense"},
+        {"WEBHOOK_ALLOWED_CIDRS", "10.0.0.0/8,10.0.0.1/8"},
+        {"EVENT_RETENTION_DAYS", "0"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (accepts(wrong[i][0], wrong[i][1])) {
@@ -94,12 +96,26 @@ static void blocked_ranges_are_taken_apart(void **state)
     assert_string_equal(config.blocked[1], "192.0.2.7/32");
 }
 
+static void ranges_of_webhooks_are_taken_apart(void **state)
+{
+    (void)state;
+    struct sandbox_config config;
+    assert_int_equal(setenv("WEBHOOK_ALLOWED_CIDRS", "127.0.0.0/8,10.1.2.3", 1), 0);
+    assert_true(reads(&config));
+    assert_int_equal(unsetenv("WEBHOOK_ALLOWED_CIDRS"), 0);
+    assert_int_equal(config.webhook_allowed_count, 2);
+    assert_true(cidr_contains(&config.webhook_allowed[0], 0x7f000001));
+    assert_true(cidr_contains(&config.webhook_allowed[1], 0x0a010203));
+    assert_false(cidr_contains(&config.webhook_allowed[1], 0x0a010204));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(little_must_be_set),
         cmocka_unit_test(unusable_values_are_refused),
         cmocka_unit_test(blocked_ranges_are_taken_apart),
+        cmocka_unit_test(ranges_of_webhooks_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, set_what_is_needed, NULL);
 }

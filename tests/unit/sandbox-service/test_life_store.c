@@ -78,7 +78,7 @@ static struct answer pause_box(struct fixture *fixture, const char *user_id, con
 {
     struct sandbox_pause request = {.sandbox_id = BOX, .mode = view_of(mode)};
     memcpy(request.user_id, user_id, ID_SIZE);
-    return ASK(life_store_pause, on_moved, &request);
+    return ASK(life_store_pause, on_moved, &request, "");
 }
 
 static struct answer resume_box(struct fixture *fixture, int64_t timeout_ms, bool is_automatic)
@@ -87,7 +87,7 @@ static struct answer resume_box(struct fixture *fixture, int64_t timeout_ms, boo
                                            .user_id = OWNER,
                                            .timeout_ms = timeout_ms,
                                            .is_automatic = is_automatic};
-    return ASK(life_store_resume, on_moved, &request);
+    return ASK(life_store_resume, on_moved, &request, "");
 }
 
 static struct answer set_times(struct fixture *fixture, struct sandbox_times request)

@@ -1,10 +1,12 @@
 #include "tests/unit/gateway/native/route_stage.h"
 
+#include "common/contracts/events.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
 #include "common/contracts/users.h"
 #include "common/redis/redis.h"
 #include "gateway/limits/limits.h"
+#include "gateway/native/event_readers.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -164,6 +166,27 @@ static void serve_create(struct ipc_exchange *exchange, const struct ipc_request
     ipc_reply_error(exchange, &err);
 }
 
+static void serve_events(struct ipc_exchange *exchange, const struct ipc_request *request,
+                         void *arg)
+{
+    struct stage *stage = arg;
+    int last = stage->event_page_count - 1;
+    str_clear(&stage->asked);
+    str_append_view(&stage->asked, request->body);
+    ipc_reply_ok(exchange,
+                 view_of(stage->event_pages[stage->event_asks < last ? stage->event_asks : last]));
+    stage->event_asks++;
+}
+
+static void serve_hooks(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
+{
+    struct stage *stage = arg;
+    str_clear(&stage->asked);
+    str_append_string(&stage->asked, request->method);
+    str_append_view(&stage->asked, request->body);
+    ipc_reply_ok(exchange, view_of(stage->page));
+}
+
 static const struct ipc_method methods[] = {
     {AUTH_GET_USER, serve_user},
     {AUTH_UPDATE_USER, serve_user},
@@ -178,6 +201,12 @@ static const struct ipc_method methods[] = {
     {SANDBOX_LIST, serve_list},
     {SANDBOX_CREATE, serve_create},
     {QUOTA_USAGE, serve_list},
+    {EVENT_LIST, serve_events},
+    {WEBHOOK_CREATE, serve_hooks},
+    {WEBHOOK_LIST, serve_hooks},
+    {WEBHOOK_REMOVE, serve_hooks},
+    {WEBHOOK_REDELIVER, serve_hooks},
+    {WEBHOOK_DEAD_LETTERS, serve_hooks},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)
@@ -220,6 +249,7 @@ int set_stage(void **state)
     gateway->keys = key_cache_new(gateway->auth_service, &err);
     gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, &err);
     gateway->requests = requests_new(gateway->loop, &err);
+    gateway->event_readers = event_readers_new(&err);
     key_cache_set_trusted(gateway->keys, true);
     sandbox_cache_set_trusted(gateway->sandboxes, true);
     stage->http.loop = gateway->loop;
@@ -235,6 +265,7 @@ int clear_stage(void **state)
     char path[128];
     http_server_free(gateway->http);
     requests_free(gateway->requests);
+    event_readers_free(gateway->event_readers);
     limits_free(gateway->limits);
     if (stage->redis != NULL) {
         redis_close(stage->redis);

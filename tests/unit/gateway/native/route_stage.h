@@ -28,12 +28,15 @@ struct stage {
     bool clerk_is_away;         /* no session can be checked */
     bool revoke_while_checking; /* the answer about the key is older than its end */
     bool revoke_while_fetching;
-    const char *page;         /* what sandbox.list, quota.usage and auth.list_audit answer */
-    const char *create_fails; /* why sandbox.create does */
-    enum err_code account_is; /* ERR_NONE, or how auth.*_user fails */
-    bool hold_limits;         /* sandbox.limits is not answered, but held */
+    const char *page;               /* what sandbox.list, quota.usage and auth.list_audit answer */
+    const char *create_fails;       /* why sandbox.create does */
+    enum err_code account_is;       /* ERR_NONE, or how auth.*_user fails */
+    const char *const *event_pages; /* what event.list answers; the last one again and again */
+    int event_page_count;
+    int event_asks;
+    bool hold_limits; /* sandbox.limits is not answered, but held */
     struct ipc_exchange *held;
-    struct str asked; /* the last of these, auth.webhook or auth.*_user */
+    struct str asked; /* the last of these, auth.webhook, auth.*_user, event.list or webhook.* */
 };
 
 /* cmocka's setup and teardown; *state is the stage. */
