@@ -15,6 +15,7 @@
 #include "gateway/hub/arrival.h"
 #include "gateway/hub/session.h"
 #include "gateway/hub/streams.h"
+#include "gateway/hub/waker.h"
 #include "gateway/hub/watch.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ enum {
 struct hub {
     const struct gateway *gateway; /* borrowed */
     struct watch *watch;           /* owned */
+    struct waker *waker;           /* owned */
     struct map current;            /* sandbox id → its newest session */
     struct list sessions;          /* all, the replaced ones until they are closed too */
     struct list arrivals;          /* agents whose token is being checked */
@@ -201,10 +203,21 @@ void hub_observe(struct hub *hub, const struct hub_observer *observer, void *arg
     hub->observer_arg = arg;
 }
 
+static void on_session_wanted(struct session *session, void *arg)
+{
+    struct hub *hub = arg;
+    struct err err = {0};
+    const char *sandbox_id = session_sandbox_id(session);
+    if (!waker_wake(hub->waker, sandbox_id, NULL, &err)) {
+        log_warn("hub.not_woken", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
+    }
+}
+
 void hub_adopt(struct hub *hub, const char sandbox_id[ID_SIZE], struct bufferevent *bev,
                struct str *configure)
 {
-    const struct session_owner owner = {on_session_ready, on_session_closed, hub};
+    const struct session_owner owner = {on_session_ready, on_session_closed, hub,
+                                        on_session_wanted};
     struct err err = {0};
     struct session *session =
         session_new(hub->gateway->loop, sandbox_id, bev, configure, &owner, &err);
@@ -222,7 +235,7 @@ static void on_checked(const struct sandbox_meta *meta, const struct err *err, v
     struct check *check = arg;
     struct session *session = find(check->hub, check->sandbox_id);
     if (meta != NULL && session != NULL) {
-        session_set_liveness(session, !sandbox_status_is_resting(view_of(meta->status)));
+        session_set_rest(session, sandbox_status_is_resting(view_of(meta->status)));
     }
     list_remove(&check->node);
     free(check);
@@ -336,6 +349,12 @@ void hub_wait_cancel(struct hub_wait *wait)
     free_wait(wait);
 }
 
+bool hub_wake(struct hub *hub, const char sandbox_id[ID_SIZE], struct waker_wait *wait,
+              struct err *err)
+{
+    return waker_wake(hub->waker, sandbox_id, wait, err);
+}
+
 struct session *hub_session(const struct hub *hub, const char sandbox_id[ID_SIZE], struct err *err)
 {
     struct session *session = find(hub, sandbox_id);
@@ -343,6 +362,7 @@ struct session *hub_session(const struct hub *hub, const char sandbox_id[ID_SIZE
         err_set_reason(err, ERR_UNAVAILABLE, "agent_lost", "no agent is connected");
         return NULL;
     }
+    session_want(session);
     return session;
 }
 
@@ -459,6 +479,11 @@ struct hub *hub_new(const struct gateway *gateway, struct err *err)
         hub_free(hub);
         return NULL;
     }
+    hub->waker = waker_new(gateway, err);
+    if (hub->waker == NULL) {
+        hub_free(hub);
+        return NULL;
+    }
     hub->watch = watch_open(gateway->loop, gateway->config->run_dir, on_listen, hub, err);
     if (hub->watch == NULL) {
         hub_free(hub);
@@ -484,6 +509,8 @@ void hub_free(struct hub *hub)
     hub->closing = true;
     watch_close(hub->watch);
     arrivals_cancel(&hub->arrivals);
+    waker_free(hub->waker);
+    hub->waker = NULL;
     while (!list_is_empty(&hub->sessions)) {
         session_end(session_of_list_node(hub->sessions.next));
     }

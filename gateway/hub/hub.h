@@ -55,6 +55,12 @@ void hub_note_activity(void *arg);
 /* Whether the sandbox's agent is connected here and configured. */
 bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 
+/* Has it resumed if it rests, and waits for its agent; what is sent to the agent of one that is
+ * frozen does so by itself. wait may be NULL. waker.h */
+struct waker_wait;
+bool hub_wake(struct hub *hub, const char sandbox_id[ID_SIZE], struct waker_wait *wait,
+              struct err *err) MUST_CHECK;
+
 /* err is NULL when the agent is ready. */
 typedef void hub_wait_fn(const struct err *err, void *arg);
 /* done comes once, later, on the loop, with ERR_TIMEOUT "agent_timeout" at the latest. */

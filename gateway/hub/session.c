@@ -43,6 +43,7 @@ struct session {
     struct session_owner owner;
     uint64_t next_call;
     int64_t running; /* commands, as its agent said last */
+    bool rests;      /* the sandbox */
     bool had_frames; /* since session_take_activity, in either direction */
     struct list calls;
     struct map calls_by_id;
@@ -287,10 +288,18 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
     return session;
 }
 
-void session_set_liveness(struct session *session, bool on)
+void session_set_rest(struct session *session, bool rests)
 {
+    session->rests = rests;
     if (session->state != SESSION_CLOSING) {
-        ws_set_liveness(session->socket, on);
+        ws_set_liveness(session->socket, !rests);
+    }
+}
+
+void session_want(struct session *session)
+{
+    if (session->rests && session->owner.on_wanted != NULL) {
+        session->owner.on_wanted(session, session->owner.arg);
     }
 }
 

@@ -27,6 +27,8 @@ struct session_owner {
     /* It is over; the session is freed after this. What is in lost is the owner's from now on. */
     void (*on_closed)(struct session *session, struct session_lost *lost, void *arg);
     void *arg;
+    /* session_want, of one that rests. May be NULL. */
+    void (*on_wanted)(struct session *session, void *arg);
 };
 
 /* A call waits in its session's list and map, or in the hub's list of the lost. */
@@ -44,8 +46,11 @@ struct hub_call {
 struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
                             struct bufferevent *bev, struct str *configure,
                             const struct session_owner *owner, struct err *err) MUST_CHECK;
-/* Off while the sandbox rests: its agent answers no pings then, and is not given up. */
-void session_set_liveness(struct session *session, bool on);
+/* While the sandbox rests its agent answers no pings, and is not given up. */
+void session_set_rest(struct session *session, bool rests);
+/* Somebody wants something done in the sandbox: if it rests, on_wanted is called. Not for what only
+ * comes to an end. */
+void session_want(struct session *session);
 /* Whether something was going on since this was last asked: stream bytes, calls, or commands that
  * its agent says to run. */
 bool session_take_activity(struct session *session);

@@ -451,6 +451,7 @@ bool hub_stream_send(struct hub_stream *stream, struct view bytes)
     if (bytes.len > hub_stream_credit(stream) || !stream_credit_use(&stream->credit, bytes.len)) {
         return false;
     }
+    session_want(stream->streams->session);
     while (bytes.len > 0) {
         size_t len = bytes.len < STREAM_PAYLOAD_MAX ? bytes.len : STREAM_PAYLOAD_MAX;
         send_frame(stream, STREAM_DATA, (struct view){bytes.ptr, len});

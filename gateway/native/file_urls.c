@@ -1,11 +1,13 @@
 /* Signed URLs: POST .../sandbox/{id}/files/url makes one, /files/{id} is where they lead. */
 #include "common/base/clock.h"
+#include "common/contracts/sandbox.h"
 #include "common/json/write.h"
 #include "gateway/config.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/file_transfer.h"
 #include "gateway/native/routes.h"
 #include "gateway/native/signed_url.h"
+#include "gateway/native/wake.h"
 
 enum {
     URL_MAX = 32 * 1024, /* three bytes for each of the path */
@@ -131,12 +133,11 @@ static bool is_upload(const struct request *request)
     return http_exchange_head(request->exchange)->method == HTTP_PUT;
 }
 
-static void transfer(struct request *request, const struct sandbox_meta *meta)
+static void transfer(struct request *request)
 {
     struct err err = {0};
     struct file_put_options options = {.parents = true};
     bool writes = is_upload(request);
-    request->sandbox = *meta;
     if (!check_url(request, writes, &options.name, &err) || !agent_is_there(request, &err) ||
         (writes && !request_record_data(request, &err))) {
         request_fail(request, &err);
@@ -147,6 +148,16 @@ static void transfer(struct request *request, const struct sandbox_meta *meta)
     }
 }
 
+static void use(struct request *request, const struct sandbox_meta *meta)
+{
+    request->sandbox = *meta;
+    if (sandbox_status_is_resting(view_of(meta->status))) {
+        wake_begin(request, transfer);
+    } else {
+        transfer(request);
+    }
+}
+
 static void on_fetched(const struct sandbox_meta *meta, const struct err *err, void *arg)
 {
     struct request *request = arg;
@@ -154,7 +165,7 @@ static void on_fetched(const struct sandbox_meta *meta, const struct err *err, v
     if (err != NULL) {
         request_fail(request, err);
     } else {
-        transfer(request, meta);
+        use(request, meta);
     }
 }
 
@@ -168,7 +179,7 @@ void file_url_use_handle(struct request *request)
     }
     const struct sandbox_meta *meta = sandbox_cache_find(request->gateway->sandboxes, request->id);
     if (meta != NULL) {
-        transfer(request, meta);
+        use(request, meta);
         return;
     }
     request->fetch = sandbox_fetch_begin(request->gateway->sandboxes, request->id, &request->trace,

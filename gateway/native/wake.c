@@ -62,7 +62,7 @@ void wake_begin(struct request *request, request_handler_fn *next)
 {
     struct sandbox_resume message = {.is_automatic = true};
     memcpy(message.sandbox_id, request->id, ID_SIZE);
-    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
+    memcpy(message.user_id, request->sandbox.user_id, ID_SIZE);
     request->when_awake = next;
     const struct service_question question = {
         .service = request->gateway->sandbox_service,

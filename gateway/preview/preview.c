@@ -3,6 +3,8 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "gateway/http/server.h"
+#include "gateway/hub/hub.h"
+#include "gateway/hub/waker.h"
 #include "gateway/limits/answer.h"
 #include "gateway/ports/exposed.h"
 #include "gateway/preview/access.h"
@@ -33,13 +35,15 @@ struct busy {
     char sandbox_id[ID_SIZE];
 };
 
-/* A request that waits for its limit, or for the sandbox-service's word about the port. */
+/* A request that waits for its limit, for the sandbox-service's word about the port, or for a
+ * sandbox that rests. */
 struct visit {
     struct list node;
     struct preview *preview;        /* borrowed */
     struct http_exchange *exchange; /* ours until it is answered or handed on */
     struct limit_wait *limit_wait;
     struct exposed_fetch *fetch;
+    struct waker_wait wait;
     struct preview_destination destination;
 };
 
@@ -80,6 +84,7 @@ static void forget_visit(struct visit *visit)
     if (visit->limit_wait != NULL) {
         limit_wait_cancel(visit->limit_wait);
     }
+    list_remove(&visit->wait.node);
     free(visit);
 }
 
@@ -164,6 +169,9 @@ static bool token_is_right(struct view token, void *arg)
     return exposed_token_is_right(check->exposed, check->sandbox_id, check->port, token);
 }
 
+static void visit_sandbox(struct preview *preview, struct http_exchange *exchange,
+                          const struct preview_destination *destination);
+
 static void redirect(struct http_exchange *exchange, int status, const struct str *location,
                      const struct str *cookie)
 {
@@ -219,6 +227,72 @@ static void proxy_to(struct preview *preview, struct http_exchange *exchange,
     proxy_begin(&options);
 }
 
+static void on_gone(void *arg)
+{
+    forget_visit(arg);
+}
+
+/* NULL when it is answered. */
+static struct visit *new_visit(struct preview *preview, struct http_exchange *exchange,
+                               const struct preview_destination *destination)
+{
+    struct visit *visit = calloc(1, sizeof *visit);
+    if (visit == NULL) {
+        page_respond(exchange, PAGE_INTERNAL);
+        return NULL;
+    }
+    visit->preview = preview;
+    list_init(&visit->wait.node);
+    visit->exchange = exchange;
+    visit->destination = *destination;
+    list_append(&preview->waiting, &visit->node);
+    return visit;
+}
+
+static void on_awake(const struct err *err, void *arg)
+{
+    struct visit *visit = arg;
+    struct preview *preview = visit->preview;
+    struct http_exchange *exchange = visit->exchange;
+    const struct preview_destination destination = visit->destination;
+    forget_visit(visit);
+    http_on_gone(exchange, NULL, NULL);
+    if (err != NULL) {
+        page_respond(exchange, page_of_error(err));
+    } else {
+        visit_sandbox(preview, exchange, &destination);
+    }
+}
+
+static void wake_first(struct preview *preview, struct http_exchange *exchange,
+                       const struct preview_destination *destination)
+{
+    struct err err = {0};
+    struct visit *visit = new_visit(preview, exchange, destination);
+    if (visit == NULL) {
+        return;
+    }
+    visit->wait.done = on_awake;
+    visit->wait.arg = visit;
+    if (!hub_wake(preview->options.hub, destination->sandbox_id, &visit->wait, &err)) {
+        forget_visit(visit);
+        page_respond(exchange, page_of_error(&err));
+        return;
+    }
+    http_on_gone(exchange, on_gone, visit);
+}
+
+/* Its agent is there when that of a frozen one is, and what is sent to it wakes it. */
+static void let_in(struct preview *preview, struct http_exchange *exchange,
+                   const struct preview_destination *destination, const struct exposed_port *port)
+{
+    if (hub_is_ready(preview->options.hub, destination->sandbox_id)) {
+        proxy_to(preview, exchange, destination, port);
+    } else {
+        wake_first(preview, exchange, destination);
+    }
+}
+
 static void admit(struct preview *preview, struct http_exchange *exchange,
                   const struct preview_destination *destination, const struct exposed_ports *ports)
 {
@@ -230,7 +304,7 @@ static void admit(struct preview *preview, struct http_exchange *exchange,
         return;
     }
     if (port->is_public) {
-        proxy_to(preview, exchange, destination, port);
+        let_in(preview, exchange, destination, port);
         return;
     }
     struct token_check check = {preview->options.exposed, destination->sandbox_id, port};
@@ -241,7 +315,7 @@ static void admit(struct preview *preview, struct http_exchange *exchange,
     } else if (verdict == ACCESS_ADMITTED_BY_QUERY && is_page) {
         trade_token_for_cookie(preview, exchange, destination);
     } else {
-        proxy_to(preview, exchange, destination, port);
+        let_in(preview, exchange, destination, port);
     }
 }
 
@@ -259,27 +333,6 @@ static void on_ports(const struct exposed_ports *ports, const struct err *err, v
     } else {
         admit(preview, exchange, &destination, ports);
     }
-}
-
-static void on_gone(void *arg)
-{
-    forget_visit(arg);
-}
-
-/* NULL when it is answered. */
-static struct visit *new_visit(struct preview *preview, struct http_exchange *exchange,
-                               const struct preview_destination *destination)
-{
-    struct visit *visit = calloc(1, sizeof *visit);
-    if (visit == NULL) {
-        page_respond(exchange, PAGE_INTERNAL);
-        return NULL;
-    }
-    visit->preview = preview;
-    visit->exchange = exchange;
-    visit->destination = *destination;
-    list_append(&preview->waiting, &visit->node);
-    return visit;
 }
 
 static void ask_for_ports(struct preview *preview, struct http_exchange *exchange,

@@ -66,9 +66,7 @@ void container_unpause(struct docker *docker, struct container_call *call, const
 void container_stop(struct docker *docker, struct container_call *call, const char *name,
                     container_acted_fn *done, void *arg)
 {
-    char query[24];
-    (void)snprintf(query, sizeof query, "?t=%d", CONTAINER_STOP_GRACE_S);
-    act(docker, call, name, "stop", query, done, arg);
+    act(docker, call, name, "stop", "?t=0", done, arg);
 }
 
 void container_start(struct docker *docker, struct container_call *call, const char *name,

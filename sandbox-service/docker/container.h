@@ -5,7 +5,7 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/docker/wire.h"
 
-enum { CONTAINER_NAME_SIZE = WIRE_NAME_SIZE, CONTAINER_STOP_GRACE_S = 5 };
+enum { CONTAINER_NAME_SIZE = WIRE_NAME_SIZE };
 
 /* "insien-<sandbox id>". */
 void container_name(const char sandbox_id[ID_SIZE], char out[CONTAINER_NAME_SIZE]);
@@ -45,8 +45,8 @@ void container_pause(struct docker *docker, struct container_call *call, const c
                      container_acted_fn *done, void *arg);
 void container_unpause(struct docker *docker, struct container_call *call, const char *name,
                        container_acted_fn *done, void *arg);
-/* Its processes end, after CONTAINER_STOP_GRACE_S at the latest; its files stay. Well also when it
- * does not run. */
+/* Its processes are killed (the first of them heeds no SIGTERM, and the engine tells no other); its
+ * files stay. Well also when it does not run. */
 void container_stop(struct docker *docker, struct container_call *call, const char *name,
                     container_acted_fn *done, void *arg);
 /* Runs it anew. Well also when it runs. */

@@ -124,7 +124,7 @@ static int open_fixture(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     struct str configure = STR_INIT(1024);
     str_append_string(&configure, "{\"id\":\"configure\",\"type\":\"configure\"}");
-    const struct session_owner owner = {on_ready, on_closed, fixture};
+    const struct session_owner owner = {on_ready, on_closed, fixture, NULL};
     fixture->session =
         session_new(fixture->loop, SANDBOX_ID, wrap(fixture, fds[0]), &configure, &owner, &err);
     fixture->agent = ws_socket_new(fixture->loop, WS_CLIENT, wrap(fixture, fds[1]),

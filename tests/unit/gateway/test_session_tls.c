@@ -77,7 +77,7 @@ static void open_agent(struct agent *agent)
 {
     struct err err = {0};
     struct str configure = STR_INIT(1024);
-    const struct session_owner owner = {on_ready, on_closed, agent};
+    const struct session_owner owner = {on_ready, on_closed, agent, NULL};
     *agent = (struct agent){0};
     tls_stage_open(&agent->stage, &http_default_limits);
     tls_peer_open_any(&agent->peer, &agent->stage);

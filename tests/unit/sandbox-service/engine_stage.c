@@ -25,7 +25,7 @@ static const struct act {
 } acts[] = {
     {"/pause", "running", "paused"},
     {"/unpause", "paused", "running"},
-    {"/stop?t=5", NULL, "exited"},
+    {"/stop?t=0", NULL, "exited"},
     {"/start", NULL, "running"},
 };
 
