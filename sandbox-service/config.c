@@ -14,6 +14,7 @@ enum {
     NODE_MEMORY_MB_MAX = 1024 * 1024 * 1024,
     TIER_LIFETIME_H_MAX = 24 * 365,
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
+    UNKNOWN_AFTER_S_MAX = 30 * 24 * 3600,
 };
 
 #define TEXT(name_, member, ...)                                                                   \
@@ -76,6 +77,8 @@ static const struct config_item items[] = {
     INT("EVENT_RETENTION_DAYS", events_keep_days, "30", 1, EVENTS_KEEP_DAYS_MAX),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
+    TEXT("RECONCILE_UNKNOWN", reconcile_unknown, .fallback = "keep"),
+    INT("RECONCILE_UNKNOWN_AFTER_S", reconcile_unknown_after_s, "3600", 0, UNKNOWN_AFTER_S_MAX),
     INT("SANDBOX_WARN_BEFORE_S", warn_before_s, "60", 0, 3600),
     INT("NODE_MEMORY_MB", node_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("TOTAL_MEMORY_MB", total_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
@@ -117,6 +120,13 @@ static bool check_network(const struct sandbox_config *config)
     return strcmp(config->default_network, "open") == 0 ||
            strcmp(config->default_network, "none") == 0 ||
            complain("SANDBOX_DEFAULT_NETWORK", "must be open or none");
+}
+
+static bool check_unknown(const struct sandbox_config *config)
+{
+    return strcmp(config->reconcile_unknown, "keep") == 0 ||
+           strcmp(config->reconcile_unknown, "remove") == 0 ||
+           complain("RECONCILE_UNKNOWN", "must be keep or remove");
 }
 
 static bool check_cpuset(const struct sandbox_config *config)
@@ -223,6 +233,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_cpuset(config);
     ok &= check_lxcfs(config);
     ok &= check_builds(config);
+    ok &= check_unknown(config);
     ok &= check_subnet(config);
     ok &= split(config, config->blocked_text, add_blocked);
     ok &= split(config, config->webhook_allowed_text, add_webhook_range);

@@ -41,6 +41,8 @@ struct sandbox_config {
     int64_t events_keep_days;
     int64_t start_concurrency;
     int64_t reconcile_interval_s;
+    char reconcile_unknown[8]; /* "keep", "remove" */
+    int64_t reconcile_unknown_after_s;
     int64_t agent_lost_after_s;
     int64_t node_memory_mb;  /* that may be promised; 0: by what the engine has */
     int64_t total_memory_mb; /* the same of all nodes of the instance; 0: no bound */

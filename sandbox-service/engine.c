@@ -6,6 +6,7 @@
 #include "sandbox-service/docker/info.h"
 #include "sandbox-service/docker/volume.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/end.h"
 #include "sandbox-service/sandbox/reconcile.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -115,11 +116,30 @@ static void on_retry(void *arg)
     }
 }
 
+/* Whether this process itself is removing its container. */
+static bool is_being_removed(const struct engine *engine, const char sandbox_id[ID_SIZE])
+{
+    return map_find(&engine->options.sandboxes->removing, view_of(sandbox_id)) != NULL;
+}
+
 static void on_die(const char sandbox_id[ID_SIZE], void *arg)
 {
     struct engine *engine = arg;
-    sandbox_check_end(engine->options.sandboxes, sandbox_id,
-                      engine->live_restore ? END_DIED : END_DIED_OR_TAKEN, NULL, NULL);
+    if (!is_being_removed(engine, sandbox_id)) {
+        sandbox_check_end(engine->options.sandboxes, sandbox_id,
+                          engine->live_restore ? END_DIED : END_DIED_OR_TAKEN, NULL, NULL);
+    }
+}
+
+/* One that rested without a running container dies no more. A creation that begins again removes
+ * what the one before it left. */
+static void on_gone(const char sandbox_id[ID_SIZE], void *arg)
+{
+    struct engine *engine = arg;
+    struct sandboxes *sandboxes = engine->options.sandboxes;
+    if (!is_being_removed(engine, sandbox_id) && !sandbox_is_being_created(sandboxes, sandbox_id)) {
+        sandbox_check_end(sandboxes, sandbox_id, END_MISSED, NULL, NULL);
+    }
 }
 
 static void on_listening(void *arg)
@@ -142,8 +162,8 @@ void engine_went(struct engine *engine)
 
 struct engine *engine_new(const struct engine_options *options, struct err *err)
 {
-    static const struct docker_events_hooks hooks = {.on_die = on_die,
-                                                     .on_listening = on_listening};
+    static const struct docker_events_hooks hooks = {
+        .on_die = on_die, .on_gone = on_gone, .on_listening = on_listening};
     const struct sandbox_config *config = options->sandboxes->config;
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL) {

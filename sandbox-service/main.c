@@ -316,6 +316,7 @@ static void fail_all(struct app *app)
         called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
         called = (app->templates != NULL && templates_fail_all(app->templates)) || called;
         called = (app->events != NULL && events_fail_all(app->events)) || called;
+        called = (app->reconciler != NULL && reconciler_fail_all(app->reconciler)) || called;
     } while (called);
 }
 

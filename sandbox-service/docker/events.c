@@ -35,8 +35,13 @@ static void on_line(struct docker_events *events, struct view line)
         log_warn("docker.event_unreadable", LOG_ERR(&err));
         return;
     }
-    if (strcmp(event.action, "die") == 0 && event.sandbox_id[0] != '\0') {
+    if (event.sandbox_id[0] == '\0') {
+        return;
+    }
+    if (strcmp(event.action, "die") == 0) {
         events->hooks->on_die(event.sandbox_id, events->arg);
+    } else if (strcmp(event.action, "destroy") == 0) {
+        events->hooks->on_gone(event.sandbox_id, events->arg);
     }
 }
 
@@ -121,12 +126,13 @@ struct docker_events *docker_events_open(struct loop *loop, struct docker *docke
     events->hooks = hooks;
     events->arg = arg;
     events->line = STR_INIT(LINE_MAX_BYTES);
-    /* {"type":["container"],"event":["die"],"label":["insien.instance=<instance>"]} */
-    (void)snprintf(events->path, sizeof events->path,
-                   "/events?filters=%%7B%%22type%%22%%3A%%5B%%22container%%22%%5D%%2C%%22event%%22"
-                   "%%3A%%5B%%22die%%22%%5D%%2C%%22label%%22%%3A%%5B%%22" LABEL_INSTANCE
-                   "%%3D%s%%22%%5D%%7D",
-                   instance);
+    /* {"type":["container"],"event":["die","destroy"],"label":["insien.instance=<instance>"]} */
+    (void)snprintf(
+        events->path, sizeof events->path,
+        "/events?filters=%%7B%%22type%%22%%3A%%5B%%22container%%22%%5D%%2C%%22event%%22"
+        "%%3A%%5B%%22die%%22%%2C%%22destroy%%22%%5D%%2C%%22label%%22%%3A%%5B%%22" LABEL_INSTANCE
+        "%%3D%s%%22%%5D%%7D",
+        instance);
     if (!timer_open(&events->again, loop, on_again, events, err)) {
         docker_events_close(events);
         return NULL;

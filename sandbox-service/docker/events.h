@@ -9,12 +9,15 @@ struct docker_events;
 
 /* A container of the instance ended by itself or was killed. */
 typedef void docker_died_fn(const char sandbox_id[ID_SIZE], void *arg);
+/* It was removed, by whomever; one that ran has died before. */
+typedef void docker_gone_fn(const char sandbox_id[ID_SIZE], void *arg);
 /* The stream was begun (again): what happened before may have been missed, what happens from now on
  * is heard. */
 typedef void docker_listening_fn(void *arg);
 
 struct docker_events_hooks {
     docker_died_fn *on_die;
+    docker_gone_fn *on_gone;
     docker_listening_fn *on_listening;
 };
 

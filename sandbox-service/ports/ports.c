@@ -12,7 +12,6 @@
 
 enum {
     ANSWER_MAX = 32 * 1024,
-    MIRROR_KEY_SIZE = 96,
     PORT_TARGET_SIZE = ID_SIZE + 8,
     MIRROR_LIFE_S = 24 * 3600, /* what nobody removed goes away */
     MIRROR_TIMEOUT_MS = 1000,
@@ -136,27 +135,20 @@ static void tell_redis(struct ports *ports, const struct view *words, size_t cou
     }
 }
 
-static void write_mirror_key(const struct ports *ports, const char *sandbox_id,
-                             char out[MIRROR_KEY_SIZE])
-{
-    (void)snprintf(out, MIRROR_KEY_SIZE, "insien:%s:ports:%s", ports->sandboxes->config->instance,
-                   sandbox_id);
-}
-
 void ports_forget(struct ports *ports, const char sandbox_id[ID_SIZE])
 {
-    char key[MIRROR_KEY_SIZE];
+    char key[SANDBOX_KEY_SIZE];
     if (ports != NULL) {
-        write_mirror_key(ports, sandbox_id, key);
+        sandboxes_ports_key(ports->sandboxes, sandbox_id, key);
         const struct view words[] = {VIEW("DEL"), view_of(key)};
         tell_redis(ports, words, sizeof words / sizeof words[0]);
     }
 }
 
 /* The copy is written anew, or removed, by each reading of the rows: what Redis lost comes back. */
-static void mirror(struct ports *ports, const char *sandbox_id, const PGresult *result)
+static void mirror(struct ports *ports, const char sandbox_id[ID_SIZE], const PGresult *result)
 {
-    char key[MIRROR_KEY_SIZE];
+    char key[SANDBOX_KEY_SIZE];
     char life[16];
     AUTO(str_free) struct str text = STR_INIT(ANSWER_MAX);
     struct json_writer json = json_writer_on(&text);
@@ -174,7 +166,7 @@ static void mirror(struct ports *ports, const char *sandbox_id, const PGresult *
     }
     json_end_object(&json);
     (void)snprintf(life, sizeof life, "%d", MIRROR_LIFE_S);
-    write_mirror_key(ports, sandbox_id, key);
+    sandboxes_ports_key(ports->sandboxes, sandbox_id, key);
     const struct view words[] = {VIEW("SET"), view_of(key), str_view(&text), VIEW("EX"),
                                  view_of(life)};
     if (!text.failed) {

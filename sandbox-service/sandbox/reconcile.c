@@ -5,7 +5,11 @@
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/reconcile/leftovers.h"
+#include "sandbox-service/reconcile/store.h"
+#include "sandbox-service/reconcile/unknown.h"
 #include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/end.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/removal.h"
@@ -14,7 +18,10 @@
 
 #include <stdlib.h>
 
-enum { AFTER_FAILURE_MS = 2000 };
+enum {
+    AFTER_FAILURE_MS = 2000,
+    LEFTOVERS_EVERY = 2, /* runs */
+};
 
 enum found_status {
     FOUND_UNKNOWN,
@@ -32,6 +39,7 @@ struct found {
     char sandbox_id[ID_SIZE];
     bool has_row; /* that is not at its end */
     bool has_container;
+    bool is_kept;   /* it has no row, and may be needed yet */
     bool runs;      /* the container, frozen or not */
     bool is_frozen; /* the same */
     bool on_disk;   /* the sandbox rests, or is to, without a running container */
@@ -46,6 +54,9 @@ struct reconciler {
     struct timer due;
     struct container_call containers;
     struct store_call rows;
+    struct bulk_store *bulk;     /* owned */
+    struct unknown *unknown;     /* owned */
+    struct leftovers *leftovers; /* owned */
     struct map found;
     struct list todo; /* the same */
     bool running;
@@ -54,12 +65,20 @@ struct reconciler {
     bool engine_was_away_next; /* for the run after this one */
     bool failing;              /* the last run did: said once */
     bool out_of_memory;
+    int64_t began_ms;
+    uint64_t runs; /* so far */
     struct err err;
     reconciled_fn *on_done;
     void *arg;
 };
 
 static void act_on_next(void *arg);
+static void look_for_unknown(struct reconciler *reconciler);
+
+static const char *reason_of_missing(const struct reconciler *reconciler)
+{
+    return reconciler->engine_was_away ? "engine_restart" : "error";
+}
 
 static void forget(struct reconciler *reconciler, struct found *found)
 {
@@ -115,6 +134,9 @@ static void finish(struct reconciler *reconciler)
         }
     }
     reconciler->failing = err.code != ERR_NONE;
+    if (reconciler->runs++ % LEFTOVERS_EVERY == 0) {
+        leftovers_look(reconciler->leftovers);
+    }
     timer_arm(&reconciler->due, next_run_ms(reconciler, err.code != ERR_NONE));
     reconciler->again = false;
     if (reconciler->on_done != NULL) {
@@ -127,6 +149,14 @@ static void on_directory(const char sandbox_id[ID_SIZE], void *arg)
     (void)note(arg, sandbox_id);
 }
 
+static void note_container(struct found *found, const struct wire_listed *container)
+{
+    found->has_container = true;
+    found->is_frozen = strcmp(container->state, "paused") == 0;
+    found->runs = strcmp(container->state, "running") == 0 || found->is_frozen ||
+                  strcmp(container->state, "created") == 0;
+}
+
 static void on_container(const struct wire_listed *container, void *arg)
 {
     if (container->sandbox_id[0] == '\0') {
@@ -135,10 +165,7 @@ static void on_container(const struct wire_listed *container, void *arg)
     }
     struct found *found = note(arg, container->sandbox_id);
     if (found != NULL) {
-        found->has_container = true;
-        found->is_frozen = strcmp(container->state, "paused") == 0;
-        found->runs = strcmp(container->state, "running") == 0 || found->is_frozen ||
-                      strcmp(container->state, "created") == 0;
+        note_container(found, container);
     }
 }
 
@@ -194,6 +221,135 @@ static void check_presence(struct reconciler *reconciler)
     presence_check_end(presence);
 }
 
+/* Whether its row says that there is a container, and there was none. */
+static bool is_missing(const struct reconciler *reconciler, const struct found *found)
+{
+    const struct sandboxes *sandboxes = reconciler->sandboxes;
+    return found->has_row && !found->has_container &&
+           (found->status == FOUND_RUNNING || found->status == FOUND_PAUSED) &&
+           !sandbox_is_being_created(sandboxes, found->sandbox_id) &&
+           !shift_is_under_way(sandboxes->shifts, found->sandbox_id);
+}
+
+/* What can't be asked about now is looked at one by one. */
+static size_t collect_missing(const struct reconciler *reconciler, struct bulk_ids *ids)
+{
+    bulk_ids_begin(ids);
+    for (LIST_EACH(node, &reconciler->todo)) {
+        const struct found *found = LIST_ENTRY(node, struct found, node);
+        if (is_missing(reconciler, found) && !bulk_ids_add(ids, found->sandbox_id)) {
+            break;
+        }
+    }
+    return ids->count;
+}
+
+static void on_missing_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    struct reconciler *reconciler = arg;
+    for (int row = 0; err == NULL && row < pg_rows(result); row++) {
+        struct map_node *node =
+            map_find(&reconciler->found, view_of(bulk_store_read_id(result, row)));
+        if (node != NULL) {
+            struct found *found = MAP_ENTRY(node, struct found, by_id);
+            log_info("sandbox.ended", LOG_STR("sandbox_id", found->sandbox_id),
+                     LOG_STR("reason", reason_of_missing(reconciler)));
+            sandbox_clear_away(reconciler->sandboxes, found->sandbox_id, &trace_none);
+            forget(reconciler, found);
+        }
+    }
+    log_info("reconcile.missing_ended", LOG_INT("count", err == NULL ? pg_rows(result) : 0),
+             LOG_INT("duration_ms", clock_monotonic_ms() - reconciler->began_ms));
+    act_on_next(reconciler);
+}
+
+static void on_container_again(const struct wire_listed *container, void *arg)
+{
+    const struct reconciler *reconciler = arg;
+    struct map_node *node = map_find(&reconciler->found, view_of(container->sandbox_id));
+    if (node != NULL) {
+        note_container(MAP_ENTRY(node, struct found, by_id), container);
+    }
+}
+
+static void on_containers_again(const struct view *list, const struct err *err, void *arg)
+{
+    struct reconciler *reconciler = arg;
+    struct bulk_ids ids;
+    if (err != NULL) {
+        reconciler->err = *err;
+    } else if (wire_read_list(*list, on_container_again, reconciler, &reconciler->err)) {
+        bool is_asked = collect_missing(reconciler, &ids) > 0 &&
+                        bulk_store_end(reconciler->bulk, &ids, reason_of_missing(reconciler),
+                                       on_missing_ended, reconciler, &reconciler->err);
+        bulk_ids_free(&ids);
+        if (is_asked) {
+            return;
+        }
+        if (reconciler->err.code == ERR_NONE) {
+            act_on_next(reconciler);
+            return;
+        }
+    }
+    finish(reconciler);
+}
+
+/* The first list is older than the rows: a container may have come in between. One that a row had
+ * and that is not in the second is gone. */
+static void look_for_missing(struct reconciler *reconciler)
+{
+    struct sandboxes *sandboxes = reconciler->sandboxes;
+    struct bulk_ids ids;
+    size_t count = collect_missing(reconciler, &ids);
+    bulk_ids_free(&ids);
+    if (count == 0) {
+        act_on_next(reconciler);
+        return;
+    }
+    container_list(sandboxes->docker, &reconciler->containers, sandboxes->config->instance,
+                   on_containers_again, reconciler);
+}
+
+static void on_unknown(const PGresult *result, const struct err *err, void *arg)
+{
+    struct reconciler *reconciler = arg;
+    if (err != NULL) {
+        reconciler->err = *err;
+        finish(reconciler);
+        return;
+    }
+    unknown_begin(reconciler->unknown, clock_monotonic_ms());
+    for (int row = 0; row < pg_rows(result); row++) {
+        struct map_node *node =
+            map_find(&reconciler->found, view_of(bulk_store_read_id(result, row)));
+        if (node != NULL) {
+            struct found *found = MAP_ENTRY(node, struct found, by_id);
+            found->is_kept = !unknown_note(reconciler->unknown, found->sandbox_id);
+        }
+    }
+    unknown_end(reconciler->unknown);
+    look_for_missing(reconciler);
+}
+
+/* Containers without a living row: has there ever been one? */
+static void look_for_unknown(struct reconciler *reconciler)
+{
+    struct bulk_ids ids;
+    bulk_ids_begin(&ids);
+    for (LIST_EACH(node, &reconciler->todo)) {
+        struct found *found = LIST_ENTRY(node, struct found, node);
+        bool is_stray = found->has_container && !found->has_row;
+        found->is_kept = is_stray && !bulk_ids_add(&ids, found->sandbox_id);
+        reconciler->again = reconciler->again || found->is_kept;
+    }
+    bool is_asked =
+        bulk_store_unknown(reconciler->bulk, &ids, on_unknown, reconciler, &reconciler->err);
+    bulk_ids_free(&ids);
+    if (!is_asked) {
+        finish(reconciler);
+    }
+}
+
 static void on_rows(const PGresult *result, const struct err *err, void *arg)
 {
     struct reconciler *reconciler = arg;
@@ -211,7 +367,7 @@ static void on_rows(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     check_presence(reconciler);
-    act_on_next(reconciler);
+    look_for_unknown(reconciler);
 }
 
 static void on_containers(const struct view *list, const struct err *err, void *arg)
@@ -251,6 +407,9 @@ static bool act(struct reconciler *reconciler, const struct found *found)
     struct sandboxes *sandboxes = reconciler->sandboxes;
     const char *id = found->sandbox_id;
     if (sandbox_is_being_created(sandboxes, id) || shift_is_under_way(sandboxes->shifts, id)) {
+        return false;
+    }
+    if (found->is_kept) {
         return false;
     }
     if (!found->has_row || found->status == FOUND_STOPPING) {
@@ -295,6 +454,7 @@ static void start(struct reconciler *reconciler)
 {
     struct sandboxes *sandboxes = reconciler->sandboxes;
     reconciler->running = true;
+    reconciler->began_ms = clock_monotonic_ms();
     reconciler->out_of_memory = false;
     reconciler->err = (struct err){0};
     reconciler->engine_was_away = reconciler->engine_was_away_next;
@@ -333,6 +493,19 @@ void reconciler_run(struct reconciler *reconciler, bool engine_was_away)
     }
 }
 
+static bool open_parts(struct reconciler *reconciler, struct err *err)
+{
+    struct sandboxes *sandboxes = reconciler->sandboxes;
+    const struct sandbox_config *config = sandboxes->config;
+    const struct bulk_options options = {
+        .url = config->database_url, .instance = config->instance, .node = config->node_name};
+    return (reconciler->bulk = bulk_store_open(sandboxes->loop, &options, err)) != NULL &&
+           (reconciler->unknown = unknown_new(strcmp(config->reconcile_unknown, "remove") == 0,
+                                              config->reconcile_unknown_after_s * 1000, err)) !=
+               NULL &&
+           (reconciler->leftovers = leftovers_new(sandboxes, reconciler->bulk, err)) != NULL;
+}
+
 struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *on_done, void *arg,
                                    struct err *err)
 {
@@ -345,7 +518,7 @@ struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *o
     reconciler->on_done = on_done;
     reconciler->arg = arg;
     list_init(&reconciler->todo);
-    if (!map_init(&reconciler->found, err) ||
+    if (!map_init(&reconciler->found, err) || !open_parts(reconciler, err) ||
         !timer_open(&reconciler->due, sandboxes->loop, on_due, reconciler, err)) {
         reconciler_close(reconciler);
         return NULL;
@@ -353,9 +526,17 @@ struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *o
     return reconciler;
 }
 
+bool reconciler_fail_all(struct reconciler *reconciler)
+{
+    return bulk_store_fail_all(reconciler->bulk);
+}
+
 void reconciler_close(struct reconciler *reconciler)
 {
     if (reconciler != NULL) {
+        leftovers_free(reconciler->leftovers);
+        unknown_free(reconciler->unknown);
+        bulk_store_close(reconciler->bulk);
         forget_all(reconciler);
         map_free(&reconciler->found);
         timer_close(&reconciler->due);

@@ -2,7 +2,8 @@
  *
  * Rows that are `creating` by nobody fail; living rows whose container has ended, or whose agent is
  * lost, end; what was to pause or resume, or to stay paused, does; rows that are `stopping` get
- * their rest removed; containers, directories and locks without a living row are removed. */
+ * their rest removed; containers, directories and locks without a living row are removed, but for
+ * containers that no row has ever told of: the database was restored (reconcile/unknown.h). */
 #ifndef SANDBOX_SANDBOX_RECONCILE_H
 #define SANDBOX_SANDBOX_RECONCILE_H
 
@@ -17,6 +18,9 @@ typedef void reconciled_fn(const struct err *err, void *arg);
 /* Nothing happens before reconciler_run. on_done may be NULL. */
 struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *on_done, void *arg,
                                    struct err *err) MUST_CHECK;
+/* Ends what it has asked the database; later runs fail. Returns whether anything was under way. */
+bool reconciler_fail_all(struct reconciler *reconciler);
+/* After reconciler_fail_all, and before Redis is closed. Accepts NULL. */
 void reconciler_close(struct reconciler *reconciler);
 
 /* Runs now, or again as soon as the present run is over; then every RECONCILE_INTERVAL_S.

@@ -10,7 +10,6 @@
 
 enum {
     REDIS_TIMEOUT_MS = 1000,
-    LOCATION_KEY_SIZE = 96,
     LOCATION_LIFE_S = 24 * 3600, /* what nobody removed goes away */
 };
 
@@ -47,12 +46,26 @@ void sandboxes_publish(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZ
     events_hurry(sandboxes->events);
 }
 
+void sandboxes_location_key(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                            char out[SANDBOX_KEY_SIZE])
+{
+    (void)snprintf(out, SANDBOX_KEY_SIZE, "insien:%s:agent:%s", sandboxes->config->instance,
+                   sandbox_id);
+}
+
+void sandboxes_ports_key(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                         char out[SANDBOX_KEY_SIZE])
+{
+    (void)snprintf(out, SANDBOX_KEY_SIZE, "insien:%s:ports:%s", sandboxes->config->instance,
+                   sandbox_id);
+}
+
 void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                       const char *gateway_id)
 {
-    char key[LOCATION_KEY_SIZE];
+    char key[SANDBOX_KEY_SIZE];
     char life[16];
-    (void)snprintf(key, sizeof key, "insien:%s:agent:%s", sandboxes->config->instance, sandbox_id);
+    sandboxes_location_key(sandboxes, sandbox_id, key);
     (void)snprintf(life, sizeof life, "%d", LOCATION_LIFE_S);
     if (gateway_id == NULL) {
         const struct view words[] = {VIEW("DEL"), view_of(key)};

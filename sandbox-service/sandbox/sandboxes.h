@@ -26,6 +26,7 @@ struct store;
 struct templates;
 
 enum {
+    SANDBOX_KEY_SIZE = 96, /* of one in Redis */
     REMOVALS_AT_A_TIME = 4,
     CREATE_MAX_MS = 60000, /* from the request to the agent's first connect, at most */
 };
@@ -69,6 +70,11 @@ void sandboxes_clear(struct sandboxes *sandboxes);
 
 /* Tells the gateways that a sandbox's row changed. Redis away: they forget by themselves soon. */
 void sandboxes_publish(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* What Redis has of a sandbox: where its agent is connected, and a copy of its ports. */
+void sandboxes_location_key(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                            char out[SANDBOX_KEY_SIZE]);
+void sandboxes_ports_key(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                         char out[SANDBOX_KEY_SIZE]);
 /* Remembers, or forgets (gateway_id NULL), which gateway a sandbox's agent is connected to. */
 void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                       const char *gateway_id);
