@@ -22,6 +22,23 @@ FIELDS running_fields[] = {
 };
 const struct json_schema agent_running_schema = {running_fields, 2, false};
 
+FIELDS start_fields[] = {
+    JSON_STRING(struct agent_start, command, "command", .required = true, .not_empty = true,
+                .max_len = AGENT_START_COMMAND_MAX),
+    JSON_STRING(struct agent_start, probe, "probe", .max_len = AGENT_START_COMMAND_MAX),
+    JSON_INT(struct agent_start, port, "port", .min = 0, .max = UINT16_MAX),
+    JSON_INT(struct agent_start, timeout_ms, "timeoutMs", .min = 100, .max = AGENT_START_MS_MAX,
+             .fallback = AGENT_START_MS_DEFAULT),
+};
+SCHEMA(agent_start_schema, start_fields);
+
+bool agent_start_check(const struct agent_start *start, struct err *err)
+{
+    return start->port == 0 || start->probe.len == 0 ||
+           err_set_reason(err, ERR_INVALID, "validation_failed",
+                          "start: either port or probe, not both");
+}
+
 FIELDS configure_fields[] = {
     ENVELOPE(struct agent_configure),
     JSON_STRING(struct agent_configure, token, "token", .required = true,
@@ -32,6 +49,7 @@ FIELDS configure_fields[] = {
     JSON_BOOL(struct agent_configure, work_dir_chosen, "workDirChosen",
               JSON_PRESENT(struct agent_configure, work_dir_chosen)),
     JSON_STRING(struct agent_configure, user, "user"),
+    JSON_OBJECT(struct agent_configure, start, "start"),
 };
 SCHEMA(agent_configure_schema, configure_fields);
 

@@ -24,7 +24,10 @@ enum {
     USER_NAME_MAX = 32,
     NAME_TAG_MAX = 64, /* a tag, or the name of a shell session */
     ONCE_MAX = 192,    /* what makes repeats of an exec known: a user's id and the caller's word */
-    TERMINAL_MAX = 1000,  /* columns, rows */
+    TERMINAL_MAX = 1000, /* columns, rows */
+    AGENT_START_COMMAND_MAX = 4096,
+    AGENT_START_MS_MAX = 45 * 1000, /* whoever creates waits no longer than a minute in all */
+    AGENT_START_MS_DEFAULT = 30 * 1000,
     SPOOL_MIN = 4 * 1024, /* bytes of a process's last output that are kept */
     SPOOL_DEFAULT = 1024 * 1024,
     SPOOL_MAX = 8 * 1024 * 1024,
@@ -57,6 +60,18 @@ struct agent_running {
 };
 extern const struct json_schema agent_running_schema; /* the same */
 
+/* What a template has started in its sandboxes: a line for /bin/sh, once. It serves when its port
+ * takes a connection, when the line probe ends with 0, or, without either, as soon as it runs. */
+struct agent_start {
+    struct view command;
+    struct view probe; /* may be empty */
+    int64_t port;      /* 0: none */
+    int64_t timeout_ms;
+};
+extern const struct json_schema agent_start_schema;
+/* What no single member shows. ERR_INVALID "validation_failed". */
+bool agent_start_check(const struct agent_start *start, struct err *err) MUST_CHECK;
+
 struct agent_configure {
     struct view id;
     struct view type;
@@ -66,6 +81,7 @@ struct agent_configure {
     struct view work_dir;
     struct view user;
     bool work_dir_chosen; /* it goes before /app; said only when it is so */
+    struct view start;    /* an agent_start; may be empty */
 };
 extern const struct json_schema agent_configure_schema;
 

@@ -130,6 +130,8 @@ FIELDS info_fields[] = {
     JSON_INT(struct sandbox_info, pids, "pids"),
     JSON_INT(struct sandbox_info, disk_mb, "diskMB"),
     JSON_INT(struct sandbox_info, lifetime_hours, "lifetimeHours"),
+    JSON_BOOL(struct sandbox_info, has_start, "hasStart",
+              JSON_PRESENT(struct sandbox_info, has_start)),
     JSON_STRUCT(struct sandbox_info, container, "container", container_fields, .required = true),
 };
 SCHEMA(sandbox_info_schema, info_fields);
@@ -184,6 +186,7 @@ FIELDS agent_welcome_fields[] = {
     JSON_BOOL(struct sandbox_agent_welcome, work_dir_chosen, "workDirChosen",
               JSON_PRESENT(struct sandbox_agent_welcome, work_dir_chosen)),
     JSON_STRING(struct sandbox_agent_welcome, user, "user"),
+    JSON_OBJECT(struct sandbox_agent_welcome, start, "start"),
 };
 SCHEMA(sandbox_agent_welcome_schema, agent_welcome_fields);
 

@@ -93,6 +93,7 @@ struct sandbox_info {
     int64_t pids;
     int64_t disk_mb; /* 0: no limit */
     int64_t lifetime_hours;
+    bool has_start; /* its template starts something in it, which may not serve yet */
     struct container_state container;
 };
 extern const struct json_schema sandbox_info_schema;
@@ -152,6 +153,7 @@ struct sandbox_agent_welcome {
     struct view work_dir; /* of the template or the image; may be empty */
     struct view user;     /* the same */
     bool work_dir_chosen; /* by the template */
+    struct view start;    /* an agent_start of the template; may be empty */
 };
 extern const struct json_schema sandbox_agent_welcome_schema;
 

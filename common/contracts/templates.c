@@ -1,6 +1,7 @@
 #include "common/contracts/templates.h"
 
 #include "common/base/str.h"
+#include "common/contracts/agent.h"
 
 static bool is_lower(char c)
 {
@@ -63,9 +64,23 @@ bool template_user_check(struct view user, const char **problem)
     return true;
 }
 
+/* Members that are not known were a mistake in a setting, though agents pass over them. */
+static bool start_check(struct view text, struct err *err)
+{
+    struct agent_start start;
+    struct json_schema schema = agent_start_schema;
+    schema.refuse_unknown = true;
+    AUTO(json_doc_release)
+    struct json_doc *doc = text.len == 0 ? NULL : json_read(text, &schema, &start, NULL, err);
+    if (doc == NULL) {
+        return text.len == 0 || err_wrap(err, "start");
+    }
+    return agent_start_check(&start, err);
+}
+
 bool template_settings_check(const struct template_settings *settings, struct err *err)
 {
-    return env_size_check(&settings->env, err);
+    return start_check(settings->start, err) && env_size_check(&settings->env, err);
 }
 
 #define FIELDS static const struct json_field
@@ -89,6 +104,7 @@ FIELDS settings_fields[] = {
     JSON_STRING(struct template_settings, user, "user", .check = template_user_check),
     JSON_PAIRS(struct template_settings, env, "env", .max_len = ENV_PAIRS_MAX,
                .item_max = ENV_BYTES_MAX, .check = sandbox_env_name_check),
+    JSON_OBJECT(struct template_settings, start, "start", .max_len = TEMPLATE_START_MAX),
     JSON_INT(struct template_settings, memory_mb, "memoryMB",
              JSON_PRESENT(struct template_settings, has_memory_mb), .min = 16,
              .max = TEMPLATE_MEMORY_MB_MAX),

@@ -8,6 +8,7 @@ enum {
     TEMPLATE_REFERENCE_MAX = 64 * 1024, /* bytes: the longest is a Dockerfile */
     TEMPLATE_SETTINGS_MAX = 256 * 1024,
     TEMPLATE_DESCRIPTION_MAX = 1000,
+    TEMPLATE_START_MAX = 64 * 1024, /* bytes, as JSON */
     TEMPLATE_PATH_MAX = 1024,
     TEMPLATE_USER_MAX = 64,
     TEMPLATE_RUNTIME_MAX = 32,
@@ -40,6 +41,7 @@ struct template_settings {
     struct view work_dir;
     struct view user;
     struct json_pairs env;
+    struct view start;   /* an agent_start; may be empty */
     struct view network; /* "none", "open" */
     int64_t memory_mb;
     int64_t cpu_milli;

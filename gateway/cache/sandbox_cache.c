@@ -98,6 +98,7 @@ bool sandbox_meta_read(struct view body, struct sandbox_meta *out, struct err *e
     (void)view_copy(info.container.error, out->container_error, sizeof out->container_error);
     memcpy(out->id, info.sandbox_id, ID_SIZE);
     memcpy(out->user_id, info.user_id, ID_SIZE);
+    out->has_start = info.has_start;
     out->is_live = sandbox_status_is_live(info.status);
     out->limits = (struct resource_limits){.memory_mb = info.memory_mb,
                                            .cpu_milli = info.cpu_milli,

@@ -32,6 +32,7 @@ struct sandbox_meta {
     char warned_of[CLOCK_ISO_SIZE];  /* the end that is near, and announced; "": none */
     char ended_at[CLOCK_ISO_SIZE];   /* "" while it lives */
     bool is_live;                    /* sandbox_status_is_live */
+    bool has_start;                  /* its template starts something in it */
     struct resource_limits limits;
     bool container_running;
     char container_status[SANDBOX_WORD_SIZE];

@@ -75,6 +75,8 @@ static const struct {
     {"archive_malformed", ERR_INVALID},
     {"invalid_regex", ERR_INVALID},
     {"validation_failed", ERR_INVALID},
+    {"start_failed", ERR_CONFLICT},
+    {"start_timeout", ERR_TIMEOUT},
 };
 
 void agent_error_make(struct view code, struct view message, struct err *err)

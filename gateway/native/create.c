@@ -8,6 +8,8 @@
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/config.h"
+#include "gateway/native/agent_ask.h"
+#include "gateway/native/agent_errors.h"
 #include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
 
@@ -18,6 +20,7 @@ enum {
     DESTROY_TIMEOUT_MS = 60 * 1000,
     MESSAGE_MAX = 2 * JSON_BODY_MAX,
     ANSWER_MAX = 4096,
+    READY_MESSAGE_MAX = 64,
 };
 
 struct create_body {
@@ -122,14 +125,8 @@ static void write_answer(const struct request *request, struct str *out)
     json_end_object(&writer);
 }
 
-static void on_agent_ready(const struct err *err, void *arg)
+static void finish(struct request *request)
 {
-    struct request *request = arg;
-    request->hub_wait = NULL;
-    if (err != NULL) {
-        fail_and_undo(request, err);
-        return;
-    }
     if (nobody_will_know(request)) {
         undo(request);
     }
@@ -137,6 +134,51 @@ static void on_agent_ready(const struct err *err, void *arg)
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
     write_answer(request, &out);
     request_respond_json(request, 200, &out);
+}
+
+static void on_started(const struct hub_reply *reply, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    struct err failure = {0};
+    request->hub_call = NULL;
+    if (err != NULL) {
+        fail_and_undo(request, err);
+    } else if (view_equal(reply->type, VIEW("error"))) {
+        agent_error_read(reply->text, &failure);
+        fail_and_undo(request, &failure);
+    } else {
+        finish(request);
+    }
+}
+
+/* What the template starts serves before the client hears of the sandbox. */
+static void wait_for_start(struct request *request)
+{
+    struct err err = {0};
+    struct hub_message message;
+    int64_t left_ms = request->until_ms - clock_monotonic_ms();
+    AUTO(str_free) struct str text = STR_INIT(READY_MESSAGE_MAX);
+    str_append_string(&text, "{\"type\":\"ready\"}");
+    if (agent_message(&text, &message, &err)) {
+        request->hub_call = hub_call_begin(request->gateway->hub, request->id, &message,
+                                           left_ms > 0 ? left_ms : 1, on_started, request, &err);
+    }
+    if (request->hub_call == NULL) {
+        fail_and_undo(request, &err);
+    }
+}
+
+static void on_agent_ready(const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    request->hub_wait = NULL;
+    if (err != NULL) {
+        fail_and_undo(request, err);
+    } else if (request->sandbox.has_start) {
+        wait_for_start(request);
+    } else {
+        finish(request);
+    }
 }
 
 static void on_created(const struct view *body, const struct err *err, void *arg)

@@ -51,6 +51,8 @@ static const struct known_error {
     {"overloaded", 503, NULL, "Too many sandboxes are being created; try again shortly.", 0},
     {"unavailable", 503, "service_unavailable", "A service is not available; try again shortly.",
      0},
+    {"start_failed", 409, NULL, NULL, -1},
+    {"start_timeout", 504, NULL, "What the template starts did not serve in time.", 0},
     {"timeout", 504, NULL, "A service did not answer in time; try again.", 0},
     {"internal", 500, "internal_error", "Something went wrong on our side.", 0},
     /* Unknown ids and those of others: the same bytes, whichever process noticed. */

@@ -7,6 +7,7 @@
 #include "sandbox-service/agent/once.h"
 #include "sandbox-service/agent/requests.h"
 #include "sandbox-service/agent/session.h"
+#include "sandbox-service/agent/starter.h"
 #include "sandbox-service/agent/stream.h"
 #include "sandbox-service/agent/transfer.h"
 #include "sandbox-service/agent/tree.h"
@@ -24,6 +25,7 @@ struct agent {
     struct link *link;           /* owned */
     struct streams *streams;     /* owned */
     struct sessions *sessions;   /* owned */
+    struct starter *starter;     /* owned */
     struct chores *chores;       /* owned */
     struct dials *dials;         /* owned */
     struct transfers *transfers; /* owned */
@@ -161,7 +163,9 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
         return false;
     }
     agent->sessions = sessions_new(loop, &agent->settings, agent->processes, agent->streams, err);
-    if (agent->sessions == NULL) {
+    agent->starter =
+        agent->sessions == NULL ? NULL : starter_new(loop, &agent->settings, agent->processes, err);
+    if (agent->starter == NULL) {
         return false;
     }
     agent->link = link_new(loop, AGENT_RUN_DIR, sandbox_id, &link_events, agent, err);
@@ -178,6 +182,7 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
         .watches = agent->watches,
         .dials = agent->dials,
         .transfers = agent->transfers,
+        .starter = agent->starter,
         .send = send_reply,
         .set_token = set_token,
         .on_configured = on_configured,
@@ -219,6 +224,7 @@ int main(int argc, char **argv)
     watches_free(agent.watches);
     link_free(agent.link);
     sessions_free(agent.sessions);
+    starter_free(agent.starter);
     processes_free(agent.processes);
     onces_free(agent.onces);
     settings_close(&agent.settings);

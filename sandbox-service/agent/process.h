@@ -58,7 +58,7 @@ struct process_start {
     size_t output_max;                     /* bytes kept of each output, for done */
     size_t spool_max;                      /* bytes kept of its last output; 0: SPOOL_DEFAULT */
     bool strict_eof;                       /* the result waits until all output is closed */
-    bool is_shell;                         /* of a session: runs nothing while it waits */
+    bool is_uncounted;                     /* not among those that processes_running counts */
     process_done_fn *done;                 /* NULL: nobody waits for a result */
     void *arg;
 };
@@ -71,7 +71,8 @@ struct processes *processes_new(struct loop *loop, struct err *err) MUST_CHECK;
 /* Kills what runs; nothing is called any more. Readers must be closed. NULL is fine. */
 void processes_free(struct processes *processes);
 
-/* count: how many commands run now, shells of sessions aside. */
+/* count: how many commands run now. Shells of sessions, which wait, and what a template started,
+ * which serves, are not meant. */
 typedef void process_running_fn(size_t count, void *arg);
 /* Calls on_running whenever that changes, from inside other functions here: it does no more than
  * send a message. There is one. */

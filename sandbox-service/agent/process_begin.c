@@ -107,7 +107,7 @@ void process_add(struct process *process, const struct process_start *start)
     process->arg = start->arg;
     list_append(&process->all->live, &process->node);
     process->all->live_count++;
-    if (!start->is_shell) {
+    if (!start->is_uncounted) {
         process_count_in(process);
     }
 }

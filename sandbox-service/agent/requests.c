@@ -1,6 +1,7 @@
 #include "sandbox-service/agent/requests.h"
 
 #include "common/json/scan.h"
+#include "sandbox-service/agent/starter.h"
 
 enum { SENTENCE_MAX = JSON_VIOLATIONS_MAX * (JSON_PATH_SIZE + JSON_VIOLATION_MESSAGE_SIZE + 4) };
 
@@ -54,6 +55,29 @@ struct json_doc *request_parse_target(const struct requests *requests, const str
     return doc;
 }
 
+/* What can't be read is answered like what can't be started. */
+static void begin_start(const struct requests *requests, struct view text)
+{
+    struct agent_start start = {0};
+    struct err err = {0};
+    if (text.len == 0 || requests->starter == NULL) {
+        return;
+    }
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(text, &agent_start_schema, &start, NULL, &err);
+    if (doc == NULL) {
+        start = (struct agent_start){0};
+    }
+    starter_begin(requests->starter, &start);
+}
+
+static void request_ready(const struct requests *requests, const struct reply *reply,
+                          struct view text)
+{
+    (void)text;
+    starter_answer(requests->starter, reply);
+}
+
 static void request_configure(const struct requests *requests, const struct reply *reply,
                               struct view text)
 {
@@ -75,6 +99,7 @@ static void request_configure(const struct requests *requests, const struct repl
     }
     if (!was_configured && requests->processes != NULL) {
         exec_warm_up(requests);
+        begin_start(requests, configure.start);
     }
     struct str out;
     struct json_writer writer = reply_begin(reply, &out, "configureResponse");
@@ -91,6 +116,7 @@ static const struct {
 } types[] = {
     {VIEW("configure"), request_configure, false},
     {VIEW("exec"), request_exec, true},
+    {VIEW("ready"), request_ready, true},
     {VIEW("attach"), request_attach, true},
     {VIEW("input"), request_input, true},
     {VIEW("closeStdin"), request_close_stdin, true},

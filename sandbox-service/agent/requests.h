@@ -6,6 +6,7 @@
 #include "sandbox-service/agent/reply.h"
 #include "sandbox-service/agent/settings.h"
 
+struct starter;
 struct dials;
 struct onces;
 struct sessions;
@@ -27,6 +28,7 @@ struct requests {
     struct watches *watches;          /* borrowed */
     struct dials *dials;              /* borrowed */
     struct transfers *transfers;      /* borrowed */
+    struct starter *starter;          /* borrowed; NULL: nothing is started by itself */
     reply_send_fn *send;              /* where answers go */
     request_token_fn *set_token;      /* takes configure's token; false: it is none */
     void (*on_configured)(void *arg); /* the answer to configure is sent; NULL: nobody minds */

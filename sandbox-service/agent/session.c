@@ -156,7 +156,7 @@ static struct process *start_with(struct session *session, const char *program, 
     char *argv[] = {strdup(program), NULL};
     start.spawn.argv = argv;
     start.stdin_open = true;
-    start.is_shell = true;
+    start.is_uncounted = true;
     start.timeout_ms = 0;
     start.spool_max = PREPARATION_SPOOL_BYTES; /* each line has its own */
     struct process *process = NULL;

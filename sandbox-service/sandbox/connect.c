@@ -52,6 +52,7 @@ static bool welcome(struct sandbox_connection *connection, const struct store_co
     struct sandbox_agent_welcome answer = {.profile = view_of(row->profile),
                                            .work_dir = view_of(row->work_dir),
                                            .work_dir_chosen = row->work_dir_chosen,
+                                           .start = view_of(row->start),
                                            .user = view_of(row->user)};
     AUTO(secret_free_string)
     char *token = agent_token_sign(connection->sandboxes->config->agent_jwt_secret,

@@ -358,6 +358,7 @@ void store_read_info(const PGresult *result, int row, struct sandbox_info *out)
         .created_at = text(result, row, INFO_CREATED_AT),
         .expires_at = text(result, row, INFO_EXPIRES_AT),
         .warned_of = text(result, row, INFO_WARNED_OF),
+        .has_start = pg_bool(result, row, INFO_HAS_START),
         .ended_at = text(result, row, INFO_ENDED_AT),
         .metadata = text(result, row, INFO_METADATA),
         .memory_mb = pg_int(result, row, INFO_MEMORY_MB),
@@ -441,5 +442,6 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
     out->profile = pg_text(result, 0, CONNECT_PROFILE);
     out->work_dir = pg_text(result, 0, CONNECT_WORK_DIR);
     out->work_dir_chosen = pg_bool(result, 0, CONNECT_WORK_DIR_CHOSEN);
+    out->start = pg_text(result, 0, CONNECT_START);
     out->user = pg_text(result, 0, CONNECT_USER);
 }

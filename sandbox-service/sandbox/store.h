@@ -144,6 +144,7 @@ struct store_connected {
     const char *profile;
     const char *work_dir;
     bool work_dir_chosen; /* by the template */
+    const char *start;    /* of the template, as JSON; "": none */
     const char *user;
 };
 void store_read_connected(const PGresult *result, struct store_connected *out);

@@ -12,7 +12,7 @@
         "created_at") ", " EXPIRES_AT                                                              \
                       ", " ISO("ended_at") ", metadata, memory_mb, cpu_milli, lifetime_hours, "    \
                                            "container_running, container_status, exit_code, "      \
-                                           "container_error, pids, disk_mb, " WARNED_OF
+                                           "container_error, pids, disk_mb, has_start, " WARNED_OF
 #define LIST_COLUMNS INFO_COLUMNS ", (extract(epoch FROM created_at) * 1000000)::bigint"
 
 const struct pg_statement store_statements[] = {
@@ -92,8 +92,8 @@ const struct pg_statement store_statements[] = {
      "AND b.status IN " STORE_LIVE " AND $2::integer - b.agent_generation IN (0, 1) "
      "RETURNING s.env, s.profile, s.work_dir, s.image_user, s.template_id) "
      "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user, b.comes, "
-     "EXISTS (SELECT 1 FROM templates t WHERE t.id = m.template_id AND t.work_dir IS NOT NULL) "
-     "FROM before b LEFT JOIN moved m ON true"},
+     "t.work_dir IS NOT NULL, t.start "
+     "FROM before b LEFT JOIN moved m ON true LEFT JOIN templates t ON t.id = m.template_id"},
     {"sandbox_live",
      "SELECT id, status, coalesce(pause_mode = 'disk', false) FROM sandboxes "
      "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping')"},

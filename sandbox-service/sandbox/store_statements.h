@@ -34,6 +34,7 @@ enum info_column {
     INFO_CONTAINER_ERROR,
     INFO_PIDS,
     INFO_DISK_MB,
+    INFO_HAS_START,
     INFO_WARNED_OF,
     INFO_COUNT,
 };
@@ -60,6 +61,7 @@ enum {
     CONNECT_USER,
     CONNECT_COMES,
     CONNECT_WORK_DIR_CHOSEN,
+    CONNECT_START,
 };
 
 #endif

@@ -323,6 +323,29 @@ static void on_taken_up(const PGresult *result, const struct err *err, void *arg
     finish(request, VIEW("{}"));
 }
 
+static void on_not_waiting(const PGresult *result, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    struct err failure = {0};
+    if (err == NULL && pg_rows(result) == 0) {
+        finish_not_found(request);
+        return;
+    }
+    err_set_reason(&failure, ERR_CONFLICT, "template_not_waiting",
+                   "the template waits for no folder");
+    finish_failed(request, err == NULL ? &failure : err);
+}
+
+/* Those of others are not there. */
+static void refuse_piece(struct request *request, const struct template_piece *piece)
+{
+    struct err err = {0};
+    if (!template_store_get(request->templates->store, piece->user_id, view_of(piece->template_id),
+                            on_not_waiting, request, &err)) {
+        finish_failed(request, &err);
+    }
+}
+
 /* Decodes and adds the piece. */
 static bool add_piece(struct work *work, const struct template_piece *piece, struct err *err)
 {
@@ -353,9 +376,7 @@ void templates_handle_piece(struct templates *templates, struct ipc_exchange *ex
     memcpy(request->template_id, body.template_id, ID_SIZE);
     struct work *work = work_find(templates, body.template_id);
     if (work == NULL || strcmp(work->user_id, body.user_id) != 0) {
-        err_set_reason(&err, ERR_CONFLICT, "template_not_waiting",
-                       "the template waits for no folder");
-        finish_failed(request, &err);
+        refuse_piece(request, &body);
     } else if (!add_piece(work, &body, &err)) {
         finish_failed(request, &err);
     } else if (!body.last) {

@@ -29,6 +29,10 @@ function objectOf(name) {
   if (name.includes('/api/webhooks/{id}')) {
     return { kind: 'id', code: 'webhook_not_found' };
   }
+  const [, template] = name.match(/\{(template|templateId)\}/) ?? [];
+  if (template) {
+    return { kind: template, code: 'template_not_found' };
+  }
   return name.includes('/api/keys/{id}') ? { kind: 'id', code: 'api_key_not_found' } : null;
 }
 
@@ -49,7 +53,8 @@ function idOf(name) {
 // Of an operation; other: ids in place of the owner's.
 function targetOf(name, other = {}) {
   const values = {
-    sandboxId: owner.sandboxId, id: idOf(name), containerPort: PORT, userId: owner.userId,
+    sandboxId: owner.sandboxId, id: idOf(name), containerPort: PORT, userId: owner.userId, template: owner.templateId,
+    templateId: owner.templateId,
     process: name.endsWith('/resize') ? 'terminal' : 'kept', ...other,
   };
   const [method, template] = name.split(' ');
@@ -104,6 +109,8 @@ async function makeOwner() {
   owner.sandboxId = (await createSandbox({}, key)).sandboxId;
   owner.userId = (await ask('GET', '/api/users/me')).json.id;
   owner.webhookId = (await ask('POST', '/api/webhooks', { url: 'https://webhooks.invalid/' })).json.webhook.id;
+  // It waits for its folder.
+  owner.templateId = (await ask('POST', '/api/templates', { name: 'mine', dockerfile: 'FROM insien/tiny\n', context: true })).json.templateId;
   const background = { background: true, timeoutMs: 0 };
   await execAsOwner({ cmd: 'sh', args: ['-c', 'echo mine > kept'] });
   await execAsOwner({ cmd: 'cat', stdinOpen: true, tag: 'kept', ...background });
@@ -218,19 +225,19 @@ async function makeCallers() {
 async function everythingOfTheOwner() {
   const get = async (url) => (await owner.ask('GET', url)).json;
   const box = `/sandbox/${owner.sandboxId}`;
-  const [me, { status, expiresAt }, { processes }, { ports }, { entries }, { apiKeys }, { sandboxes }] = await Promise.all(
-    ['/api/users/me', `${box}/status`, `${box}/processes`, `${box}/ports`, `${box}/entries?path=.`, '/api/keys', '/sandbox'].map(get),
+  const [me, { status, expiresAt }, { processes }, { ports }, { entries }, { apiKeys }, { sandboxes }, { templates }] = await Promise.all(
+    ['/api/users/me', `${box}/status`, `${box}/processes`, `${box}/ports`, `${box}/entries?path=.`, '/api/keys', '/sandbox', '/api/templates'].map(get),
   );
   const { stdout } = await execAsOwner({ cmd: 'cat', args: ['kept'] });
   return {
-    me, status, expiresAt, ports, entries, stdout, sandboxes: sandboxes.map(({ sandboxId }) => sandboxId),
+    me, status, expiresAt, ports, entries, stdout, templates, sandboxes: sandboxes.map(({ sandboxId }) => sandboxId),
     processes: processes.filter(({ tag }) => tag).map(({ pid, tag, running }) => ({ pid, tag, running })),
     apiKeys: apiKeys.map(({ lastUsedAt, ...rest }) => rest),
   };
 }
 
 function assertTellsNothing(reply) {
-  for (const secret of [owner.userId, owner.sandboxId, owner.keyId, owner.spare.id, owner.webhookId, owner.spare.prefix, owner.key.slice(0, 12)]) {
+  for (const secret of [owner.userId, owner.sandboxId, owner.keyId, owner.spare.id, owner.webhookId, owner.templateId, owner.spare.prefix, owner.key.slice(0, 12)]) {
     assert.ok(!reply.text.includes(secret), reply.text);
   }
 }

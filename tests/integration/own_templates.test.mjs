@@ -97,6 +97,38 @@ test('a template may name a runtime that is offered, and the network', async (t)
   assertError(await call('POST', '/api/templates', { body: { ...body, runtime: 'kata' } }), 400, 'runtime_not_allowed');
 });
 
+// What busybox has in insien/tiny.
+const serve = (port) => `while :; do echo hi | nc -l -p ${port}; done`;
+
+test('what a template starts serves before its sandbox is told of', async (t) => {
+  const made = await create(t, { image: 'insien/tiny', start: { command: `sleep 0.3; ${serve(8000)}`, port: 8000 } });
+  assert.equal((await settled(made.templateId)).status, 'ready');
+  const id = await sandboxFor(t, { template: made.name });
+  const { json } = await call('GET', `/sandbox/${id}/processes`);
+  assert.deepEqual(json.processes.map(({ tag }) => tag), ['start']);
+  assert.equal(await shellOutput(id, 'nc 127.0.0.1 8000 </dev/null'), 'hi');
+  await call('DELETE', `/sandbox/${id}`);
+});
+
+test('a create whose start fails says so and leaves no sandbox', async (t) => {
+  const cases = [
+    [{ command: 'exit 7', port: 8000 }, 409, 'start_failed'],
+    [{ command: 'touch /tmp/up; sleep 600', probe: 'test -e /tmp/up' }, 200, undefined],
+    [{ command: 'sleep 600', probe: 'test -e /tmp/up', timeoutMs: 500 }, 504, 'start_timeout'],
+    [{ command: 'true' }, 200, undefined],
+  ];
+  for (const [start, status, code] of cases) {
+    const made = await create(t, { image: 'insien/tiny', start });
+    assert.equal((await settled(made.templateId)).status, 'ready');
+    const reply = await call('POST', '/sandbox/create', { body: { template: made.name, network: 'none' } });
+    assert.deepEqual([reply.status, reply.json.code], [status, code], reply.text);
+    if (status === 200) {
+      await call('DELETE', `/sandbox/${reply.json.sandboxId}`);
+    }
+    await until('no sandbox of it lives', async () => (await call('DELETE', `/api/templates/${made.name}`)).status === 200, 30_000);
+  }
+});
+
 test('what is no template is refused', async () => {
   const cases = [
     [{ name: 'Base', image: 'debian' }, 400, 'validation_failed'],

@@ -33,10 +33,23 @@ export const rows = {
   'POST /api/webhooks/{id}/redeliver': { scope: 'keys' },
   'DELETE /api/webhooks/{id}': { scope: 'keys' },
 
+  'GET /api/templates': { scope: 'sandbox:read' },
+  'POST /api/templates': { scope: 'sandbox:write', body: { name: 'intruder', image: 'insien/tiny' }, owner: 201 },
+  'GET /api/templates/{template}': { scope: 'sandbox:read' },
+  'GET /api/templates/{templateId}/log': { scope: 'sandbox:read', reads: true },
+  'PUT /api/templates/{templateId}/context': {
+    scope: 'sandbox:write', body: Buffer.alloc(1024), headers: { 'Content-Type': 'application/x-tar' },
+  },
+  'DELETE /api/templates/{template}': { scope: 'sandbox:write' },
+
   'GET /sandbox': { scope: 'sandbox:read' },
   'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
+  'GET /sandbox/quota/usage': { scope: 'sandbox:read' },
   'GET /sandbox/{sandboxId}/status': { scope: 'sandbox:read' },
   'GET /sandbox/{sandboxId}/events': { scope: 'sandbox:read', reads: true },
+  'POST /sandbox/{sandboxId}/timeout': { scope: 'sandbox:write', body: { timeoutMs: 300_000 } },
+  'POST /sandbox/{sandboxId}/pause': { scope: 'sandbox:write', body: {} },
+  'POST /sandbox/{sandboxId}/resume': { scope: 'sandbox:write', body: {} },
 
   'POST /sandbox/{sandboxId}/exec': { scope: 'exec', body: { cmd: 'touch', args: ['intruder'] } },
   'GET /sandbox/{sandboxId}/processes': { scope: 'exec' },

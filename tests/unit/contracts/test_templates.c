@@ -20,7 +20,8 @@ static void messages_survive_writing_and_reading(void **state)
     expect_round_trip(&template_settings_schema, &settings,
                       "{\"description\":\"d\",\"profile\":\"locked\",\"readOnlyRoot\":true,"
                       "\"runtime\":\"runsc\",\"workDir\":\"/w\",\"user\":\"u\","
-                      "\"env\":{\"A\":\"b\"},\"memoryMB\":256,"
+                      "\"env\":{\"A\":\"b\"},"
+                      "\"start\":{\"command\":\"serve\",\"port\":80},\"memoryMB\":256,"
                       "\"cpuMilli\":500,\"pids\":64,\"diskMB\":100,\"network\":\"open\"}");
     expect_round_trip(&template_named_schema, &named,
                       "{\"userId\":\"" USER "\",\"template\":\"mine\"}");
@@ -77,6 +78,12 @@ static void settings_have_rules(void **state)
     assert_false(settings_are_taken("{\"profile\":\"root\"}"));
     assert_false(settings_are_taken("{\"network\":\"host\"}"));
     assert_false(settings_are_taken("{\"memoryMB\":1}"));
+    assert_true(settings_are_taken("{\"start\":{\"command\":\"a\"}}"));
+    assert_true(settings_are_taken("{\"start\":{\"command\":\"a\",\"probe\":\"b\"}}"));
+    assert_false(settings_are_taken("{\"start\":{}}"));
+    assert_false(settings_are_taken("{\"start\":{\"command\":\"a\",\"timeoutMs\":60000}}"));
+    assert_false(settings_are_taken("{\"start\":{\"command\":\"a\",\"Port\":80}}"));
+    assert_false(settings_are_taken("{\"start\":{\"command\":\"a\",\"port\":80,\"probe\":\"b\"}}"));
     assert_false(settings_are_taken("{\"workDir\":\"/a/../b\"}"));
 }
 
