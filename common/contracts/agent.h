@@ -122,6 +122,8 @@ struct agent_exec {
     bool has_spool_bytes;
     bool stdin_open; /* stdin stays open behind stdin_text */
     bool has_stdin_open;
+    bool measure; /* the answer tells what it used: cpuMs, peakMemoryBytes */
+    bool has_measure;
     struct view once; /* may be empty */
 };
 extern const struct json_schema agent_exec_schema;

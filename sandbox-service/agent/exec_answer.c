@@ -16,6 +16,19 @@ static void write_output(struct json_writer *writer, const char *name, struct vi
     }
 }
 
+static void write_measured(struct json_writer *writer, const struct process_exit *exit)
+{
+    if (!exit->is_measured) {
+        return;
+    }
+    if (exit->cpu_ms < 0) {
+        json_null(writer, "cpuMs");
+    } else {
+        json_int(writer, "cpuMs", exit->cpu_ms);
+    }
+    json_int(writer, "peakMemoryBytes", exit->peak_memory_bytes);
+}
+
 static void write_result(const struct exec_answer *answer, struct json_writer *writer,
                          const struct process_result *result)
 {
@@ -25,6 +38,7 @@ static void write_result(const struct exec_answer *answer, struct json_writer *w
         json_string(writer, "outputEncoding", VIEW("base64"));
     }
     exit_write(writer, &result->exit);
+    write_measured(writer, &result->exit);
     json_bool(writer, "truncated", result->truncated);
     if (result->exit.output_open) {
         json_bool(writer, "outputOpen", true);

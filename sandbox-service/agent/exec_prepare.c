@@ -84,6 +84,7 @@ struct process_start preparation_start(const struct preparation *preparation,
         .timeout_ms = timeout_of(request),
         .output_max = (size_t)request->max_output_bytes,
         .spool_max = spool_of(request),
+        .measure = request->measure,
         .strict_eof = request->strict_eof,
     };
 }

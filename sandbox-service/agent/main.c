@@ -4,6 +4,7 @@
 #include "sandbox-service/agent/dial.h"
 #include "sandbox-service/agent/harden.h"
 #include "sandbox-service/agent/link.h"
+#include "sandbox-service/agent/load.h"
 #include "sandbox-service/agent/once.h"
 #include "sandbox-service/agent/requests.h"
 #include "sandbox-service/agent/session.h"
@@ -31,6 +32,7 @@ struct agent {
     struct transfers *transfers; /* owned */
     struct trees *trees;         /* owned */
     struct watches *watches;     /* owned */
+    struct load load;
     struct requests requests;
     bool is_configured; /* by whoever is at the other end of the connection that stands now */
     bool told_running;  /* on that: that commands run */
@@ -183,6 +185,7 @@ static bool open_agent(struct agent *agent, struct loop *loop, char *const *entr
         .dials = agent->dials,
         .transfers = agent->transfers,
         .starter = agent->starter,
+        .load = &agent->load,
         .send = send_reply,
         .set_token = set_token,
         .on_configured = on_configured,

@@ -1,6 +1,7 @@
 #include "sandbox-service/agent/process_table.h"
 
 #include "common/base/clock.h"
+#include "sandbox-service/agent/cgroup.h"
 #include "sandbox-service/agent/pipes.h"
 
 #include <errno.h>
@@ -174,6 +175,9 @@ static struct process_exit exit_of(const struct process *process)
         .reason = reason_of(process),
         .duration_ms = (process->ended_us - process->started_us) / 1000,
         .output_open = any_output(process, is_open),
+        .is_measured = process->measure,
+        .cpu_ms = process->cpu_us < 0 ? -1 : process->cpu_us / 1000,
+        .peak_memory_bytes = process->end.peak_memory_bytes,
     };
 }
 
@@ -381,12 +385,22 @@ static void on_deadline(void *arg)
     advance(process);
 }
 
+static void measure_end(struct process *process)
+{
+    int64_t before_us = process->cpu_us;
+    int64_t now_us = before_us < 0 ? -1 : cgroup_cpu_us(CGROUP_ROOT);
+    process->cpu_us = before_us < 0 || now_us < before_us ? -1 : now_us - before_us;
+}
+
 void process_end(struct process *process, const struct reap_end *end)
 {
     process->running = false;
     process_count_out(process);
     process->end = *end;
     process->ended_us = clock_monotonic_us();
+    if (process->measure) {
+        measure_end(process);
+    }
     process_drop_stdin(process);
     if (!process->strict_eof) {
         timer_disarm(&process->deadline);

@@ -34,6 +34,9 @@ struct process_exit {
     const char *reason; /* "exited", "signaled", "timeout", "oom" */
     int64_t duration_ms;
     bool output_open; /* something that the command left behind still holds its output open */
+    bool is_measured; /* that was asked for; then the next two */
+    int64_t cpu_ms;   /* of the whole sandbox from its start to its end; -1: not known */
+    int64_t peak_memory_bytes; /* as in struct reap_end */
 };
 
 struct process_result {
@@ -57,6 +60,7 @@ struct process_start {
     int64_t timeout_ms;                    /* 0: none. Then its whole process group is killed */
     size_t output_max;                     /* bytes kept of each output, for done */
     size_t spool_max;                      /* bytes kept of its last output; 0: SPOOL_DEFAULT */
+    bool measure;                          /* what it uses */
     bool strict_eof;                       /* the result waits until all output is closed */
     bool is_uncounted;                     /* not among those that processes_running counts */
     process_done_fn *done;                 /* NULL: nobody waits for a result */

@@ -1,6 +1,7 @@
 #include "sandbox-service/agent/process_table.h"
 
 #include "common/base/clock.h"
+#include "sandbox-service/agent/cgroup.h"
 #include "sandbox-service/agent/pty.h"
 
 #include <stdlib.h>
@@ -59,6 +60,8 @@ struct process *process_new(struct processes *all, const struct process_start *s
             (struct output){.process = process, .fd = -1, .text = STR_INIT(start->output_max)};
     }
     process->oom_kills = oom_kills(&all->oom);
+    process->measure = start->measure;
+    process->cpu_us = start->measure ? cgroup_cpu_us(CGROUP_ROOT) : -1;
     process->serial = ++all->last_serial;
     process->started_us = clock_monotonic_us();
     process->started_wall_ms = clock_wall_ms();

@@ -71,6 +71,9 @@ struct process {
     int64_t started_wall_ms;
     int64_t ended_us;
     int64_t oom_kills; /* at the start */
+    bool measure;
+    int64_t cpu_us; /* the sandbox's at the start, and once it has ended from then to its end; of
+                       one to measure; -1: not known */
     size_t output_max;
     struct about about;
     struct spool spool;

@@ -5,13 +5,15 @@
 
 #include "common/event/loop.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 /* How a process ended: exit_code, or -1 and the signal. */
 struct reap_end {
     pid_t pid;
     int exit_code;
-    int signal_number; /* 0: it exited */
+    int signal_number;         /* 0: it exited */
+    int64_t peak_memory_bytes; /* resident; its own, or of the largest descendant it waited for */
 };
 
 typedef void reap_fn(const struct reap_end *end, void *arg);

@@ -124,6 +124,7 @@ static const struct {
     {VIEW("signal"), request_signal, true},
     {VIEW("ps"), request_ps, true},
     {VIEW("lookup"), request_lookup, true},
+    {VIEW("stats"), request_stats, true},
     {VIEW("closeSession"), request_close_session, true},
     {VIEW("write"), request_write, true},
     {VIEW("read"), request_read, true},

@@ -8,6 +8,7 @@
 
 struct starter;
 struct dials;
+struct load;
 struct onces;
 struct sessions;
 struct streams;
@@ -29,6 +30,7 @@ struct requests {
     struct dials *dials;              /* borrowed */
     struct transfers *transfers;      /* borrowed */
     struct starter *starter;          /* borrowed; NULL: nothing is started by itself */
+    struct load *load;                /* borrowed */
     reply_send_fn *send;              /* where answers go */
     request_token_fn *set_token;      /* takes configure's token; false: it is none */
     void (*on_configured)(void *arg); /* the answer to configure is sent; NULL: nobody minds */
@@ -44,7 +46,7 @@ typedef void request_fn(const struct requests *requests, const struct reply *rep
                         struct view text);
 request_fn request_exec, request_write, request_read;
 request_fn request_attach, request_input, request_close_stdin, request_resize, request_signal,
-    request_ps, request_lookup, request_close_session;
+    request_ps, request_lookup, request_close_session, request_stats;
 request_fn request_list, request_stat, request_mkdir, request_rename, request_copy, request_remove;
 request_fn request_watch, request_unwatch;
 request_fn request_upload, request_download, request_dial;

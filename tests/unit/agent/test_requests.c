@@ -1,4 +1,5 @@
 /* Messages in, answers out; what they do is real. Takes root, as starting programs does. */
+#include "sandbox-service/agent/load.h"
 #include "sandbox-service/agent/requests.h"
 #include "tests/support/turn.h"
 
@@ -7,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,6 +19,7 @@ struct fixture {
     struct loop *loop;
     struct settings settings;
     struct processes *processes;
+    struct load load;
     struct requests requests;
     bool answered;
     char answer[ANSWER_SIZE];
@@ -81,6 +84,7 @@ static int set_up(void **state)
     fixture.requests = (struct requests){
         .settings = &fixture.settings,
         .processes = fixture.processes,
+        .load = &fixture.load,
         .send = on_answer,
         .set_token = set_token,
         .arg = &fixture,
@@ -106,6 +110,30 @@ static void expect_code(struct fixture *fixture, const char *text, const char *c
     if (strstr(answer, "\"type\":\"error\"") == NULL || strstr(answer, member) == NULL) {
         fail_msg("%s: %s, not %s", text, answer, code);
     }
+}
+
+static void usage_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    configure(fixture);
+    const char *answer = ask(fixture, "{\"id\":\"s\",\"type\":\"stats\"}");
+    assert_non_null(strstr(answer, "{\"id\":\"s\",\"type\":\"statsResponse\",\"atMs\":"));
+    assert_non_null(strstr(answer, "\"memory\":{"));
+    assert_non_null(strstr(answer, "\"network\":{\"receivedBytes\":"));
+}
+
+static void a_command_is_measured_when_asked_to_be(void **state)
+{
+    struct fixture *fixture = *state;
+    configure(fixture);
+    const char *answer =
+        ask_and_wait(fixture, "{\"id\":\"m\",\"type\":\"exec\",\"cmd\":\"true\",\"measure\":true}");
+    assert_non_null(strstr(answer, "\"cpuMs\":"));
+    const char *peak = strstr(answer, "\"peakMemoryBytes\":");
+    assert_non_null(peak);
+    assert_true(strtoll(strchr(peak, ':') + 1, NULL, 10) >= 4096);
+    answer = ask_and_wait(fixture, "{\"id\":\"n\",\"type\":\"exec\",\"cmd\":\"true\"}");
+    assert_null(strstr(answer, "cpuMs"));
 }
 
 static void what_is_no_request_is_told(void **state)
@@ -249,6 +277,8 @@ int main(void)
         REQUEST_TEST(an_answer_too_long_for_a_message_loses_output),
         REQUEST_TEST(a_background_command_is_answered_at_once),
         REQUEST_TEST(failures_to_start_are_told),
+        REQUEST_TEST(usage_is_told),
+        REQUEST_TEST(a_command_is_measured_when_asked_to_be),
         REQUEST_TEST(files_go_there_and_back),
     };
     if (geteuid() != 0) {
