@@ -2,7 +2,8 @@
  *
  * audit verify [--anchor SEQ:HASH] exits with 0 when the audit trail is whole, 1 when it is not, 2
  * when that could not be found out. user role EMAIL|ID admin|user exits with 0 when it is so,
- * else 2. */
+ * else 2. doctor is a program of its own, which lies beside this one and looks at the host instead
+ * of the database. */
 #include "auth-service/admin/role_store.h"
 #include "auth-service/admin/verify.h"
 #include "common/base/config.h"
@@ -10,7 +11,9 @@
 #include "common/base/secret.h"
 #include "common/db/target.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +23,8 @@ enum { EXIT_WHOLE, EXIT_BROKEN, EXIT_NOT_DONE };
 #define CONNECT_TIMEOUT_S "5"
 
 static const char usage[] = "usage: insien-admin audit verify [--anchor SEQ:HASH]\n"
-                            "       insien-admin user role EMAIL|ID admin|user";
+                            "       insien-admin user role EMAIL|ID admin|user\n"
+                            "       insien-admin doctor";
 
 struct config {
     char database_url[CONFIG_TEXT_SIZE];
@@ -142,6 +146,20 @@ static int connect_and_run(const char *url, const struct command *command, struc
     return command->kind == COMMAND_ROLE ? set_role(pg, command, err) : verify(pg, command, err);
 }
 
+/* Only returns when that program can't be started. */
+static void become_doctor(char **arguments, struct err *err)
+{
+    static const char name[] = "/insien-doctor";
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - sizeof name);
+    char *slash = len <= 0 ? NULL : memrchr(path, '/', (size_t)len);
+    if (slash != NULL) {
+        memcpy(slash, name, sizeof name);
+        (void)execv(path, arguments);
+    }
+    err_set(err, ERR_UNAVAILABLE, "insien-doctor can't be started: errno %d", errno);
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
@@ -149,8 +167,10 @@ int main(int argc, char **argv)
     struct err err = {0};
     int status = EXIT_NOT_DONE;
     log_open("insien-admin", LOG_INFO);
-    if (parse(argv + 1, argc - 1, &command, &err) &&
-        config_read(items, sizeof items / sizeof items[0], &config, &err)) {
+    if (argc >= 2 && is_word(argv[1], "doctor")) {
+        become_doctor(argv + 1, &err);
+    } else if (parse(argv + 1, argc - 1, &command, &err) &&
+               config_read(items, sizeof items / sizeof items[0], &config, &err)) {
         status = connect_and_run(config.database_url, &command, &err);
     }
     secret_wipe(&config, sizeof config);
