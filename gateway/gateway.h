@@ -22,6 +22,7 @@ struct preview;
 struct recorder;
 struct requests;
 struct sandbox_cache;
+struct stats_history;
 
 /* Filled by main.c, read-only afterwards; every pointer is borrowed. */
 struct gateway {
@@ -44,6 +45,7 @@ struct gateway {
     struct recorder *recorder;
     struct requests *requests;
     struct event_readers *event_readers;
+    struct stats_history *stats_history;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */
 };
 

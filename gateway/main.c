@@ -25,6 +25,8 @@
 #include "gateway/ports/exposed.h"
 #include "gateway/ports/host_ports.h"
 #include "gateway/preview/preview.h"
+#include "gateway/stats/history.h"
+#include "gateway/stats/sampler.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -42,6 +44,7 @@ struct process {
     struct gateway gateway;
     struct invalidation *invalidation;
     struct session_report *session_report;
+    struct sampler *sampler;
     struct http_tls *tls; /* NULL: plain */
     struct http_listener *listeners[2];
     struct timer drain_timer;
@@ -106,6 +109,7 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
            (gateway->event_readers = event_readers_new(err)) != NULL &&
            (gateway->pending = pending_open(gateway, err)) != NULL && open_limits(gateway, err) &&
+           (gateway->stats_history = stats_history_open(gateway, err)) != NULL &&
            (gateway->client_sockets = client_sockets_new(gateway, err)) != NULL &&
            (process.invalidation = invalidation_open(gateway, err)) != NULL &&
            (process.session_report = session_report_new(gateway, err)) != NULL;
@@ -182,7 +186,8 @@ static bool open_outside(struct gateway *gateway, struct err *err)
     const struct gateway_config *config = gateway->config;
     return (gateway->health = health_open(gateway, err)) != NULL && open_http(gateway, err) &&
            (gateway->hub = hub_new(gateway, err)) != NULL && open_activity(gateway, err) &&
-           open_host_ports(gateway, err) && open_preview(gateway, err) &&
+           open_host_ports(gateway, err) &&
+           (process.sampler = sampler_new(gateway, err)) != NULL && open_preview(gateway, err) &&
            (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
                                                    (uint16_t)config->port, NULL, err)) != NULL &&
            (config->ws_port == config->port ||
@@ -271,6 +276,8 @@ static void take_down(struct gateway *gateway)
     host_ports_free(gateway->host_ports);
     activity_close(gateway->activity);
     gateway->activity = NULL;
+    sampler_free(process.sampler);
+    stats_history_close(gateway->stats_history);
     hub_free(gateway->hub);
     health_close(gateway->health);
     exposed_cache_free(gateway->exposed);

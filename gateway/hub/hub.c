@@ -303,6 +303,18 @@ bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE])
     return session != NULL && session_is_ready(session);
 }
 
+void hub_each_ready(const struct hub *hub, void (*visit)(const char sandbox_id[ID_SIZE], void *arg),
+                    void *arg)
+{
+    for (LIST_EACH(node, &hub->sessions)) {
+        struct session *session = session_of_list_node(node);
+        const char *sandbox_id = session_sandbox_id(session);
+        if (session_is_ready(session) && find(hub, sandbox_id) == session) {
+            visit(sandbox_id, arg);
+        }
+    }
+}
+
 static void free_wait(struct hub_wait *wait)
 {
     list_remove(&wait->node);

@@ -60,6 +60,9 @@ bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 struct waker_wait;
 bool hub_wake(struct hub *hub, const char sandbox_id[ID_SIZE], struct waker_wait *wait,
               struct err *err) MUST_CHECK;
+/* Every sandbox whose agent is; visit may begin calls, and do nothing else with the hub. */
+void hub_each_ready(const struct hub *hub, void (*visit)(const char sandbox_id[ID_SIZE], void *arg),
+                    void *arg);
 
 /* err is NULL when the agent is ready. */
 typedef void hub_wait_fn(const struct err *err, void *arg);

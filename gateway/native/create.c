@@ -1,7 +1,6 @@
 /* POST /sandbox/create: the sandbox-service starts a container, its agent connects here, and then
  * the client gets its answer. */
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/contracts/life.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
@@ -12,12 +11,12 @@
 #include "gateway/native/agent_errors.h"
 #include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
+#include "gateway/native/sandbox_discard.h"
 
 #include <stdio.h>
 
 enum {
     CREATE_TIMEOUT_MS = 60 * 1000,
-    DESTROY_TIMEOUT_MS = 60 * 1000,
     MESSAGE_MAX = 2 * JSON_BODY_MAX,
     ANSWER_MAX = 4096,
     READY_MESSAGE_MAX = 64,
@@ -68,44 +67,16 @@ static const struct json_field create_fields[] = {
               JSON_PRESENT(struct create_body, has_auto_resume)),
 };
 
-static void on_destroyed(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    (void)arg;
-    /* Not found: there was nothing to undo. Else it ends when its time is over. */
-    if (err != NULL && err->code != ERR_NOT_FOUND) {
-        log_warn("create.undo_failed", LOG_ERR(err));
-    }
-}
-
 /* Whoever left and has an Idempotency-Key comes back for the answer. */
 static bool nobody_will_know(const struct request *request)
 {
     return request->exchange == NULL && request->repeat == NULL;
 }
 
-/* Nobody will ever learn the sandbox's id: it is destroyed. */
-static void undo(struct request *request)
-{
-    struct err err = {0};
-    char body[2 * ID_SIZE + 40];
-    int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\",\"userId\":\"%s\"}",
-                          request->id, request->caller.user_id);
-    const struct ipc_call_options options = {.method = SANDBOX_DESTROY,
-                                             .trace = &request->trace,
-                                             .actor = request_actor(request),
-                                             .timeout_ms = DESTROY_TIMEOUT_MS,
-                                             .repeatable = true};
-    if (ipc_call_begin(request->gateway->sandbox_service, &options,
-                       (struct view){body, (size_t)length}, on_destroyed, NULL, &err) == NULL) {
-        log_warn("create.undo_failed", LOG_TRACE(&request->trace),
-                 LOG_STR("sandbox_id", request->id), LOG_ERR(&err));
-    }
-}
-
+/* Nobody will ever learn the sandbox's id. */
 static void fail_and_undo(struct request *request, const struct err *err)
 {
-    undo(request);
+    sandbox_discard(request, request->id);
     request_fail(request, err);
 }
 
@@ -128,7 +99,7 @@ static void write_answer(const struct request *request, struct str *out)
 static void finish(struct request *request)
 {
     if (nobody_will_know(request)) {
-        undo(request);
+        sandbox_discard(request, request->id);
     }
     sandbox_cache_prefetch(request->gateway->sandboxes, request->id);
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);

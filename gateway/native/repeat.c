@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "common/contracts/idempotency.h"
+#include "common/event/loop.h"
 #include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/native/once.h"
@@ -18,7 +19,9 @@
 
 enum {
     CALL_TIMEOUT_MS = 5 * 1000,
-    LEASE_MS = 90 * 1000, /* a create takes a minute at most */
+    LEASE_MS = 90 * 1000,     /* a create takes a minute at most */
+    RUN_LEASE_MS = 30 * 1000, /* what takes long asks for it again and again */
+    RENEW_MS = 5 * 1000,
     DIGEST_LEN = 32,
     READER_SIZE = ID_SIZE + 24,
     STATUS_OK = 200,
@@ -37,13 +40,25 @@ struct repeat {
     int status;        /* of the answer that is being kept */
     bool no_store;     /* the same */
     struct str answer; /* the same */
+    request_handler_fn *next;
+    struct timer renewal; /* of a claim that is ours, with ROUTE_RUNS */
+    struct ipc_call *renewing;
 };
+
+static void stop_renewing(struct repeat *repeat)
+{
+    if (repeat->renewing != NULL) {
+        ipc_call_cancel(TAKE(repeat->renewing));
+    }
+    timer_close(&repeat->renewal);
+}
 
 void repeat_free(struct repeat *repeat)
 {
     if (repeat == NULL) {
         return;
     }
+    stop_renewing(repeat);
     if (repeat->answer.data != NULL) {
         secret_wipe(repeat->answer.data, repeat->answer.capacity);
     }
@@ -114,6 +129,79 @@ static bool open_repeat(const struct request *request, struct repeat *repeat, st
            digest_request(request, repeat->digest, err) && id_new(repeat->claim, err);
 }
 
+static struct ipc_call *tell(const struct request *request, const char *method,
+                             const struct json_schema *schema, const void *message,
+                             ipc_reply_fn *on_reply, void *arg, struct err *err)
+{
+    AUTO(str_free) struct str body = STR_INIT(IPC_MESSAGE_MAX);
+    struct json_writer writer = json_writer_on(&body);
+    json_begin_object(&writer, NULL);
+    json_struct(&writer, schema, message);
+    json_end_object(&writer);
+    const struct ipc_call_options options = {.method = method,
+                                             .trace = &request->trace,
+                                             .timeout_ms = CALL_TIMEOUT_MS,
+                                             .repeatable = true};
+    return str_check(&body, method, err) ? ipc_call_begin(request->gateway->auth_service, &options,
+                                                          str_view(&body), on_reply, arg, err)
+                                         : NULL;
+}
+
+static bool is_run(const struct request *request)
+{
+    return (request->route->needs & ROUTE_RUNS) != 0;
+}
+
+/* Views into the request's repeat. */
+static struct idempotency_claim claim_of(const struct request *request)
+{
+    const struct repeat *repeat = request->repeat;
+    struct idempotency_claim claim = {.key = view_of(repeat->key),
+                                      .request = view_of(repeat->digest),
+                                      .lease_ms = is_run(request) ? RUN_LEASE_MS : LEASE_MS};
+    memcpy(claim.user_id, request->caller.user_id, ID_SIZE);
+    memcpy(claim.claim, repeat->claim, ID_SIZE);
+    return claim;
+}
+
+/* When it can't be had again, the answer can't be kept, and a repeat may do it once more. */
+static void on_renewed(const struct view *body, const struct err *err, void *arg)
+{
+    (void)body;
+    struct repeat *repeat = arg;
+    repeat->renewing = NULL;
+    if (err != NULL) {
+        log_info("idempotency.not_renewed", LOG_ERR(err));
+    }
+}
+
+static void renew(void *arg)
+{
+    const struct request *request = arg;
+    struct repeat *repeat = request->repeat;
+    struct err err = {0};
+    const struct idempotency_claim message = claim_of(request);
+    timer_arm_common(&repeat->renewal, RENEW_MS);
+    if (repeat->renewing != NULL) {
+        return;
+    }
+    repeat->renewing = tell(request, IDEMPOTENCY_CLAIM, &idempotency_claim_schema, &message,
+                            on_renewed, repeat, &err);
+    if (repeat->renewing == NULL) {
+        log_info("idempotency.not_renewed", LOG_TRACE(&request->trace), LOG_ERR(&err));
+    }
+}
+
+static bool renew_regularly(struct request *request, struct err *err)
+{
+    struct timer *renewal = &request->repeat->renewal;
+    if (!timer_open(renewal, request->gateway->loop, renew, request, err)) {
+        return false;
+    }
+    timer_arm_common(renewal, RENEW_MS);
+    return true;
+}
+
 static void on_claimed(const struct view *body, const struct err *err, void *arg)
 {
     struct request *request = arg;
@@ -138,10 +226,14 @@ static void on_claimed(const struct view *body, const struct err *err, void *arg
         request_respond(request, &response);
         return;
     }
-    request->route->handle(request);
+    if (request->repeat->is_ours && is_run(request) && !renew_regularly(request, &refusal)) {
+        request_fail(request, &refusal);
+        return;
+    }
+    request->repeat->next(request);
 }
 
-void repeat_begin(struct request *request)
+void repeat_begin(struct request *request, request_handler_fn *next)
 {
     struct err err = {0};
     struct repeat *repeat = calloc(1, sizeof *repeat);
@@ -151,15 +243,13 @@ void repeat_begin(struct request *request)
         return;
     }
     request->repeat = repeat;
+    repeat->next = next;
     request->outlives_client = true;
     if (!open_repeat(request, repeat, &err)) {
         request_fail(request, &err);
         return;
     }
-    struct idempotency_claim message = {
-        .key = view_of(repeat->key), .request = view_of(repeat->digest), .lease_ms = LEASE_MS};
-    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
-    memcpy(message.claim, repeat->claim, ID_SIZE);
+    const struct idempotency_claim message = claim_of(request);
     const struct service_question question = {
         .service = request->gateway->auth_service,
         .method = IDEMPOTENCY_CLAIM,
@@ -171,31 +261,38 @@ void repeat_begin(struct request *request)
     service_ask(request, &question, on_claimed);
 }
 
-static struct ipc_call *tell(const struct request *request, const char *method,
-                             const struct json_schema *schema, const void *message,
-                             ipc_reply_fn *on_reply, void *arg, struct err *err)
+static void on_released(const struct view *body, const struct err *err, void *arg)
 {
-    AUTO(str_free) struct str body = STR_INIT(IPC_MESSAGE_MAX);
-    struct json_writer writer = json_writer_on(&body);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, schema, message);
-    json_end_object(&writer);
-    const struct ipc_call_options options = {.method = method,
-                                             .trace = &request->trace,
-                                             .timeout_ms = CALL_TIMEOUT_MS,
-                                             .repeatable = true};
-    return str_check(&body, method, err) ? ipc_call_begin(request->gateway->auth_service, &options,
-                                                          str_view(&body), on_reply, arg, err)
-                                         : NULL;
+    (void)body;
+    (void)arg;
+    if (err != NULL) { /* The claim ends by itself. */
+        log_info("idempotency.not_released", LOG_ERR(err));
+    }
+}
+
+static void release_claim(const struct request *request)
+{
+    const struct repeat *repeat = request->repeat;
+    struct err failure = {0};
+    struct idempotency_release message = {.key = view_of(repeat->key)};
+    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
+    memcpy(message.claim, repeat->claim, ID_SIZE);
+    if (tell(request, IDEMPOTENCY_RELEASE, &idempotency_release_schema, &message, on_released, NULL,
+             &failure) == NULL) {
+        log_info("idempotency.not_released", LOG_TRACE(&request->trace), LOG_ERR(&failure));
+    }
 }
 
 /* What was made is there, so the client is to hear of it: a repeat has to wait until the claim is
- * over, and then finds it by its id. But not of a credential: that repeat will give it another
- * secret. True: the request is over. */
+ * over, and then finds it by its id; a run is run again. But not of a credential: that repeat will
+ * give it another secret. True: the request is over. */
 static bool fail_unkept(struct request *request, const struct err *err)
 {
     struct err failure = {0};
     log_warn("idempotency.not_kept", LOG_TRACE(&request->trace), LOG_ERR(err));
+    if (is_run(request)) {
+        release_claim(request);
+    }
     if ((request->route->needs & ROUTE_SECRET) == 0) {
         return false;
     }
@@ -231,6 +328,7 @@ bool repeat_keep(struct request *request, const struct http_response *response)
         return false;
     }
     repeat->is_ours = false;
+    stop_renewing(repeat);
     repeat->status = response->status;
     repeat->no_store = response->no_store;
     str_append_view(&repeat->answer, response->body);
@@ -247,15 +345,6 @@ bool repeat_keep(struct request *request, const struct http_response *response)
     return request->ipc_call != NULL || fail_unkept(request, &err);
 }
 
-static void on_released(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    (void)arg;
-    if (err != NULL) { /* The claim ends by itself. */
-        log_info("idempotency.not_released", LOG_ERR(err));
-    }
-}
-
 static bool leaves_open(const struct request *request, const struct err *err)
 {
     return (request->route->needs & ROUTE_SECRET) != 0 && err->code >= ERR_UNAVAILABLE;
@@ -264,16 +353,10 @@ static bool leaves_open(const struct request *request, const struct err *err)
 void repeat_release(const struct request *request, const struct err *err)
 {
     struct repeat *repeat = request->repeat;
-    struct err failure = {0};
     if (repeat == NULL || !repeat->is_ours || leaves_open(request, err)) {
         return;
     }
     repeat->is_ours = false;
-    struct idempotency_release message = {.key = view_of(repeat->key)};
-    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
-    memcpy(message.claim, repeat->claim, ID_SIZE);
-    if (tell(request, IDEMPOTENCY_RELEASE, &idempotency_release_schema, &message, on_released, NULL,
-             &failure) == NULL) {
-        log_info("idempotency.not_released", LOG_TRACE(&request->trace), LOG_ERR(&failure));
-    }
+    stop_renewing(repeat);
+    release_claim(request);
 }

@@ -1,5 +1,7 @@
 /* gateway/native/repeat.h: Idempotency-Key on requests that create something: a repeat within 24
- * hours gets the answer of the first, and creates nothing more. An answer that is a credential
+ * hours gets the answer of the first, and creates nothing more. What may take long and makes
+ * nothing that stays (ROUTE_RUNS) holds its key for as long as it takes, and is done again when its
+ * answer is too long to be kept, or whoever did it died. An answer that is a credential
  * (ROUTE_SECRET) is for repeats of the same caller alone, and is given only when it is kept: a
  * repeat makes another secret otherwise. The auth-service keeps keys and
  * answers (common/contracts/idempotency.h). */
@@ -10,9 +12,9 @@
 
 /* Whether the request came with a key to a route that honours it. Its body is there. */
 bool repeat_is_asked_for(const struct request *request) MUST_CHECK;
-/* Claims the key, and then calls the route's handler; or answers instead of it. From here on the
- * request outlives its client. */
-void repeat_begin(struct request *request);
+/* Claims the key, and then calls next; or answers instead of it. From here on the request outlives
+ * its client. */
+void repeat_begin(struct request *request, request_handler_fn *next);
 
 /* What the request makes must have this id; NULL when it came without a key. */
 const char *repeat_resource_id(const struct request *request);

@@ -62,10 +62,20 @@ static const struct route routes[] = {
     {HTTP_POST, "/sandbox/create", ROUTE_CALLER | ROUTE_JSON | ROUTE_CREATES, AUTH_SANDBOX_WRITE,
      JSON_BODY_MAX, sandbox_create_handle},
     {HTTP_GET, "/sandbox/quota/usage", ROUTE_CALLER, AUTH_SANDBOX_READ, 0, quota_usage_handle},
+    {HTTP_POST, "/sandbox/execute",
+     ROUTE_CALLER | ROUTE_JSON | ROUTE_COMMAND | ROUTE_CREATES | ROUTE_RUNS,
+     AUTH_SANDBOX_WRITE | AUTH_EXEC, EXECUTE_BODY_MAX, sandbox_execute_handle},
+    {HTTP_POST, "/sandbox/execute/batch",
+     ROUTE_CALLER | ROUTE_JSON | ROUTE_COMMAND | ROUTE_CREATES | ROUTE_RUNS,
+     AUTH_SANDBOX_WRITE | AUTH_EXEC, EXECUTE_BODY_MAX, sandbox_execute_batch_handle},
     {HTTP_GET, "/sandbox/{id}/status", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
      sandbox_status_handle},
     {HTTP_GET, "/sandbox/{id}/events", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
      events_sandbox_handle},
+    {HTTP_GET, "/sandbox/{id}/stats", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
+     stats_show_handle},
+    {HTTP_GET, "/sandbox/{id}/stats/history", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_READ, 0,
+     stats_history_handle},
     {HTTP_POST, "/sandbox/{id}/destroy", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
      sandbox_destroy_handle},
     {HTTP_DELETE, "/sandbox/{id}", ROUTE_CALLER | ROUTE_SANDBOX, AUTH_SANDBOX_WRITE, 0,
@@ -261,7 +271,7 @@ static void on_body(struct http_exchange *exchange, struct view body, void *arg)
     struct request *request = arg;
     request->body = body;
     if (!request->is_revoked && repeat_is_asked_for(request)) {
-        repeat_begin(request);
+        repeat_begin(request, handle);
     } else {
         handle(request);
     }
@@ -398,6 +408,13 @@ static void load_sandbox(struct request *request)
     }
 }
 
+/* One is told at a time. */
+static unsigned first_missing(unsigned wanted, unsigned had)
+{
+    unsigned missing = wanted & ~had;
+    return missing & (~missing + 1U);
+}
+
 static void admit(struct request *request)
 {
     struct err err = {0};
@@ -408,7 +425,7 @@ static void admit(struct request *request)
         return;
     }
     if ((request->caller.scopes & scope) != scope) {
-        errors_missing_scope(scope, &err);
+        errors_missing_scope(first_missing(scope, request->caller.scopes), &err);
         request_fail(request, &err);
         return;
     }

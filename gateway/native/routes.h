@@ -17,6 +17,7 @@ enum route_needs {
     ROUTE_COMMAND = 1U << 7U, /* recorded when AUDIT_DATA_PLANE asks for commands */
     ROUTE_WRITE = 1U << 8U,   /* recorded when it asks for all */
     ROUTE_SECRET = 1U << 9U,  /* with ROUTE_CREATES: the answer is a credential of the caller's */
+    ROUTE_RUNS = 1U << 10U, /* with ROUTE_CREATES: it may take long, and makes nothing that stays */
 };
 
 struct route {
@@ -32,6 +33,7 @@ enum {
     JSON_BODY_MAX = 1024 * 1024,
     USER_BODY_MAX = 16 * 1024,
     TEMPLATE_BODY_MAX = 512 * 1024,
+    EXECUTE_BODY_MAX = 4 * JSON_BODY_MAX,
     INPUT_BODY_MAX = 2 * JSON_BODY_MAX, /* of what a process takes at once, in base64 */
 };
 
@@ -63,6 +65,9 @@ request_handler_fn quota_usage_handle;                          /* quota.c */
 request_handler_fn sandbox_pause_handle, sandbox_resume_handle; /* life.c */
 request_handler_fn sandbox_timeout_handle;                      /* life.c */
 request_handler_fn sandbox_exec_handle;                         /* exec.c */
+request_handler_fn sandbox_execute_handle;                      /* execute.c */
+request_handler_fn sandbox_execute_batch_handle;                /* execute.c */
+request_handler_fn stats_show_handle, stats_history_handle;     /* stats.c */
 request_handler_fn token_make_handle;                           /* tokens.c */
 request_handler_fn processes_list_handle;                       /* processes.c */
 request_handler_fn processes_signal_handle;                     /* processes.c */

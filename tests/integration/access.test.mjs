@@ -354,7 +354,7 @@ describe('who may touch what', () => {
     const source = readFileSync(path.join(root, 'gateway/native/client_relay.c'), 'utf8');
     const types = [...source.matchAll(/\{VIEW\("(\w+)"\), AUTH_/g)].map(([, type]) => type);
     assert.deepEqual(Object.keys(messages).sort(), types.sort());
-    for (const scope of ['exec', 'files']) {
+    for (const scope of ['exec', 'files', 'sandbox:read']) {
       const socket = await openClient(owner.sandboxId, { key: children[scope] });
       for (const type of types.filter((name) => messages[name] === scope)) {
         const answer = await socket.request({ type, path: 'kept', to: 'intruder', cmd: 'true', pid: 1, streamId: 1 });

@@ -43,6 +43,8 @@ export const rows = {
   'DELETE /api/templates/{template}': { scope: 'sandbox:write' },
 
   'GET /sandbox': { scope: 'sandbox:read' },
+  'POST /sandbox/execute': { scope: 'exec', body: { language: 'bash', code: 'true' } },
+  'POST /sandbox/execute/batch': { scope: 'exec', body: { items: [{ language: 'bash', code: 'true' }] } },
   'POST /sandbox/create': { scope: 'sandbox:write', body: { template: 'tiny', network: 'none' } },
   'GET /sandbox/quota/usage': { scope: 'sandbox:read' },
   'GET /sandbox/{sandboxId}/status': { scope: 'sandbox:read' },
@@ -50,6 +52,8 @@ export const rows = {
   'POST /sandbox/{sandboxId}/timeout': { scope: 'sandbox:write', body: { timeoutMs: 300_000 } },
   'POST /sandbox/{sandboxId}/pause': { scope: 'sandbox:write', body: {} },
   'POST /sandbox/{sandboxId}/resume': { scope: 'sandbox:write', body: {} },
+  'GET /sandbox/{sandboxId}/stats': { scope: 'sandbox:read' },
+  'GET /sandbox/{sandboxId}/stats/history': { scope: 'sandbox:read' },
 
   'POST /sandbox/{sandboxId}/exec': { scope: 'exec', body: { cmd: 'touch', args: ['intruder'] } },
   'GET /sandbox/{sandboxId}/processes': { scope: 'exec' },
@@ -101,6 +105,7 @@ export const rows = {
 export const messages = {
   exec: 'exec', attach: 'exec', dial: 'exec', input: 'exec', closeStdin: 'exec', resize: 'exec', signal: 'exec', ps: 'exec',
   lookup: 'exec', closeSession: 'exec',
+  stats: 'sandbox:read',
   upload: 'files', download: 'files', watch: 'files', write: 'files', read: 'files', list: 'files', stat: 'files', mkdir: 'files',
   rename: 'files', copy: 'files', remove: 'files',
 };

@@ -26,7 +26,7 @@
     "\"metadata\":{},\"memoryMB\":512,\"cpuMilli\":1000,\"lifetimeHours\":2,"                      \
     "\"container\":{\"running\":false,\"status\":\"\",\"exitCode\":0,\"error\":\"\"}}"
 
-enum { TEXT_MAX = 4096 };
+enum { TEXT_MAX = 4096, SAID_MAX = 128 * 1024 };
 
 static void serve_get(struct ipc_exchange *exchange, const struct ipc_request *request, void *arg)
 {
@@ -36,7 +36,48 @@ static void serve_get(struct ipc_exchange *exchange, const struct ipc_request *r
                                                 : VIEW(INFO("running", "")));
 }
 
-static const struct ipc_method methods[] = {{SANDBOX_GET, serve_get}};
+static void adopt_agent(struct agent_stage *stage, const char *hello_more);
+
+static void serve_create(struct ipc_exchange *exchange, const struct ipc_request *request,
+                         void *arg)
+{
+    struct agent_stage *stage = arg;
+    struct sandbox_create body;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(request->body, &sandbox_create_schema, &body, NULL, &err);
+    assert_non_null(doc);
+    stage->creates++;
+    str_clear(&stage->created);
+    str_append_view(&stage->created, request->body);
+    if (stage->create_refusal != NULL) {
+        err_set_reason(&err, ERR_NOT_FOUND, stage->create_refusal, "refused");
+        stage->create_refusal = NULL;
+        ipc_reply_error(exchange, &err);
+        return;
+    }
+    agent_vanish(stage);
+    memcpy(stage->sandbox_id, body.sandbox_id, ID_SIZE);
+    adopt_agent(stage, "");
+    ipc_reply_ok(exchange, VIEW(INFO("running", "")));
+}
+
+static void serve_destroy(struct ipc_exchange *exchange, const struct ipc_request *request,
+                          void *arg)
+{
+    struct agent_stage *stage = arg;
+    struct sandbox_destroy body;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(request->body, &sandbox_destroy_schema, &body, NULL, &err);
+    assert_non_null(doc);
+    assert_string_equal(body.sandbox_id, stage->sandbox_id);
+    stage->destroys++;
+    ipc_reply_ok(exchange, VIEW("{}"));
+}
+
+static const struct ipc_method methods[] = {
+    {SANDBOX_GET, serve_get}, {SANDBOX_CREATE, serve_create}, {SANDBOX_DESTROY, serve_destroy}};
 
 static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
@@ -78,10 +119,10 @@ static struct bufferevent *wrap(struct agent_stage *stage, int fd)
 static bool is_ready(void *arg)
 {
     const struct agent_stage *stage = arg;
-    return hub_is_ready(stage->gateway.hub, STAGE_SANDBOX_ID);
+    return hub_is_ready(stage->gateway.hub, stage->sandbox_id);
 }
 
-static void connect_agent(struct agent_stage *stage, const char *hello_more)
+static void adopt_agent(struct agent_stage *stage, const char *hello_more)
 {
     static const struct ws_events events = {.on_message = on_message, .on_closed = on_closed};
     struct err err = {0};
@@ -89,12 +130,17 @@ static void connect_agent(struct agent_stage *stage, const char *hello_more)
     struct str configure = STR_INIT(TEXT_MAX);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     str_append_string(&configure, "{\"id\":\"configure\",\"type\":\"configure\"}");
-    hub_adopt(stage->gateway.hub, STAGE_SANDBOX_ID, wrap(stage, fds[0]), &configure);
+    hub_adopt(stage->gateway.hub, stage->sandbox_id, wrap(stage, fds[0]), &configure);
     stage->agent_bev = wrap(stage, fds[1]);
     stage->agent = ws_socket_new(stage->gateway.loop, WS_CLIENT, stage->agent_bev,
                                  &ws_answering_limits, &events, stage, &err);
     assert_non_null(stage->agent);
     agent_say(stage, "{\"type\":\"hello\",\"protocol\":1,\"version\":\"test\"%s}", hello_more);
+}
+
+static void connect_agent(struct agent_stage *stage, const char *hello_more)
+{
+    adopt_agent(stage, hello_more);
     turn_until_true(stage->gateway.loop, is_ready, stage);
 }
 
@@ -103,6 +149,8 @@ void agent_stage_open(struct agent_stage *stage)
     struct gateway *gateway = &stage->gateway;
     struct err err = {0};
     char path[FOLDER_PATH_SIZE + 32];
+    memcpy(stage->sandbox_id, STAGE_SANDBOX_ID, ID_SIZE);
+    stage->created = STR_INIT(TEXT_MAX);
     folder_make(stage->folder);
     (void)snprintf(path, sizeof path, "%s/agents", stage->folder);
     assert_int_equal(mkdir(path, 0700), 0);
@@ -144,19 +192,20 @@ void agent_stage_close(struct agent_stage *stage)
     ipc_client_close(gateway->sandbox_service);
     ipc_server_close(stage->services);
     loop_free(gateway->loop);
+    str_free(&stage->created);
     folder_remove(stage->folder);
 }
 
 void agent_say(struct agent_stage *stage, const char *format, ...)
 {
-    char text[TEXT_MAX];
+    char text[SAID_MAX];
     struct err err = {0};
     va_list args;
     va_start(args, format);
     /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is just above */
     int length = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    assert_in_range(length, 0, TEXT_MAX - 1);
+    assert_in_range(length, 0, SAID_MAX - 1);
     const struct view part = {text, (size_t)length};
     assert_true(ws_send(stage->agent, WS_TEXT, &part, 1, &err));
 }

@@ -4,6 +4,7 @@
 #ifndef TESTS_UNIT_GATEWAY_AGENT_STAGE_H
 #define TESTS_UNIT_GATEWAY_AGENT_STAGE_H
 
+#include "common/base/str.h"
 #include "common/contracts/stream.h"
 #include "common/event/loop.h"
 #include "common/json/scan.h"
@@ -27,6 +28,13 @@ struct agent_stage {
     bool agent_closed;
     int agent_close_code;
     bool sandbox_ended; /* what the sandbox-service says */
+
+    /* A sandbox that is made gets an agent in the place of the one before. */
+    char sandbox_id[ID_SIZE]; /* of the agent */
+    int creates;
+    int destroys;
+    const char *create_refusal; /* the reason to refuse the next one with; NULL: none */
+    struct str created;         /* what was asked for last */
 
     /* What the agent hears once it is ready; NULL: it is thrown away. */
     void (*on_text)(struct view text, const struct json_envelope *envelope, void *arg);

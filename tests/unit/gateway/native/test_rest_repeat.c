@@ -21,7 +21,14 @@
     "{\"id\":\"" RESOURCE "\",\"key\":\"isk_secret\",\"prefix\":\"isk_\",\"createdAt\":\"now\","   \
     "\"scopes\":4}"
 
-enum { KEPT_MAX = 64 * 1024 };
+/* A route that takes long and makes nothing that stays. */
+#define RUN "POST /sandbox/execute"
+#define PROGRAM VIEW("{\"language\":\"bash\",\"code\":\"1\"}")
+#define WROTE "\"type\":\"writeResponse\",\"success\":true,\"path\":\"/app/main.sh\""
+#define RAN_HEAD "\"type\":\"execResponse\",\"stderr\":\"\",\"exitCode\":0,\"signal\":null,"
+#define RAN_TAIL "\"reason\":\"exited\",\"durationMs\":7,\"truncated\":false,\"stdout\":\""
+
+enum { KEPT_MAX = 256 * 1024 };
 
 /* What the auth-service was asked, and how it answers; one test runs at a time. */
 static struct {
@@ -306,6 +313,61 @@ static void a_secret_is_for_the_key_that_asked_first(void **state)
     assert_string_equal(service.request, first); /* a URL is for all of the user's */
 }
 
+static void run_long(struct rest_stage *stage, struct view text)
+{
+    if (view_has(text, "\"type\":\"write\"")) {
+        rest_answer(stage, WROTE);
+    }
+}
+
+static bool is_claimed_again(void *arg)
+{
+    (void)arg;
+    return service.claims >= 2;
+}
+
+static void answer_run(struct rest_stage *stage, const char *output)
+{
+    AUTO(str_free) struct str text = STR_INIT(KEPT_MAX);
+    str_append_string(&text, RAN_HEAD RAN_TAIL);
+    str_append_string(&text, output);
+    str_append_char(&text, '"');
+    rest_answer(stage, text.data);
+}
+
+static void a_run_holds_its_key_as_long_as_it_takes(void **state)
+{
+    struct rest_stage *stage = *state;
+    stage->on_request = run_long;
+    rest_send(stage, RUN, KEYED, PROGRAM);
+    rest_wait_requests(stage, 2);
+    turn_until_true(stage->http.loop, is_claimed_again, NULL);
+    answer_run(stage, "done");
+    struct reply reply = client_next(&stage->client, false);
+    assert_int_equal(reply.status, 200);
+    assert_true(view_has(reply.body, "\"stdout\":\"done\""));
+    assert_int_equal(service.finishes, 1);
+    assert_int_equal(service.releases, 0);
+    turn_until_count(stage->http.loop, &stage->agent.destroys, 1);
+}
+
+static void a_run_with_too_long_an_answer_is_told_and_may_be_run_again(void **state)
+{
+    struct rest_stage *stage = *state;
+    char output[IDEMPOTENCY_ANSWER_MAX + 1];
+    memset(output, 'x', sizeof output - 1);
+    output[sizeof output - 1] = '\0';
+    stage->on_request = run_long;
+    rest_send(stage, RUN, KEYED, PROGRAM);
+    rest_wait_requests(stage, 2);
+    answer_run(stage, output);
+    struct reply reply = client_next(&stage->client, false);
+    assert_int_equal(reply.status, 200);
+    turn_until_true(stage->http.loop, was_released, NULL);
+    assert_int_equal(service.finishes, 0);
+    turn_until_count(stage->http.loop, &stage->agent.destroys, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -323,6 +385,8 @@ int main(void)
         TEST(a_secret_that_can_not_be_kept_is_not_told),
         TEST(a_key_that_may_have_been_made_keeps_its_claim),
         TEST(a_secret_is_for_the_key_that_asked_first),
+        TEST(a_run_holds_its_key_as_long_as_it_takes),
+        TEST(a_run_with_too_long_an_answer_is_told_and_may_be_run_again),
         TEST(who_leaves_before_anything_was_made_gives_the_key_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,441 @@
+#include "gateway/native/execution.h"
+
+#include "common/base/clock.h"
+#include "common/contracts/agent.h"
+#include "common/contracts/sandbox.h"
+#include "common/ipc/client.h"
+#include "gateway/native/agent_ask.h"
+#include "gateway/native/agent_errors.h"
+#include "gateway/native/execution_run.h"
+#include "gateway/native/sandbox_discard.h"
+
+#include <stdlib.h>
+
+enum {
+    CREATE_TIMEOUT_MS = 60 * 1000,
+    WRITE_TIMEOUT_MS = 30 * 1000,
+    CREATE_MESSAGE_MAX = 4096,
+    RUN_MESSAGE_MAX = 4 * AGENT_ASK_MAX,
+    AGENT_GRACE_MS = 30 * 1000, /* an agent that is silent for longer than a run may take */
+};
+
+/* In the order it happens: files as often as there are files, runs as often as there are tests. */
+enum step { STEP_CREATE, STEP_CONNECT, STEP_FILES, STEP_COMPILE, STEP_RUNS };
+
+struct execution {
+    struct request *request;           /* borrowed */
+    const struct execute_order *order; /* borrowed */
+    execution_done_fn *done;
+    void *arg;
+    enum step step;
+    char sandbox_id[ID_SIZE];
+    bool is_in_common; /* and not in the template of the language */
+    bool may_exist;    /* the sandbox: it has to be destroyed */
+    int64_t until_ms;  /* monotonic; for the sandbox to be there */
+    size_t next;       /* of the files, or of the runs */
+    struct ipc_call *ipc_call;
+    struct hub_call *hub_call;
+    struct hub_wait *hub_wait;
+    const char *verdict;       /* NULL: all is well so far */
+    struct str compile_result; /* JSON objects, as they go into the answer */
+    struct str last_run;       /* members alone, without the braces */
+    struct str tests;          /* items, with their commas */
+};
+
+static void on_agent_reply(const struct hub_reply *reply, const struct err *err, void *arg);
+
+static void cancel_in_flight(struct execution *execution)
+{
+    if (execution->ipc_call != NULL) {
+        ipc_call_cancel(TAKE(execution->ipc_call));
+    }
+    if (execution->hub_call != NULL) {
+        hub_call_cancel(TAKE(execution->hub_call));
+    }
+    if (execution->hub_wait != NULL) {
+        hub_wait_cancel(TAKE(execution->hub_wait));
+    }
+}
+
+static void free_execution(struct execution *execution)
+{
+    str_free(&execution->compile_result);
+    str_free(&execution->last_run);
+    str_free(&execution->tests);
+    free(execution);
+}
+
+void execution_cancel(struct execution *execution)
+{
+    cancel_in_flight(execution);
+    if (execution->may_exist) {
+        sandbox_discard(execution->request, execution->sandbox_id);
+    }
+    free_execution(execution);
+}
+
+/* The only two ways out, besides that. */
+static void finish(struct execution *execution, struct view answer)
+{
+    sandbox_discard(execution->request, execution->sandbox_id);
+    execution->done(&answer, NULL, execution->arg);
+    free_execution(execution);
+}
+
+static void fail(struct execution *execution, const struct err *err)
+{
+    if (execution->may_exist) {
+        sandbox_discard(execution->request, execution->sandbox_id);
+    }
+    execution->done(NULL, err, execution->arg);
+    free_execution(execution);
+}
+
+static void write_verdict(const struct execution *execution, struct json_writer *writer)
+{
+    if (execution->order->test_count == 0) {
+        return;
+    }
+    const char *verdict = execution->verdict == NULL ? "accepted" : execution->verdict;
+    json_string(writer, "verdict", view_of(verdict));
+    AUTO(str_free) struct str tests = STR_INIT(EXECUTION_ANSWER_MAX);
+    str_append_char(&tests, '[');
+    str_append_view(&tests, str_view(&execution->tests));
+    str_append_char(&tests, ']');
+    json_raw(writer, "tests", tests.failed ? VIEW("[]") : str_view(&tests));
+}
+
+/* All that was done is in the pieces. */
+static void answer(struct execution *execution)
+{
+    struct err err = {0};
+    bool is_compiled = execution->step == STEP_RUNS;
+    AUTO(str_free) struct str out = STR_INIT(EXECUTION_ANSWER_MAX);
+    struct json_writer writer = json_writer_on(&out);
+    json_begin_object(&writer, NULL);
+    json_bool(&writer, "success", execution->verdict == NULL);
+    json_string(&writer, "language", view_of(execution->order->language->name));
+    str_append_char(&out, ',');
+    str_append_view(&out, str_view(&execution->last_run));
+    json_raw(&writer, "compileResult", str_view(&execution->compile_result));
+    if (!is_compiled) {
+        json_string(&writer, "error", VIEW("Compilation failed"));
+    }
+    write_verdict(execution, &writer);
+    json_end_object(&writer);
+    if (str_check(&out, "the answer of an execution", &err) &&
+        str_check(&execution->tests, "its tests", &err)) {
+        finish(execution, str_view(&out));
+    } else {
+        fail(execution, &err);
+    }
+}
+
+static void ask(struct execution *execution, struct str *message, int64_t timeout_ms)
+{
+    struct err err = {0};
+    struct hub_message parts;
+    if (agent_message(message, &parts, &err)) {
+        execution->hub_call =
+            hub_call_begin(execution->request->gateway->hub, execution->sandbox_id, &parts,
+                           timeout_ms, on_agent_reply, execution, &err);
+    }
+    if (execution->hub_call == NULL) {
+        fail(execution, &err);
+    }
+}
+
+static void write_file(struct execution *execution, struct view path, struct view content)
+{
+    const struct agent_write message = {.type = VIEW("write"), .path = path, .content = content};
+    AUTO(str_free) struct str text = STR_INIT(AGENT_MESSAGE_MAX);
+    struct json_writer writer = json_writer_on(&text);
+    json_begin_object(&writer, NULL);
+    json_struct(&writer, &agent_write_schema, &message);
+    json_end_object(&writer);
+    ask(execution, &text, WRITE_TIMEOUT_MS);
+}
+
+static void run_command(struct execution *execution, const struct run_command *command)
+{
+    AUTO(str_free) struct str text = STR_INIT(RUN_MESSAGE_MAX);
+    run_command_write(execution->order, command, &text);
+    ask(execution, &text, command->timeout_ms + AGENT_GRACE_MS);
+}
+
+static void run_next(struct execution *execution)
+{
+    const struct execute_order *order = execution->order;
+    const struct run_command command = {
+        .words = order->language->run,
+        .input = order->test_count == 0 ? order->input : order->tests[execution->next].input,
+        .timeout_ms = order->timeout_ms,
+    };
+    run_command(execution, &command);
+}
+
+static void compile(struct execution *execution)
+{
+    const struct run_command command = {.words = execution->order->language->compile,
+                                        .timeout_ms = EXECUTE_COMPILE_MS};
+    if (command.words[0] == NULL) {
+        execution->step = STEP_RUNS;
+        run_next(execution);
+        return;
+    }
+    execution->step = STEP_COMPILE;
+    run_command(execution, &command);
+}
+
+/* The program itself goes last, over a file of the same name. */
+static void write_next_file(struct execution *execution)
+{
+    const struct execute_order *order = execution->order;
+    if (execution->next < order->files.count) {
+        const struct json_pair *file = &order->files.items[execution->next];
+        write_file(execution, file->name, file->value);
+    } else {
+        write_file(execution, view_of(order->program.source), order->code);
+    }
+}
+
+static void on_written(struct execution *execution)
+{
+    execution->next++;
+    if (execution->next <= execution->order->files.count) {
+        write_next_file(execution);
+        return;
+    }
+    execution->next = 0;
+    compile(execution);
+}
+
+static void keep_members(struct str *out, const struct run_result *result, size_t output_max)
+{
+    struct json_writer writer = json_writer_on(out);
+    str_clear(out);
+    run_result_write(result, output_max, &writer);
+}
+
+static void write_test(struct execution *execution, const char *verdict,
+                       const struct run_result *result)
+{
+    struct str *out = &execution->tests;
+    str_append_string(out, out->len == 0 ? "" : ",");
+    struct json_writer writer = json_writer_on(out);
+    json_begin_object(&writer, NULL);
+    json_string(&writer, "verdict", view_of(verdict));
+    if (result != NULL) {
+        run_result_write(result, EXECUTION_TEST_OUTPUT_MAX, &writer);
+    }
+    json_end_object(&writer);
+}
+
+static void on_compiled(struct execution *execution, const struct run_result *result)
+{
+    struct run_end end = run_end_of(result);
+    struct json_writer writer = json_writer_on(&execution->compile_result);
+    json_begin_object(&writer, NULL);
+    run_result_write(result, EXECUTION_OUTPUT_MAX, &writer);
+    json_end_object(&writer);
+    if (verdict_of_end(&end, INT64_MAX) == NULL) {
+        execution->step = STEP_RUNS;
+        run_next(execution);
+        return;
+    }
+    const struct run_result unrun = {.exit_code = result->exit_code,
+                                     .has_exit_code = result->has_exit_code,
+                                     .signal = result->signal,
+                                     .reason = result->reason,
+                                     .duration_ms = result->duration_ms};
+    execution->verdict = "compile_error";
+    keep_members(&execution->last_run, &unrun, EXECUTION_OUTPUT_MAX);
+    for (size_t i = 0; i < execution->order->test_count; i++) {
+        write_test(execution, execution->verdict, NULL);
+    }
+    answer(execution);
+}
+
+static const char *judge(const struct execution *execution, const struct run_result *result)
+{
+    const struct execute_order *order = execution->order;
+    struct run_end end = run_end_of(result);
+    const char *verdict = verdict_of_end(&end, order->timeout_ms);
+    if (verdict != NULL || order->test_count == 0) {
+        return verdict;
+    }
+    const struct execute_test *test = &order->tests[execution->next];
+    bool is_right = !result->truncated &&
+                    output_is_expected(test->comparator, result->standard_output, test->expected);
+    return is_right ? NULL : "wrong_answer";
+}
+
+static void on_run(struct execution *execution, const struct run_result *result)
+{
+    const struct execute_order *order = execution->order;
+    const char *verdict = judge(execution, result);
+    if (execution->verdict == NULL) {
+        execution->verdict = verdict;
+    }
+    if (order->test_count > 0) {
+        write_test(execution, verdict == NULL ? "accepted" : verdict, result);
+    }
+    execution->next++;
+    if (execution->next < order->test_count) {
+        run_next(execution);
+        return;
+    }
+    keep_members(&execution->last_run, result, EXECUTION_OUTPUT_MAX);
+    answer(execution);
+}
+
+static void on_ran(struct execution *execution, struct view text)
+{
+    struct run_result result;
+    struct err err = {0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(text, &run_result_schema, &result, NULL, &err);
+    if (doc == NULL) {
+        err = (struct err){0};
+        err_set(&err, ERR_INTERNAL, "the agent answered nonsense");
+        fail(execution, &err);
+    } else if (execution->step == STEP_COMPILE) {
+        on_compiled(execution, &result);
+    } else {
+        on_run(execution, &result);
+    }
+}
+
+/* The deployment lacks what it takes; that is the operator's to mend, and no mistake in the code.
+ */
+static void explain(const struct execution *execution, struct err *err)
+{
+    bool has_no_template = strcmp(err->reason, "template_not_found") == 0;
+    bool has_no_program =
+        execution->step >= STEP_COMPILE && strcmp(err->reason, "command_not_found") == 0;
+    if (has_no_template || has_no_program) {
+        err_set_reason(err, ERR_CONFLICT, "language_unavailable",
+                       "There is no template for %s here.", execution->order->language->name);
+    }
+}
+
+static void on_agent_reply(const struct hub_reply *reply, const struct err *err, void *arg)
+{
+    struct execution *execution = arg;
+    struct err failure = {0};
+    execution->hub_call = NULL;
+    if (err != NULL) {
+        fail(execution, err);
+    } else if (view_equal(reply->type, VIEW("error"))) {
+        agent_error_read(reply->text, &failure);
+        explain(execution, &failure);
+        fail(execution, &failure);
+    } else if (execution->step == STEP_FILES) {
+        on_written(execution);
+    } else {
+        on_ran(execution, reply->text);
+    }
+}
+
+static void on_connected(const struct err *err, void *arg)
+{
+    struct execution *execution = arg;
+    execution->hub_wait = NULL;
+    if (err != NULL) {
+        fail(execution, err);
+        return;
+    }
+    execution->step = STEP_FILES;
+    write_next_file(execution);
+}
+
+static bool create(struct execution *execution, const char *template_name, struct err *err);
+
+/* What the sandbox-service refused was not made; of anything else it is not known. */
+static void on_not_created(struct execution *execution, const struct err *err)
+{
+    struct err failure = *err;
+    bool is_missing = strcmp(err->reason, "template_not_found") == 0;
+    execution->may_exist = err->code >= ERR_UNAVAILABLE;
+    if (is_missing && !execution->is_in_common) {
+        execution->is_in_common = true;
+        if (create(execution, LANGUAGE_TEMPLATE_COMMON, &failure)) {
+            return;
+        }
+    }
+    explain(execution, &failure);
+    fail(execution, &failure);
+}
+
+static void on_created(const struct view *body, const struct err *err, void *arg)
+{
+    struct execution *execution = arg;
+    struct err failure = {0};
+    (void)body;
+    execution->ipc_call = NULL;
+    if (err != NULL) {
+        on_not_created(execution, err);
+        return;
+    }
+    int64_t left_ms = execution->until_ms - clock_monotonic_ms();
+    execution->step = STEP_CONNECT;
+    execution->hub_wait =
+        hub_wait_begin(execution->request->gateway->hub, execution->sandbox_id,
+                       left_ms > 0 ? left_ms : 0, on_connected, execution, &failure);
+    if (execution->hub_wait == NULL) {
+        fail(execution, &failure);
+    }
+}
+
+static bool create(struct execution *execution, const char *template_name, struct err *err)
+{
+    struct request *request = execution->request;
+    struct sandbox_create message = {
+        .template_name = view_of(template_name),
+        .timeout_ms = execute_order_life_ms(execution->order),
+        .network = VIEW("none"),
+    };
+    memcpy(message.sandbox_id, execution->sandbox_id, ID_SIZE);
+    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
+    memcpy(message.api_key_id, request->caller.api_key_id, ID_SIZE);
+    AUTO(str_free) struct str text = STR_INIT(CREATE_MESSAGE_MAX);
+    struct json_writer writer = json_writer_on(&text);
+    json_begin_object(&writer, NULL);
+    json_struct(&writer, &sandbox_create_schema, &message);
+    json_end_object(&writer);
+    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
+                                             .trace = &request->trace,
+                                             .actor = request_actor(request),
+                                             .timeout_ms = CREATE_TIMEOUT_MS};
+    execution->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
+    if (!str_check(&text, "sandbox.create", err)) {
+        return false;
+    }
+    execution->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
+                                         str_view(&text), on_created, execution, err);
+    execution->may_exist = execution->ipc_call != NULL;
+    return execution->may_exist;
+}
+
+struct execution *execution_begin(struct request *request, const struct execute_order *order,
+                                  execution_done_fn *done, void *arg, struct err *err)
+{
+    struct execution *execution = calloc(1, sizeof *execution);
+    if (execution == NULL) {
+        err_set(err, ERR_INTERNAL, "execution: out of memory");
+        return NULL;
+    }
+    execution->request = request;
+    execution->order = order;
+    execution->done = done;
+    execution->arg = arg;
+    execution->compile_result = STR_INIT(EXECUTION_ANSWER_MAX);
+    execution->last_run = STR_INIT(EXECUTION_ANSWER_MAX);
+    execution->tests = STR_INIT(EXECUTION_ANSWER_MAX);
+    if (!id_new(execution->sandbox_id, err) ||
+        !create(execution, order->language->template_name, err)) {
+        free_execution(execution);
+        return NULL;
+    }
+    return execution;
+}
