@@ -31,6 +31,17 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 # Our names are ours: libjwt would take our json_string for that of its own JSON library.
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 
+# Points at which a test kills a process: never in what is deployed for real.
+if(CMAKE_BUILD_TYPE STREQUAL "Sanitize")
+    option(INSIEN_CRASH_POINTS "Processes may be killed at points of a test's choice" ON)
+endif()
+if(INSIEN_CRASH_POINTS)
+    if(CMAKE_BUILD_TYPE STREQUAL "Release")
+        message(FATAL_ERROR "INSIEN_CRASH_POINTS is for tests, not for Release.")
+    endif()
+    add_compile_definitions(INSIEN_CRASH_POINTS)
+endif()
+
 set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)
 if(CMAKE_BUILD_TYPE STREQUAL "Sanitize")
     add_compile_options(-O1 ${sanitizers})
