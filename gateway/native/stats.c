@@ -8,7 +8,43 @@
 
 #include <stdlib.h>
 
-enum { STATS_TIMEOUT_MS = 5000, HISTORY_HEAD_MAX = 256 };
+enum { STATS_TIMEOUT_MS = 5000, HISTORY_HEAD_MAX = 256, BYTES_PER_MB = 1024 * 1024 };
+
+/* The request's work: one look at Redis. */
+struct look_work {
+    struct stats_look *look; /* NULL when it is over */
+    bool has_disk;
+    int64_t disk_bytes; /* as the engine measured it */
+};
+
+static void end_look(void *work)
+{
+    struct look_work *look = work;
+    if (look->look != NULL) {
+        stats_look_cancel(TAKE(look->look));
+    }
+}
+
+static struct look_work *add_work(struct request *request, struct err *err)
+{
+    struct look_work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        err_set(err, ERR_INTERNAL, "stats: out of memory");
+        return NULL;
+    }
+    request_set_work(request, work, end_look);
+    return work;
+}
+
+static void answer_usage(struct request *request, struct agent_usage *usage)
+{
+    int64_t limit_mb = request->sandbox.limits.disk_mb;
+    usage->disk.has_limit = limit_mb > 0;
+    usage->disk.limit_bytes = limit_mb * BYTES_PER_MB;
+    AUTO(str_free) struct str out = STR_INIT(STATS_TEXT_MAX);
+    stats_text_write(&request->sandbox, usage, &out);
+    request_respond_json(request, 200, &out);
+}
 
 static void on_usage(const struct hub_reply *reply, const struct err *err, void *arg)
 {
@@ -27,12 +63,15 @@ static void on_usage(const struct hub_reply *reply, const struct err *err, void 
         request_fail(request, &failure);
         return;
     }
-    AUTO(str_free) struct str out = STR_INIT(STATS_TEXT_MAX);
-    stats_text_write(&request->sandbox, &usage, &out);
-    request_respond_json(request, 200, &out);
+    const struct look_work *work = request->work;
+    if (work->has_disk) {
+        usage.disk.has_bytes = true;
+        usage.disk.bytes = work->disk_bytes;
+    }
+    answer_usage(request, &usage);
 }
 
-void stats_show_handle(struct request *request)
+static void ask_agent(struct request *request)
 {
     static const struct hub_message message = {VIEW("{"), VIEW(",\"type\":\"stats\"}")};
     struct err err = {0};
@@ -45,23 +84,35 @@ void stats_show_handle(struct request *request)
     }
 }
 
-/* The request's work: one look at the history. */
-struct history_work {
-    struct stats_look *look; /* NULL when it is over */
-};
-
-static void end_history(void *work)
+static void on_recent(const struct agent_usage *usage, void *arg)
 {
-    struct history_work *history = work;
-    if (history->look != NULL) {
-        stats_look_cancel(TAKE(history->look));
+    struct request *request = arg;
+    struct look_work *work = request->work;
+    work->look = NULL;
+    work->has_disk = usage->disk.has_bytes;
+    work->disk_bytes = usage->disk.bytes;
+    ask_agent(request);
+}
+
+void stats_show_handle(struct request *request)
+{
+    struct err err = {0};
+    struct look_work *work = add_work(request, &err);
+    if (work == NULL) {
+        request_fail(request, &err);
+        return;
+    }
+    work->look =
+        stats_recent_begin(request->gateway->stats_history, request->id, on_recent, request, &err);
+    if (work->look == NULL) {
+        ask_agent(request); /* what Redis knows is left out */
     }
 }
 
 static void on_looked(const struct view *samples, const struct err *err, void *arg)
 {
     struct request *request = arg;
-    struct history_work *work = request->work;
+    struct look_work *work = request->work;
     work->look = NULL;
     if (err != NULL) {
         request_fail(request, err);
@@ -86,13 +137,11 @@ void stats_history_handle(struct request *request)
         request_fail_validation(request, &err, &parameters.violations);
         return;
     }
-    struct history_work *work = calloc(1, sizeof *work);
+    struct look_work *work = add_work(request, &err);
     if (work == NULL) {
-        err_set(&err, ERR_INTERNAL, "history of stats: out of memory");
         request_fail(request, &err);
         return;
     }
-    request_set_work(request, work, end_history);
     work->look = stats_look_begin(request->gateway->stats_history, request->id, count, on_looked,
                                   request, &err);
     if (work->look == NULL) {

@@ -14,10 +14,18 @@
 
 enum { KEY_SIZE = 128, NUMBER_SIZE = 24, REDIS_MS = 1000, TEN = 10, US_PER_MS = 1000 };
 
-/* KEYS: the list. ARGV: the sample, how many are kept, how long after the last one. */
-static const char add_script[] = "redis.call('RPUSH', KEYS[1], ARGV[1]) "
+/* KEYS: the list, the disk that was measured. ARGV: the sample, how many are kept, how long after
+ * the last one. */
+static const char add_script[] = "local sample, disk = ARGV[1], redis.call('GET', KEYS[2]) "
+                                 "if disk and tonumber(disk) then "
+                                 "sample = sample:gsub('\"disk\":null', '\"disk\":' .. disk) end "
+                                 "redis.call('RPUSH', KEYS[1], sample) "
                                  "redis.call('LTRIM', KEYS[1], -ARGV[2], -1) "
                                  "redis.call('PEXPIRE', KEYS[1], ARGV[3])";
+
+/* KEYS: the same. */
+static const char recent_script[] = "return {redis.call('LRANGE', KEYS[1], -1, -1), "
+                                    "tonumber(redis.call('GET', KEYS[2]) or -1) or -1}";
 
 struct stats_history {
     const struct gateway *gateway; /* borrowed */
@@ -28,6 +36,7 @@ struct stats_history {
 struct stats_look {
     struct stats_history *history; /* borrowed */
     stats_looked_fn *done;
+    stats_recent_fn *done_recent; /* of the other kind of look */
     void *arg;
 };
 
@@ -95,6 +104,57 @@ void stats_sample_write(const struct agent_usage *usage, struct str *out)
     json_end_object(&writer);
 }
 
+struct sample {
+    int64_t at_ms;
+    bool has_at;
+    int64_t memory;
+    bool has_memory;
+    int64_t cpu_ms;
+    bool has_cpu;
+    int64_t received;
+    bool has_received;
+    int64_t sent;
+    bool has_sent;
+    int64_t pids;
+    bool has_pids;
+    int64_t disk;
+    bool has_disk;
+};
+
+#define KNOWN(member, has_member, name)                                                            \
+    JSON_INT(struct sample, member, name, .nullable = true, JSON_PRESENT(struct sample, has_member))
+static const struct json_field sample_fields[] = {
+    KNOWN(at_ms, has_at, "at"),      KNOWN(memory, has_memory, "memory"),
+    KNOWN(cpu_ms, has_cpu, "cpuMs"), KNOWN(received, has_received, "rx"),
+    KNOWN(sent, has_sent, "tx"),     KNOWN(pids, has_pids, "pids"),
+    KNOWN(disk, has_disk, "disk"),
+};
+
+void stats_sample_read(struct view sample, struct agent_usage *out)
+{
+    struct sample read;
+    struct err ignored = {0};
+    const struct json_schema schema = JSON_SCHEMA(sample_fields);
+    *out = (struct agent_usage){0};
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(sample, &schema, &read, NULL, &ignored);
+    if (doc == NULL) {
+        return;
+    }
+    *out = (struct agent_usage){
+        .at_ms = read.at_ms,
+        .has_at = read.has_at,
+        .memory = {.bytes = read.memory, .has_bytes = read.has_memory},
+        .cpu = {.us = read.cpu_ms * US_PER_MS, .has_us = read.has_cpu},
+        .network = {.received_bytes = read.received,
+                    .has_received = read.has_received,
+                    .sent_bytes = read.sent,
+                    .has_sent = read.has_sent},
+        .pids = {.count = read.pids, .has_count = read.has_pids},
+        .disk = {.bytes = read.disk, .has_bytes = read.has_disk},
+    };
+}
+
 static void on_added(const redisReply *reply, const struct err *err, void *arg)
 {
     struct stats_history *history = arg;
@@ -105,11 +165,12 @@ static void on_added(const redisReply *reply, const struct err *err, void *arg)
     }
 }
 
-static struct view write_key(const struct stats_history *history, const char *sandbox_id,
-                             char out[KEY_SIZE])
+/* kind: stats or disk. */
+static struct view write_key(const struct stats_history *history, const char *kind,
+                             const char *sandbox_id, char out[KEY_SIZE])
 {
-    int length = snprintf(out, KEY_SIZE, "insien:%s:stats:%s", history->gateway->config->instance,
-                          sandbox_id);
+    int length = snprintf(out, KEY_SIZE, "insien:%s:%s:%s", history->gateway->config->instance,
+                          kind, sandbox_id);
     return (struct view){out, (size_t)length};
 }
 
@@ -117,6 +178,7 @@ void stats_history_add(struct stats_history *history, const char sandbox_id[ID_S
                        const struct agent_usage *usage)
 {
     char key[KEY_SIZE];
+    char disk_key[KEY_SIZE];
     char kept[NUMBER_SIZE];
     char life_ms[NUMBER_SIZE];
     struct err err = {0};
@@ -124,9 +186,13 @@ void stats_history_add(struct stats_history *history, const char sandbox_id[ID_S
     stats_sample_write(usage, &sample);
     (void)snprintf(kept, sizeof kept, "%d", STATS_SAMPLES_MAX);
     (void)snprintf(life_ms, sizeof life_ms, "%d", STATS_KEPT_MS);
-    const struct view words[] = {VIEW("EVAL"),      view_of(add_script),
-                                 VIEW("1"),         write_key(history, sandbox_id, key),
-                                 str_view(&sample), view_of(kept),
+    const struct view words[] = {VIEW("EVAL"),
+                                 view_of(add_script),
+                                 VIEW("2"),
+                                 write_key(history, "stats", sandbox_id, key),
+                                 write_key(history, "disk", sandbox_id, disk_key),
+                                 str_view(&sample),
+                                 view_of(kept),
                                  view_of(life_ms)};
     if (sample.failed || history->writes >= STATS_WRITES_MAX) {
         return;
@@ -183,9 +249,55 @@ struct stats_look *stats_look_begin(struct stats_history *history, const char sa
     }
     *look = (struct stats_look){.history = history, .done = done, .arg = arg};
     (void)snprintf(from, sizeof from, "-%" PRId64, count);
-    const struct view words[] = {VIEW("LRANGE"), write_key(history, sandbox_id, key), view_of(from),
-                                 VIEW("-1")};
+    const struct view words[] = {VIEW("LRANGE"), write_key(history, "stats", sandbox_id, key),
+                                 view_of(from), VIEW("-1")};
     if (!redis_send(history->redis, words, sizeof words / sizeof words[0], REDIS_MS, on_looked,
+                    look, err)) {
+        free(look);
+        return NULL;
+    }
+    return look;
+}
+
+static struct view text_of(const redisReply *reply)
+{
+    bool is_text = reply != NULL && reply->type == REDIS_REPLY_STRING;
+    return (struct view){is_text ? reply->str : NULL, is_text ? reply->len : 0};
+}
+
+static void on_recent(const redisReply *reply, const struct err *err, void *arg)
+{
+    struct stats_look *look = arg;
+    struct agent_usage usage = {0};
+    bool is_pair = err == NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+    if (is_pair && reply->element[0]->type == REDIS_REPLY_ARRAY &&
+        reply->element[0]->elements == 1) {
+        stats_sample_read(text_of(reply->element[0]->element[0]), &usage);
+    }
+    if (is_pair && reply->element[1]->type == REDIS_REPLY_INTEGER &&
+        reply->element[1]->integer >= 0) {
+        usage.disk.bytes = reply->element[1]->integer;
+        usage.disk.has_bytes = true;
+    }
+    look->done_recent(&usage, look->arg);
+    free(look);
+}
+
+struct stats_look *stats_recent_begin(struct stats_history *history, const char sandbox_id[ID_SIZE],
+                                      stats_recent_fn *done, void *arg, struct err *err)
+{
+    char key[KEY_SIZE];
+    char disk_key[KEY_SIZE];
+    struct stats_look *look = history == NULL ? NULL : calloc(1, sizeof *look);
+    if (look == NULL) {
+        err_set(err, ERR_INTERNAL, "recent stats: out of memory, or not kept");
+        return NULL;
+    }
+    *look = (struct stats_look){.history = history, .done_recent = done, .arg = arg};
+    const struct view words[] = {VIEW("EVAL"), view_of(recent_script), VIEW("2"),
+                                 write_key(history, "stats", sandbox_id, key),
+                                 write_key(history, "disk", sandbox_id, disk_key)};
+    if (!redis_send(history->redis, words, sizeof words / sizeof words[0], REDIS_MS, on_recent,
                     look, err)) {
         free(look);
         return NULL;

@@ -31,6 +31,8 @@ void stats_history_close(struct stats_history *history);
 /* One sample as the API shows it: {"at","memory","cpuMs","cpuPercent","rx","tx","pids","disk"};
  * what is not known is null. */
 void stats_sample_write(const struct agent_usage *usage, struct str *out);
+/* The other way; of what can't be read nothing is known. */
+void stats_sample_read(struct view sample, struct agent_usage *out);
 
 /* Adds one, and forgets what is too old. */
 void stats_history_add(struct stats_history *history, const char sandbox_id[ID_SIZE],
@@ -42,6 +44,13 @@ typedef void stats_looked_fn(const struct view *samples, const struct err *err, 
 struct stats_look *stats_look_begin(struct stats_history *history, const char sandbox_id[ID_SIZE],
                                     int64_t count, stats_looked_fn *done, void *arg,
                                     struct err *err) MUST_CHECK;
+/* What is known of it without its agent: the newest sample, and what the engine says it has
+ * written, which the sandbox-service measures now and then. What is not known has no has_. Valid
+ * during the call. */
+typedef void stats_recent_fn(const struct agent_usage *usage, void *arg);
+/* As above; what Redis does not tell is not known. Without a history it does not begin. */
+struct stats_look *stats_recent_begin(struct stats_history *history, const char sandbox_id[ID_SIZE],
+                                      stats_recent_fn *done, void *arg, struct err *err) MUST_CHECK;
 /* done is not called any more. */
 void stats_look_cancel(struct stats_look *look);
 

@@ -6,10 +6,12 @@
 #include "sandbox-service/events/events.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
     REDIS_TIMEOUT_MS = 1000,
+    NUMBER_SIZE = 24,
     LOCATION_LIFE_S = 24 * 3600, /* what nobody removed goes away */
 };
 
@@ -73,6 +75,20 @@ void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE
         return;
     }
     const struct view words[] = {VIEW("SET"), view_of(key), view_of(gateway_id), VIEW("EX"),
+                                 view_of(life)};
+    tell_redis(sandboxes, words, sizeof words / sizeof words[0], sandbox_id);
+}
+
+void sandboxes_tell_disk(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                         int64_t written_bytes, int64_t life_s)
+{
+    char key[SANDBOX_KEY_SIZE];
+    char bytes[NUMBER_SIZE];
+    char life[NUMBER_SIZE];
+    (void)snprintf(key, sizeof key, "insien:%s:disk:%s", sandboxes->config->instance, sandbox_id);
+    (void)snprintf(bytes, sizeof bytes, "%" PRId64, written_bytes);
+    (void)snprintf(life, sizeof life, "%" PRId64, life_s);
+    const struct view words[] = {VIEW("SET"), view_of(key), view_of(bytes), VIEW("EX"),
                                  view_of(life)};
     tell_redis(sandboxes, words, sizeof words / sizeof words[0], sandbox_id);
 }

@@ -78,5 +78,8 @@ void sandboxes_ports_key(const struct sandboxes *sandboxes, const char sandbox_i
 /* Remembers, or forgets (gateway_id NULL), which gateway a sandbox's agent is connected to. */
 void sandboxes_locate(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                       const char *gateway_id);
+/* Tells, for stats, how much a sandbox has written over its image; forgotten after life_s. */
+void sandboxes_tell_disk(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                         int64_t written_bytes, int64_t life_s);
 
 #endif

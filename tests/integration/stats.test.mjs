@@ -29,6 +29,16 @@ describe('stats', () => {
     assert.ok(percent > 1, `${percent}`);
   });
 
+  it('tell how much was written over the image', async (t) => {
+    const id = await sandboxFor(t, { template: 'base', network: 'none' });
+    await shell(id, 'head -c 50000000 /dev/urandom > big');
+    const disk = await until('the engine has measured it', async () => {
+      const { json } = await stats(id);
+      return json.stats.disk.usage >= 50_000_000 ? { ...json.stats.disk, diskMB: json.resourceLimits.diskMB } : null;
+    }, 60_000);
+    assert.equal(disk.limit, disk.diskMB * 2 ** 20);
+  });
+
   it('tell kills for want of memory', async (t) => {
     const id = await sandboxFor(t, { template: 'base', network: 'none' });
     const { reason } = await exec(id, 'python3', ['-c', 'x = bytearray(1 << 34); x[::4096] = b"x" * (1 << 22)'], { timeoutMs: 60_000 });

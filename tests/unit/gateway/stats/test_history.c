@@ -29,6 +29,7 @@ struct fixture {
     bool told;
     bool failed;
     struct str samples;
+    struct agent_usage usage;
 };
 
 static int set_up(void **state)
@@ -157,6 +158,49 @@ static void what_is_no_json_is_left_out(void **state)
     assert_string_equal(look(fixture, 5), "[{},{\"a\":1}]");
 }
 
+static void on_recent(const struct agent_usage *usage, void *arg)
+{
+    struct fixture *fixture = arg;
+    fixture->told = true;
+    fixture->usage = *usage;
+}
+
+static void look_at_recent(struct fixture *fixture)
+{
+    struct err err = {0};
+    fixture->told = false;
+    assert_non_null(stats_recent_begin(fixture->history, SANDBOX, on_recent, fixture, &err));
+    turn_until(fixture->gateway.loop, &fixture->told);
+}
+
+static void the_newest_and_the_disk_are_known_without_an_agent(void **state)
+{
+    struct fixture *fixture = *state;
+    connect_redis(fixture);
+    look_at_recent(fixture);
+    assert_false(fixture->usage.has_at || fixture->usage.disk.has_bytes);
+    add(fixture, 1);
+    add(fixture, 2);
+    freeReplyObject(redisCommand(fixture->redis, "SET insien:test:disk:" SANDBOX " 4096"));
+    look_at_recent(fixture);
+    assert_int_equal(fixture->usage.at_ms, 2);
+    assert_int_equal(fixture->usage.cpu.us, 2500000);
+    assert_false(fixture->usage.memory.has_bytes);
+    assert_int_equal(fixture->usage.disk.bytes, 4096);
+}
+
+static void a_sample_has_the_disk_that_was_measured(void **state)
+{
+    struct fixture *fixture = *state;
+    connect_redis(fixture);
+    freeReplyObject(redisCommand(fixture->redis, "SET insien:test:disk:" SANDBOX " 4096"));
+    add(fixture, 1);
+    assert_non_null(strstr(look(fixture, 1), "\"disk\":4096}"));
+    freeReplyObject(redisCommand(fixture->redis, "SET insien:test:disk:" SANDBOX " x"));
+    add(fixture, 2);
+    assert_non_null(strstr(look(fixture, 1), "\"disk\":null}"));
+}
+
 static void without_redis_there_is_none(void **state)
 {
     struct fixture *fixture = *state;
@@ -180,6 +224,8 @@ int main(void)
         HISTORY_TEST(the_newest_are_told_in_their_order),
         HISTORY_TEST(an_hour_is_kept_and_then_forgotten),
         HISTORY_TEST(what_is_no_json_is_left_out),
+        HISTORY_TEST(the_newest_and_the_disk_are_known_without_an_agent),
+        HISTORY_TEST(a_sample_has_the_disk_that_was_measured),
         HISTORY_TEST(without_redis_there_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
