@@ -6,7 +6,7 @@ import { instance, redis, until } from '../support/stack.mjs';
 const stats = (id, options) => call('GET', `/sandbox/${id}/stats`, options);
 const history = (id, query = '', options) => call('GET', `/sandbox/${id}/stats/history${query}`, options);
 
-describe('stats', () => {
+describe('stats', { concurrency: true }, () => {
   it('tell what a sandbox uses and may use', async (t) => {
     const id = await sandboxFor(t, { template: 'base', network: 'none' });
     const { status, json } = await stats(id);
