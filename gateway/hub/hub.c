@@ -309,7 +309,8 @@ void hub_each_ready(const struct hub *hub, void (*visit)(const char sandbox_id[I
     for (LIST_EACH(node, &hub->sessions)) {
         struct session *session = session_of_list_node(node);
         const char *sandbox_id = session_sandbox_id(session);
-        if (session_is_ready(session) && find(hub, sandbox_id) == session) {
+        if (session_is_ready(session) && !session_rests(session) &&
+            find(hub, sandbox_id) == session) {
             visit(sandbox_id, arg);
         }
     }

@@ -60,7 +60,8 @@ bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 struct waker_wait;
 bool hub_wake(struct hub *hub, const char sandbox_id[ID_SIZE], struct waker_wait *wait,
               struct err *err) MUST_CHECK;
-/* Every sandbox whose agent is; visit may begin calls, and do nothing else with the hub. */
+/* Every sandbox whose agent is, and that does not rest; visit may begin calls, and do nothing else
+ * with the hub. */
 void hub_each_ready(const struct hub *hub, void (*visit)(const char sandbox_id[ID_SIZE], void *arg),
                     void *arg);
 
@@ -92,6 +93,9 @@ struct hub_message {
 struct hub_call *hub_call_begin(struct hub *hub, const char sandbox_id[ID_SIZE],
                                 const struct hub_message *message, int64_t timeout_ms,
                                 hub_reply_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* Of a call that has just begun: it is no activity of the sandbox, which may be idle all the same.
+ */
+void hub_call_make_quiet(struct hub_call *call);
 /* done is not called any more; what was asked for goes on in the sandbox. */
 void hub_call_cancel(struct hub_call *call);
 

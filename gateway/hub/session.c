@@ -47,6 +47,7 @@ struct session {
     bool had_frames; /* since session_take_activity, in either direction */
     struct list calls;
     struct map calls_by_id;
+    size_t quiet_calls; /* of them */
     struct hub_streams streams;
     struct list rooms;
 };
@@ -76,6 +77,7 @@ static void forget_call(struct hub_call *call)
     struct session *session = call->session;
     if (session != NULL) {
         map_remove(&session->calls_by_id, &call->by_id);
+        session->quiet_calls -= call->is_quiet ? 1 : 0;
         call->session = NULL;
         if (session->calls_by_id.count < CALLS_ROOM && session_has_room(session)) {
             give_room(session);
@@ -288,6 +290,19 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
     return session;
 }
 
+void hub_call_make_quiet(struct hub_call *call)
+{
+    if (!call->is_quiet && call->session != NULL) {
+        call->is_quiet = true;
+        call->session->quiet_calls++;
+    }
+}
+
+bool session_rests(const struct session *session)
+{
+    return session->rests;
+}
+
 void session_set_rest(struct session *session, bool rests)
 {
     session->rests = rests;
@@ -307,7 +322,7 @@ bool session_take_activity(struct session *session)
 {
     bool had_frames = session->had_frames;
     session->had_frames = false;
-    return had_frames || session->running > 0 || session->calls_by_id.count > 0;
+    return had_frames || session->running > 0 || session->calls_by_id.count > session->quiet_calls;
 }
 
 void session_close(struct session *session, int code, const char *reason)

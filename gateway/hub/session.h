@@ -37,6 +37,7 @@ struct hub_call {
     struct map_node by_id;
     struct session *session; /* borrowed; NULL once it is lost */
     struct event *deadline;  /* owned; NULL: none */
+    bool is_quiet;           /* asks what nobody in the sandbox wants: no activity of it */
     char id[24];
     hub_reply_fn *done;
     void *arg;
@@ -48,6 +49,7 @@ struct session *session_new(struct loop *loop, const char sandbox_id[ID_SIZE],
                             const struct session_owner *owner, struct err *err) MUST_CHECK;
 /* While the sandbox rests its agent answers no pings, and is not given up. */
 void session_set_rest(struct session *session, bool rests);
+bool session_rests(const struct session *session);
 /* Somebody wants something done in the sandbox: if it rests, on_wanted is called. Not for what only
  * comes to an end. */
 void session_want(struct session *session);

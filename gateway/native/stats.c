@@ -1,5 +1,7 @@
-/* GET /sandbox/{id}/stats: what a sandbox uses now and has used since its start, from its agent.
+/* GET /sandbox/{id}/stats: what a sandbox uses now and has used since its start, from its agent; of
+ * one that rests, which stays so, what was known last.
  * GET /sandbox/{id}/stats/history: the last hour of it, from Redis, also after its end. */
+#include "common/contracts/sandbox.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/parameters.h"
 #include "gateway/native/routes.h"
@@ -81,7 +83,25 @@ static void ask_agent(struct request *request)
     }
     if (request->hub_call == NULL) {
         request_fail(request, &err);
+        return;
     }
+    hub_call_make_quiet(request->hub_call);
+}
+
+/* Its agent is silent, and nothing changes. */
+static void answer_resting(struct request *request, const struct agent_usage *recent)
+{
+    const struct resource_limits *limits = &request->sandbox.limits;
+    struct agent_usage usage = *recent;
+    usage.memory.limit_bytes = limits->memory_mb * BYTES_PER_MB;
+    usage.memory.has_limit = true;
+    usage.cpu.limit_milli = limits->cpu_milli;
+    usage.cpu.has_limit = true;
+    usage.pids.limit = limits->pids;
+    usage.pids.has_limit = true;
+    usage.cpu.now_milli = 0;
+    usage.cpu.has_now = true;
+    answer_usage(request, &usage);
 }
 
 static void on_recent(const struct agent_usage *usage, void *arg)
@@ -89,6 +109,10 @@ static void on_recent(const struct agent_usage *usage, void *arg)
     struct request *request = arg;
     struct look_work *work = request->work;
     work->look = NULL;
+    if (sandbox_status_is_resting(view_of(request->sandbox.status))) {
+        answer_resting(request, usage);
+        return;
+    }
     work->has_disk = usage->disk.has_bytes;
     work->disk_bytes = usage->disk.bytes;
     ask_agent(request);
@@ -104,7 +128,12 @@ void stats_show_handle(struct request *request)
     }
     work->look =
         stats_recent_begin(request->gateway->stats_history, request->id, on_recent, request, &err);
-    if (work->look == NULL) {
+    if (work->look != NULL) {
+        return;
+    }
+    if (sandbox_status_is_resting(view_of(request->sandbox.status))) {
+        answer_resting(request, &(struct agent_usage){0});
+    } else {
         ask_agent(request); /* what Redis knows is left out */
     }
 }

@@ -79,6 +79,7 @@ static void ask_one(const char sandbox_id[ID_SIZE], void *arg)
         free(ask);
         return;
     }
+    hub_call_make_quiet(ask->call);
     list_append(&sampler->asks, &ask->node);
     sampler->ask_count++;
 }

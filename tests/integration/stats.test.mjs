@@ -61,6 +61,25 @@ describe('stats', { concurrency: true }, () => {
     assert.ok(Number(await redis('pttl', `insien:${instance}:stats:${id}`)) > 0);
   });
 
+  it('of one that rests are those of before, and leave it at rest', async (t) => {
+    const id = await sandboxFor(t, { template: 'base', network: 'none' });
+    await until('there is a sample', async () => (await history(id)).json.samples.length >= 1, 30_000);
+    assert.equal((await call('POST', `/sandbox/${id}/pause`)).status, 200);
+    const { status, json } = await stats(id);
+    assert.equal(status, 200);
+    assert.ok(json.stats.memory.usage > 0 && json.stats.cpu.percent === 0, JSON.stringify(json.stats));
+    assert.equal(json.stats.memory.limit, json.resourceLimits.memoryMB * 2 ** 20);
+    assert.equal((await call('GET', `/sandbox/${id}/status`)).json.status, 'paused');
+  });
+
+  it('do not keep it from being idle', async (t) => {
+    const id = await sandboxFor(t, { template: 'tiny', network: 'none', idleTimeoutMs: 10_000 });
+    await until('it has ended', async () => {
+      await stats(id);
+      return (await call('GET', `/sandbox/${id}/status`)).json.endReason === 'idle';
+    }, 60_000);
+  });
+
   it('are the owner\'s alone', async (t) => {
     const id = await sandboxFor(t, { template: 'base', network: 'none' });
     const key = await makeUser('free');

@@ -131,8 +131,8 @@ install_from_npm() {
 
 # What mostly waits for time to pass runs beside what disturbs nobody. What changes the stack for all
 # comes last.
-WAITING_TESTS=(exits clerk)
-CALM_TESTS=(access flow client_tokens files websocket exec edge archives terminals)
+WAITING_TESTS=(exits clerk stats)
+CALM_TESTS=(access execute flow client_tokens files websocket exec edge archives terminals)
 LATE_TESTS=(deploy port_range tls ipc_tls readme outages crash logs)
 
 part_stack() {
