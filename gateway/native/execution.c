@@ -306,14 +306,19 @@ static void on_ran(struct execution *execution, struct view text)
     }
 }
 
+static bool is_no_template(const struct err *err)
+{
+    return strcmp(err->reason, "template_not_found") == 0 ||
+           strcmp(err->reason, "image_not_found") == 0;
+}
+
 /* The deployment lacks what it takes; that is the operator's to mend, and no mistake in the code.
  */
 static void explain(const struct execution *execution, struct err *err)
 {
-    bool has_no_template = strcmp(err->reason, "template_not_found") == 0;
     bool has_no_program =
         execution->step >= STEP_COMPILE && strcmp(err->reason, "command_not_found") == 0;
-    if (has_no_template || has_no_program) {
+    if (is_no_template(err) || has_no_program) {
         err_set_reason(err, ERR_CONFLICT, "language_unavailable",
                        "There is no template for %s here.", execution->order->language->name);
     }
@@ -355,9 +360,8 @@ static bool create(struct execution *execution, const char *template_name, struc
 static void on_not_created(struct execution *execution, const struct err *err)
 {
     struct err failure = *err;
-    bool is_missing = strcmp(err->reason, "template_not_found") == 0;
     execution->may_exist = err->code >= ERR_UNAVAILABLE;
-    if (is_missing && !execution->is_in_common) {
+    if (is_no_template(err) && !execution->is_in_common) {
         execution->is_in_common = true;
         if (create(execution, LANGUAGE_TEMPLATE_COMMON, &failure)) {
             return;

@@ -21,7 +21,7 @@ const doubles = {
 };
 // Those whose template a deployment may lack.
 const elsewhere = {
-  typescript: 'process.stdin.on("data", (text: Buffer) => console.log(Number(text) * 2));',
+  typescript: 'declare const process: any; process.stdin.on("data", (text: unknown) => console.log(Number(text) * 2));',
   java: 'public class Double { public static void main(String[] a) { System.out.println(new java.util.Scanner(System.in).nextInt() * 2); } }',
   go: 'package main\nimport "fmt"\nfunc main() { var n int; fmt.Scan(&n); fmt.Println(n * 2) }',
   rust: 'fn main() { let mut s = String::new(); std::io::stdin().read_line(&mut s).unwrap(); println!("{}", s.trim().parse::<i64>().unwrap() * 2); }',
