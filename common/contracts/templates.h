@@ -60,8 +60,8 @@ bool template_settings_check(const struct template_settings *settings, struct er
 /* template.create -> template_shown. template_id is the caller's choice and makes the call
  * idempotent. The image is made behind the answer. ERR_INVALID "invalid_image",
  * "invalid_dockerfile", "registry_not_allowed", "runtime_not_allowed"; ERR_DENIED
- * "builds_not_allowed"; ERR_CONFLICT "template_exists"; ERR_LIMIT "template_quota_exceeded";
- * ERR_UNAVAILABLE "docker_unavailable", "template_queue_full". */
+ * "builds_not_allowed"; ERR_CONFLICT "template_exists"; ERR_LIMIT "template_quota_exceeded",
+ * "templates_in_making"; ERR_UNAVAILABLE "docker_unavailable", "template_queue_full". */
 #define TEMPLATE_CREATE "template.create"
 struct template_create {
     char template_id[ID_SIZE];

@@ -227,6 +227,36 @@ void work_drop(struct work *work)
     start_next(templates);
 }
 
+/* What one user has under way. */
+struct share {
+    const char *user_id;
+    size_t works;
+    size_t folders;
+};
+
+static void count_share(struct map_node *node, void *arg)
+{
+    struct share *share = arg;
+    const struct work *work = MAP_ENTRY(node, struct work, by_id);
+    if (strcmp(work->user_id, share->user_id) == 0) {
+        share->works++;
+        share->folders += work->has_folder ? 1 : 0;
+    }
+}
+
+/* Nobody keeps the others waiting with more than a few. */
+static bool check_share(struct templates *templates, const struct template_create *create,
+                        struct err *err)
+{
+    struct share share = {.user_id = create->user_id};
+    map_each(&templates->works, count_share, &share);
+    return (share.works < WORKS_OF_USER_MAX &&
+            (!create->waits || share.folders < FOLDERS_OF_USER_MAX)) ||
+           work_find(templates, create->template_id) != NULL ||
+           err_set_reason(err, ERR_LIMIT, "templates_in_making",
+                          "other templates of the user are being made");
+}
+
 static bool take_folder(struct work *work, struct err *err)
 {
     struct templates *templates = work->templates;
@@ -251,6 +281,9 @@ struct work *work_new(struct templates *templates, const struct template_create 
     }
     if (!templates->recovered) {
         err_set(err, ERR_UNAVAILABLE, "templates of an earlier process are being looked for");
+        return NULL;
+    }
+    if (!check_share(templates, create, err)) {
         return NULL;
     }
     struct work *work = calloc(1, sizeof *work);

@@ -11,8 +11,10 @@ struct sandboxes;
 struct sweep;
 
 enum {
-    WORKS_MAX = 64,                  /* templates that wait, or are being made */
-    FOLDERS_MAX = 4,                 /* that are being received or built from, each in memory */
+    WORKS_MAX = 64,        /* templates that wait, or are being made */
+    WORKS_OF_USER_MAX = 4, /* the same, of one user */
+    FOLDERS_MAX = 4,       /* that are being received or built from, each in memory */
+    FOLDERS_OF_USER_MAX = 1,
     FOLDER_WAIT_MS = 10 * 60 * 1000, /* for the next piece */
 };
 
@@ -72,7 +74,8 @@ bool templates_fail_all(struct templates *templates);
 /* After templates_fail_all; NULL is fine. */
 void templates_close(struct templates *templates);
 
-/* A work of its own, in no queue yet. ERR_UNAVAILABLE "template_queue_full", "unavailable". The
+/* A work of its own, in no queue yet. ERR_UNAVAILABLE "template_queue_full", "unavailable";
+ * ERR_LIMIT "templates_in_making": the user's own have to be done first. The
  * caller frees it with work_free unless work_begin takes it. */
 struct work *work_new(struct templates *templates, const struct template_create *create,
                       struct err *err) MUST_CHECK;

@@ -65,6 +65,9 @@ test('a Dockerfile is built, with its log', async (t) => {
 test('a folder comes as an archive and is built from', async (t) => {
   const made = await create(t, { dockerfile: 'FROM insien/tiny\nCOPY hosts /here\n', context: true });
   assert.equal(made.status, 'waiting');
+  // One at a time of each user: they lie in memory.
+  const second = { name: `${made.name}-2`, dockerfile: 'FROM insien/tiny\n', context: true };
+  assertError(await call('POST', '/api/templates', { body: second }), 429, 'templates_in_making');
   const tar = execFileSync('tar', ['-C', '/etc', '-cf', '-', 'hosts']);
   const reply = await call('PUT', `/api/templates/${made.templateId}/context`, {
     body: tar, headers: { 'Content-Type': 'application/x-tar' },
