@@ -362,8 +362,14 @@ static void on_not_created(struct execution *execution, const struct err *err)
     struct err failure = *err;
     execution->may_exist = err->code >= ERR_UNAVAILABLE;
     if (is_no_template(err) && !execution->is_in_common) {
+        if (execution->may_exist) {
+            sandbox_discard(execution->request, execution->sandbox_id);
+            execution->may_exist = false;
+        }
         execution->is_in_common = true;
-        if (create(execution, LANGUAGE_TEMPLATE_COMMON, &failure)) {
+        if (id_new(execution->sandbox_id,
+                   &failure) && /* the other is taken, if only by a failure */
+            create(execution, LANGUAGE_TEMPLATE_COMMON, &failure)) {
             return;
         }
     }
