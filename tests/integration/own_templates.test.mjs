@@ -14,7 +14,8 @@ async function create(t, body) {
   const name = `t-${process.pid}-${++counter}`;
   const reply = await call('POST', '/api/templates', { body: { name, ...body } });
   assert.equal(reply.status, 201, reply.text);
-  t.after(() => call('DELETE', `/api/templates/${name}`));
+  // Not before its sandboxes have ended.
+  t.after(() => until('it is deleted', async () => (await call('DELETE', `/api/templates/${name}`)).status !== 409, 30_000));
   return reply.json;
 }
 
