@@ -1,11 +1,25 @@
 #include "common/base/str.h"
 
+#include "common/base/secret.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { STR_FIRST_CAPACITY = 128 };
+
+/* realloc may leave what was there behind. */
+static char *move_secret(const struct str *str, size_t capacity)
+{
+    char *data = malloc(capacity);
+    if (data != NULL && str->data != NULL) {
+        memcpy(data, str->data, str->len + 1);
+        secret_wipe(str->data, str->capacity);
+        free(str->data);
+    }
+    return data;
+}
 
 char *str_reserve(struct str *str, size_t len)
 {
@@ -17,7 +31,7 @@ char *str_reserve(struct str *str, size_t len)
     if (needed > str->capacity) {
         size_t capacity = str->capacity == 0 ? STR_FIRST_CAPACITY : str->capacity * 2;
         capacity = capacity < needed ? needed : capacity;
-        char *data = realloc(str->data, capacity);
+        char *data = str->is_secret ? move_secret(str, capacity) : realloc(str->data, capacity);
         if (data == NULL) {
             str->failed = true;
             return NULL;
@@ -96,6 +110,9 @@ struct view str_view(const struct str *str)
 
 void str_clear(struct str *str)
 {
+    if (str->is_secret && str->data != NULL) {
+        secret_wipe(str->data, str->len);
+    }
     str->len = 0;
     str->failed = false;
     if (str->data != NULL) {
@@ -105,6 +122,9 @@ void str_clear(struct str *str)
 
 void str_free(struct str *str)
 {
+    if (str->is_secret && str->data != NULL) {
+        secret_wipe(str->data, str->capacity);
+    }
     free(str->data);
     str->data = NULL;
     str->len = 0;

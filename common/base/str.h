@@ -13,9 +13,11 @@ struct str {
     size_t capacity;
     size_t ceiling; /* bytes, without the NUL */
     bool failed;    /* out of memory or over the ceiling: appends do nothing any more */
+    bool is_secret; /* what was in it is overwritten before its memory is anything else's */
 };
 
 #define STR_INIT(ceiling_bytes) ((struct str){.ceiling = (ceiling_bytes)})
+#define STR_SECRET(ceiling_bytes) ((struct str){.ceiling = (ceiling_bytes), .is_secret = true})
 
 void str_append(struct str *str, const void *bytes, size_t len);
 void str_append_view(struct str *str, struct view view);

@@ -1,5 +1,6 @@
 #include "common/ipc/channel.h"
 
+#include "common/base/secret.h"
 #include "common/ipc/envelope.h"
 
 #include <assert.h>
@@ -75,6 +76,9 @@ static void channel_free(void *object)
     timer_close(&channel->resumed);
     str_free(&channel->flying);
     str_free(&channel->pending);
+    if (channel->input != NULL) {
+        secret_wipe(channel->input, channel->input_len);
+    }
     free(channel->input);
     free(channel);
 }
@@ -136,8 +140,10 @@ static void drop_input(struct ipc_channel *channel, size_t len)
     if (len == 0) {
         return; /* a long frame comes in many pieces: what is there is not copied for each */
     }
+    size_t was = channel->input_len;
     channel->input_len -= len;
     memmove(channel->input, channel->input + len, channel->input_len);
+    secret_wipe(channel->input + channel->input_len, was - channel->input_len);
 }
 
 /* Hands over each frame that is whole; then reads on. */
@@ -308,8 +314,8 @@ struct ipc_channel *ipc_channel_new(struct loop *loop, struct mailbox *mailbox, 
     channel->arg = arg;
     channel->stream = stream;
     channel->is_tls = nng_stream_get_bool(stream, NNG_OPT_TLS_VERIFIED, &verified) != NNG_ENOTSUP;
-    channel->flying = STR_INIT(IPC_PENDING_MAX);
-    channel->pending = STR_INIT(IPC_PENDING_MAX);
+    channel->flying = STR_SECRET(IPC_PENDING_MAX);
+    channel->pending = STR_SECRET(IPC_PENDING_MAX);
     if (!open_operation(&channel->receiving, mailbox, on_received, err) ||
         !open_operation(&channel->sending, mailbox, on_sent, err) ||
         !timer_open(&channel->resumed, loop, on_resumed, channel, err)) {

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/secret.h"
 #include "common/ipc/channel.h"
 
 #include <assert.h>
@@ -65,6 +66,7 @@ struct ipc_call {
     ipc_reply_fn *done;
     void *arg;
     struct ipc_request request; /* its body is in body */
+    size_t body_len;
     char body[];
 };
 
@@ -86,6 +88,7 @@ static void call_free(struct ipc_call *call)
     detach(call);
     call->client->call_count--;
     timer_close(&call->timer);
+    secret_wipe(call->body, call->body_len);
     free(call);
 }
 
@@ -153,7 +156,7 @@ static struct peer *next_peer(struct ipc_client *client)
 
 static bool give(struct ipc_call *call, struct peer *peer, struct err *err)
 {
-    struct str text = STR_INIT(IPC_MESSAGE_MAX);
+    struct str text = STR_SECRET(IPC_MESSAGE_MAX);
     call->request.timeout_ms = left_ms(call);
     bool ok = ipc_request_write(&call->request, &text, err) &&
               ipc_channel_send(peer->channel, call->id, str_view(&text), err);
@@ -498,6 +501,7 @@ static struct ipc_call *call_new(struct ipc_client *client, const struct ipc_cal
     call->id = ++client->last_id;
     call->deadline_ms = clock_monotonic_ms() + options->timeout_ms;
     call->repeatable = options->repeatable;
+    call->body_len = body.len;
     memcpy(call->body, body.ptr, body.len);
     call->request.body = (struct view){call->body, body.len};
     call->request.trace = options->trace == NULL ? trace_none : *options->trace;

@@ -97,6 +97,7 @@ struct json_doc *ipc_request_read(struct view message, struct ipc_request *out, 
     if (doc == NULL) {
         return NULL;
     }
+    json_doc_mark_secret(doc);
     *out = (struct ipc_request){.timeout_ms = wire.timeout_ms, .body = wire.body};
     bool fits =
         view_copy(wire.method, out->method, sizeof out->method) &&
@@ -126,6 +127,7 @@ struct json_doc *ipc_reply_read(struct view message, struct ipc_reply *out, stru
     if (doc == NULL) {
         return NULL;
     }
+    json_doc_mark_secret(doc);
     *out = (struct ipc_reply){.ok = !wire.has_error, .body = wire.body};
     if (out->ok == (wire.body.len == 0)) {
         json_doc_free(doc);

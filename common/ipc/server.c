@@ -100,7 +100,7 @@ static void exchange_free(struct ipc_exchange *exchange)
 static void send_reply(struct ipc_exchange *exchange, const struct ipc_reply *reply)
 {
     struct err err = {0};
-    struct str text = STR_INIT(IPC_MESSAGE_MAX);
+    struct str text = STR_SECRET(IPC_MESSAGE_MAX);
     bool ok = ipc_reply_write(reply, &text, &err);
     if (!ok && reply->ok) { /* too large: that itself can be said */
         const struct ipc_reply instead = {.error = err};

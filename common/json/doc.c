@@ -1,5 +1,7 @@
 #include "common/json/doc.h"
 
+#include "common/base/secret.h"
+
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <stdint.h>
@@ -13,12 +15,14 @@ static const char nul_stand_in[] = {(char)0xc0, (char)0x80};
 
 struct block {
     struct block *next;
+    size_t len;
     max_align_t bytes[];
 };
 
 struct json_doc {
     cJSON *values; /* owned; an array of all that was parsed */
     struct block *blocks;
+    bool is_secret;
 };
 
 struct json_doc *json_doc_new(void)
@@ -35,10 +39,42 @@ struct json_doc *json_doc_new(void)
     return doc;
 }
 
+/* A value is a string, or has strings. What was read of them has its length in valueint, which
+ * cJSON leaves alone in strings: they may have NULs by now. */
+static void wipe_strings(cJSON *value)
+{
+    if (value->valuestring != NULL) {
+        secret_wipe(value->valuestring, (size_t)value->valueint);
+    }
+    for (cJSON *item = value->child; item != NULL; item = item->next) {
+        secret_wipe(item->valuestring, (size_t)item->valueint);
+    }
+}
+
+static void wipe(struct json_doc *doc)
+{
+    for (struct block *block = doc->blocks; block != NULL; block = block->next) {
+        secret_wipe(block->bytes, block->len);
+    }
+    for (cJSON *value = doc->values->child; value != NULL; value = value->next) {
+        wipe_strings(value);
+    }
+}
+
+void json_doc_mark_secret(struct json_doc *doc)
+{
+    if (doc != NULL) {
+        doc->is_secret = true;
+    }
+}
+
 void json_doc_free(struct json_doc *doc)
 {
     if (doc == NULL) {
         return;
+    }
+    if (doc->is_secret) {
+        wipe(doc);
     }
     while (doc->blocks != NULL) {
         struct block *block = doc->blocks;
@@ -61,6 +97,7 @@ void *json_doc_alloc(struct json_doc *doc, size_t len)
     if (block == NULL) {
         return NULL;
     }
+    block->len = len;
     block->next = doc->blocks;
     doc->blocks = block;
     return block->bytes;
@@ -118,17 +155,26 @@ static struct view restore_nuls(char *string)
     return (struct view){string, to};
 }
 
+static struct view restore_value(cJSON *item)
+{
+    item->valueint = (int)strlen(item->valuestring);
+    return restore_nuls(item->valuestring);
+}
+
 static cJSON *parse(struct json_doc *doc, struct view text)
 {
     char *copy = NULL;
     if (memmem(text.ptr, text.len, NUL_ESCAPE, NUL_ESCAPE_LEN) != NULL) {
-        copy = malloc(text.len);
+        copy = calloc(1, text.len);
         if (copy == NULL) {
             return NULL;
         }
         text = (struct view){copy, replace_nuls(text, copy)};
     }
     cJSON *value = cJSON_ParseWithLength(text.ptr, text.len);
+    if (copy != NULL) {
+        secret_wipe(copy, text.len);
+    }
     free(copy);
     if (value != NULL) {
         (void)cJSON_AddItemToArray(doc->values, value);
@@ -142,7 +188,7 @@ bool json_doc_string(struct json_doc *doc, struct view text, struct view *out)
     if (value == NULL) {
         return false;
     }
-    *out = restore_nuls(value->valuestring);
+    *out = restore_value(value);
     return true;
 }
 
@@ -157,7 +203,7 @@ bool json_doc_strings(struct json_doc *doc, struct view text, size_t count,
     size_t at = 0;
     for (cJSON *item = value->child; item != NULL; item = item->next) {
         assert(at < count);
-        items[at++] = restore_nuls(item->valuestring);
+        items[at++] = restore_value(item);
     }
     *out = (struct json_strings){items, at};
     return true;
@@ -173,8 +219,8 @@ bool json_doc_pairs(struct json_doc *doc, struct view text, size_t count, struct
     size_t at = 0;
     for (cJSON *item = value->child; item != NULL; item = item->next) {
         assert(at < count);
-        items[at++] = (struct json_pair){.name = restore_nuls(item->string),
-                                         .value = restore_nuls(item->valuestring)};
+        items[at++] =
+            (struct json_pair){.name = restore_nuls(item->string), .value = restore_value(item)};
     }
     *out = (struct json_pairs){items, at};
     return true;

@@ -484,6 +484,7 @@ struct json_doc *json_read(struct view text, const struct json_schema *schema, v
     if (!read_document(&reader, text, schema, out)) {
         /* Nothing may point into the document any more. */
         clear_fields(schema->fields, schema->field_count, out);
+        json_doc_mark_secret(reader.doc); /* nobody else can say whether it is */
         json_doc_free(reader.doc);
         return NULL;
     }

@@ -123,6 +123,8 @@ struct json_doc; /* owns the strings that views in a read struct point to */
  * (ERR_INVALID, "invalid_json" or "validation_failed"). */
 struct json_doc *json_read(struct view text, const struct json_schema *schema, void *out,
                            struct json_violations *violations, struct err *err) MUST_CHECK;
+/* What it holds is overwritten when it is freed. NULL is fine. */
+void json_doc_mark_secret(struct json_doc *doc);
 void json_doc_free(struct json_doc *doc);
 /* For AUTO. */
 void json_doc_release(struct json_doc **doc);

@@ -40,7 +40,7 @@ enum refusal body_begin(struct body *body, size_t max, int64_t now_ms)
     if (!start(body, max, now_ms)) {
         return REFUSAL_BODY_TOO_LARGE;
     }
-    body->data = STR_INIT(max);
+    body->data = STR_SECRET(max);
     if (body->length > 0) {
         size_t reserve =
             body->length < BODY_FIRST_RESERVE ? (size_t)body->length : (size_t)BODY_FIRST_RESERVE;

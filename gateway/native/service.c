@@ -7,7 +7,7 @@ enum { MESSAGE_MAX = IPC_MESSAGE_MAX / 2 };
 bool service_begin(struct request *request, const struct service_question *question,
                    ipc_reply_fn *on_reply, struct err *err)
 {
-    AUTO(str_free) struct str body = STR_INIT(MESSAGE_MAX);
+    AUTO(str_free) struct str body = STR_SECRET(MESSAGE_MAX);
     struct json_writer writer = json_writer_on(&body);
     json_begin_object(&writer, NULL);
     json_struct(&writer, question->schema, question->message);

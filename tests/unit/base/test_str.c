@@ -93,6 +93,25 @@ static void reserved_room_is_filled_by_the_caller(void **state)
     str_free(&str);
 }
 
+static void secret_leaves_nothing_in_what_is_kept(void **state)
+{
+    (void)state;
+    struct str str = STR_SECRET(1000);
+    for (int i = 0; i < 50; i++) {
+        str_append_string(&str, "0123456789"); /* it moves */
+    }
+    assert_int_equal(str.len, 500);
+    assert_memory_equal(str.data + 490, "0123456789", 11);
+    size_t len = str.len;
+    str_clear(&str);
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(str.data[i], 0);
+    }
+    str_append_string(&str, "again");
+    assert_string_equal(str.data, "again");
+    str_free(&str);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +121,7 @@ int main(void)
         cmocka_unit_test(failure_is_remembered),
         cmocka_unit_test(a_huge_length_does_not_wrap),
         cmocka_unit_test(reserved_room_is_filled_by_the_caller),
+        cmocka_unit_test(secret_leaves_nothing_in_what_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
