@@ -88,13 +88,11 @@ static void note_failure(struct shift *shift, const struct err *err)
     }
 }
 
-/* The row was to be in the state that the shift's statement leaves: it is not any more. */
+/* The row was to be in the state that the shift's statement leaves: it is not any more, and that is
+ * why whatever failed before has. */
 static void finish_ended(struct shift *shift)
 {
-    if (shift->err.code == ERR_NONE) {
-        err_set_reason(&shift->err, ERR_CONFLICT, "sandbox_ended", "ended during its %s",
-                       what(shift));
-    }
+    err_set_reason(&shift->err, ERR_CONFLICT, "sandbox_ended", "ended during its %s", what(shift));
     finish(shift);
 }
 
@@ -140,7 +138,11 @@ static void settle(struct shift *shift)
 static void on_resume_refused(const PGresult *result, const struct err *err, void *arg)
 {
     struct shift *shift = arg;
-    if (err != NULL || pg_rows(result) == 0) {
+    if (err != NULL) {
+        finish(shift); /* the reconciler takes it up */
+        return;
+    }
+    if (pg_rows(result) == 0) {
         finish_ended(shift);
         return;
     }
