@@ -186,8 +186,8 @@ static bool open_outside(struct gateway *gateway, struct err *err)
     const struct gateway_config *config = gateway->config;
     return (gateway->health = health_open(gateway, err)) != NULL && open_http(gateway, err) &&
            (gateway->hub = hub_new(gateway, err)) != NULL && open_activity(gateway, err) &&
-           open_host_ports(gateway, err) &&
-           (process.sampler = sampler_new(gateway, err)) != NULL && open_preview(gateway, err) &&
+           open_host_ports(gateway, err) && (process.sampler = sampler_new(gateway, err)) != NULL &&
+           open_preview(gateway, err) &&
            (process.listeners[0] = http_listen_tcp(gateway->http, config->host,
                                                    (uint16_t)config->port, NULL, err)) != NULL &&
            (config->ws_port == config->port ||

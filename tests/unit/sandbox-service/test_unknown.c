@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { AFTER_MS = 1000 };
+static const int64_t AFTER_MS = 1000;
 
 static const char stranger[ID_SIZE] = "aaaaaaaa-aaaa-4aaa-8aaa-000000000001";
 static const char other[ID_SIZE] = "aaaaaaaa-aaaa-4aaa-8aaa-000000000002";

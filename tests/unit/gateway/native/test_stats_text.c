@@ -10,11 +10,8 @@
 static const struct sandbox_meta sandbox = {
     .id = "33333333-3333-4333-8333-333333333333",
     .tier = "free",
-    .limits = {.memory_mb = 512,
-               .cpu_milli = 1000,
-               .pids = 256,
-               .disk_mb = 1024,
-               .lifetime_hours = 2},
+    .limits =
+        {.memory_mb = 512, .cpu_milli = 1000, .pids = 256, .disk_mb = 1024, .lifetime_hours = 2},
 };
 
 /* The answer to what the agent said; valid until the next. */
