@@ -49,6 +49,11 @@ DECLARE
                                            'pause_reason, paused_at, left_ms'],
         ['sandbox', 'SELECT, DELETE', 'ports', NULL],
         ['sandbox', 'SELECT', 'templates', NULL],
+        ['sandbox', 'SELECT, DELETE', 'volumes', NULL],
+        ['sandbox', 'SELECT, DELETE', 'volume_attachments', NULL],
+        ['sandbox', 'SELECT, DELETE', 'secrets', NULL],
+        ['sandbox', 'UPDATE', 'secrets', 'key_id, sealed'],
+        ['sandbox', 'SELECT', 'sandbox_secrets', NULL],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
@@ -107,7 +112,13 @@ DECLARE
         ['sandbox', 'webhook_take', 'definer'],
         ['sandbox', 'webhook_delivered', 'definer'],
         ['sandbox', 'webhook_failed', 'definer'],
-        ['sandbox', 'webhook_redeliver', 'definer']
+        ['sandbox', 'webhook_redeliver', 'definer'],
+        ['sandbox', 'volume_make', 'definer'],
+        ['sandbox', 'volumes_attach', 'definer'],
+        ['sandbox', 'volume_delete', 'definer'],
+        ['sandbox', 'secret_set', 'definer'],
+        ['sandbox', 'secrets_attach', 'definer'],
+        ['sandbox', 'secrets_of_sandbox', 'invoker']
     ];
 BEGIN
     FOREACH role IN ARRAY services LOOP

@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/contracts/quota.h"
+#include "common/contracts/volumes.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 enum {
     NODE_MEMORY_MB_MAX = 1024 * 1024 * 1024,
     TIER_LIFETIME_H_MAX = 24 * 365,
+    TIER_VOLUMES_MAX = 10000,
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
     UNKNOWN_AFTER_S_MAX = 30 * 24 * 3600,
 };
@@ -32,7 +34,7 @@ enum {
         .name = (name_), .kind = CONFIG_SECRET, CONFIG_CHARS(struct sandbox_config, member),       \
         __VA_ARGS__                                                                                \
     }
-#define TIER(NAME, tier, count, memory, cpu, pids_, disk, life)                                    \
+#define TIER(NAME, tier, count, memory, cpu, pids_, disk, life, volumes_, volume_mb_)              \
     INT("TIER_" NAME "_SANDBOXES", tiers[tier].sandboxes, count, 0, 100000),                       \
         INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, LIMIT_MEMORY_MB_MIN,         \
             LIMIT_MEMORY_MB_MAX),                                                                  \
@@ -41,7 +43,9 @@ enum {
         INT("TIER_" NAME "_PIDS", tiers[tier].pids, pids_, LIMIT_PIDS_MIN, LIMIT_PIDS_MAX),        \
         INT("TIER_" NAME "_DISK_MB", tiers[tier].disk_mb, disk, LIMIT_DISK_MB_MIN,                 \
             LIMIT_DISK_MB_MAX),                                                                    \
-        INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, TIER_LIFETIME_H_MAX)
+        INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, TIER_LIFETIME_H_MAX), \
+        INT("TIER_" NAME "_VOLUMES", tiers[tier].volumes, volumes_, 0, TIER_VOLUMES_MAX),          \
+        INT("TIER_" NAME "_VOLUME_MB", tiers[tier].volume_mb, volume_mb_, 0, VOLUME_SIZE_MB_MAX)
 
 static const struct config_item items[] = {
     TEXT("INSIEN_RUN_DIR", run_dir, .fallback = "/run/insien"),
@@ -55,6 +59,10 @@ static const struct config_item items[] = {
     TEXT("IPC_KEY_FILE", ipc_key),
     TEXT("DOCKER_HOST", docker_host, .fallback = DOCKER_SCHEME "/var/run/docker.sock"),
     SECRET("AGENT_JWT_SECRET", agent_jwt_secret, .required = true, .is_signing_key = true),
+    SECRET("SECRETS_KEY", secrets_key),
+    SECRET("SECRETS_OLD_KEYS", secrets_old_keys),
+    TEXT("VOLUMES_DIR", volumes_dir, .fallback = "/var/lib/insien/volumes"),
+    INT("VOLUMES_RESERVE_MB", volumes_reserve_mb, "1024", 0, VOLUME_SIZE_MB_MAX),
     TEXT("AGENT_BUNDLE", agent_bundle),
     TEXT("SECCOMP_PROFILE", seccomp_profile),
     TEXT("SERVICE_USER", service_user, .fallback = "insien"),
@@ -86,9 +94,10 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_CPUSET", cpuset, .fallback = "on"),
     TEXT("LXCFS_DIR", lxcfs_dir, .fallback = "/var/lib/lxcfs"),
     INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, AGENT_LOST_AFTER_S_MAX),
-    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2"),
-    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24"),
-    TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "20480", "168"),
+    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2", "2", "2048"),
+    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24", "10", "20480"),
+    TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "20480", "168", "50",
+         "204800"),
 };
 
 /* One mistake that the table can't see. */
@@ -200,6 +209,13 @@ static bool split(struct sandbox_config *config, const char *text,
     }
 }
 
+static bool check_volumes_dir(const struct sandbox_config *config)
+{
+    enum { LONGEST = 200 }; /* with what lies below it is still a path for the engine */
+    return (config->volumes_dir[0] == '/' && strlen(config->volumes_dir) <= LONGEST) ||
+           complain("VOLUMES_DIR", "must be an absolute path of at most 200 bytes");
+}
+
 static bool check_docker_host(const struct sandbox_config *config)
 {
     return view_starts_with(view_of(config->docker_host), VIEW(DOCKER_SCHEME "/")) ||
@@ -238,6 +254,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= split(config, config->blocked_text, add_blocked);
     ok &= split(config, config->webhook_allowed_text, add_webhook_range);
     ok &= check_docker_host(config);
+    ok &= check_volumes_dir(config);
     ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);
     ok &= find_installed("SECCOMP_PROFILE", "seccomp.json", config->seccomp_profile);
     return ok || err_set(err, ERR_INVALID, "some settings are wrong");

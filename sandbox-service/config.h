@@ -26,6 +26,10 @@ struct sandbox_config {
     char ipc_certificate[CONFIG_PATH_SIZE]; /* the same */
     char ipc_key[CONFIG_PATH_SIZE];         /* the same */
     char agent_jwt_secret[CONFIG_TEXT_SIZE];
+    char secrets_key[CONFIG_TEXT_SIZE];
+    char secrets_old_keys[CONFIG_TEXT_SIZE]; /* separated by commas */
+    char volumes_dir[CONFIG_PATH_SIZE];
+    int64_t volumes_reserve_mb;
     char agent_bundle[CONFIG_PATH_SIZE];
     char seccomp_profile[CONFIG_PATH_SIZE];
     char service_user[33];

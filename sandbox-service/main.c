@@ -23,10 +23,12 @@
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/sandbox/starts.h"
 #include "sandbox-service/sandbox/store.h"
+#include "sandbox-service/secrets/secrets.h"
 #include "sandbox-service/service.h"
 #include "sandbox-service/templates/calls.h"
 #include "sandbox-service/templates/templates.h"
 #include "sandbox-service/trail.h"
+#include "sandbox-service/volumes/volumes.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -67,6 +69,9 @@ struct app {
     struct ports *ports;
     struct templates *templates;
     struct events *events;
+    struct keyring keyring;
+    struct secrets *secrets;
+    struct volumes *volumes;
     struct network *network;
     struct reconciler *reconciler;
     struct engine *engine;
@@ -105,6 +110,8 @@ static bool prepare(struct app *app, struct err *err)
     return look_up_service_user(app, err) && tiers_write(config->tiers, &app->limits, err) &&
            (app->seccomp != NULL || err_set(err, ERR_INTERNAL, "out of memory")) &&
            config_read_file(config->seccomp_profile, app->seccomp, SECCOMP_MAX, err) &&
+           (keyring_read(&app->keyring, config->secrets_key, config->secrets_old_keys, err) ||
+            err_wrap(err, "SECRETS_KEY, SECRETS_OLD_KEYS")) &&
            bundle_volume_name(config->agent_bundle, app->sandboxes.agent_volume, err) &&
            agent_dirs_open(&app->dirs, config->run_dir, app->service_uid, app->service_gid, err);
 }
@@ -178,7 +185,8 @@ static void finish_drain(void *arg)
                 app->sandboxes.removals_running > 0 || ports_open_requests(app->ports) > 0 ||
                 templates_open_requests(app->templates) > 0 ||
                 life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
-                events_open_requests(app->events) > 0 ||
+                events_open_requests(app->events) > 0 || secrets_open_requests(app->secrets) > 0 ||
+                volumes_open_requests(app->volumes) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
@@ -248,6 +256,33 @@ static int64_t own_open_files_max(void)
     return is_small ? (int64_t)limit.rlim_max : MOST;
 }
 
+/* What sandboxes are given of their users'. */
+static bool open_belongings(struct app *app, struct err *err)
+{
+    const struct sandbox_config *config = &app->config;
+    const struct secrets_options secrets = {.loop = app->loop,
+                                            .database_url = config->database_url,
+                                            .keyring = &app->keyring,
+                                            .audit = trail_writer(app->trail)};
+    const struct volumes_options volumes = {.loop = app->loop,
+                                            .database_url = config->database_url,
+                                            .instance = config->instance,
+                                            .node = config->node_name,
+                                            .limits = app->limits.data,
+                                            .folder = config->volumes_dir,
+                                            .reserve_mb = config->volumes_reserve_mb,
+                                            .sweep_interval_ms =
+                                                config->reconcile_interval_s * 1000,
+                                            .audit = trail_writer(app->trail)};
+    if ((app->secrets = secrets_open(&secrets, err)) == NULL ||
+        (app->volumes = volumes_open(&volumes, err)) == NULL) {
+        return false;
+    }
+    app->sandboxes.secrets = app->secrets;
+    app->sandboxes.volumes = app->volumes;
+    return true;
+}
+
 /* What all acts on sandboxes share. */
 static bool share(struct app *app, struct err *err)
 {
@@ -276,7 +311,7 @@ static bool share(struct app *app, struct err *err)
     sandboxes->templates = app->templates;
     sandboxes->events = app->events = events_open(sandboxes, err);
     return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL &&
-           app->events != NULL;
+           app->events != NULL && open_belongings(app, err);
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -307,16 +342,18 @@ static bool open_parts(struct app *app, struct err *err)
 /* Ends what is in flight: each end may begin a last call elsewhere, which then fails too. */
 static void fail_all(struct app *app)
 {
-    sandbox_creates_end(&app->sandboxes);
     bool called;
     do {
         shifts_end(app->shifts);
+        sandbox_creates_end(&app->sandboxes);
         called = app->docker != NULL && docker_fail_all(app->docker);
         called = (app->store != NULL && store_fail_all(app->store)) || called;
         called = (app->ports != NULL && ports_fail_all(app->ports)) || called;
         called = (app->templates != NULL && templates_fail_all(app->templates)) || called;
         called = (app->events != NULL && events_fail_all(app->events)) || called;
         called = (app->reconciler != NULL && reconciler_fail_all(app->reconciler)) || called;
+        called = (app->secrets != NULL && secrets_fail_all(app->secrets)) || called;
+        called = (app->volumes != NULL && volumes_fail_all(app->volumes)) || called;
     } while (called);
 }
 
@@ -346,6 +383,8 @@ static void close_parts(struct app *app)
     ports_close(app->ports);
     app->sandboxes.events = NULL;
     events_close(app->events);
+    volumes_close(app->volumes);
+    secrets_close(app->secrets);
     redis_close(app->redis);
     store_close(app->store);
     life_calls_free(app->life_calls);
@@ -373,6 +412,8 @@ int main(void)
     sandbox_config_forget_environment();
     secret_wipe(app.config.database_url, sizeof app.config.database_url); /* the parts have them */
     secret_wipe(app.config.redis_url, sizeof app.config.redis_url);
+    secret_wipe(app.config.secrets_key, sizeof app.config.secrets_key);
+    secret_wipe(app.config.secrets_old_keys, sizeof app.config.secrets_old_keys);
     if (ok) {
         timer_arm(&app.serve, SERVE_AT_LATEST_MS);
         loop_run(app.loop);
@@ -382,5 +423,6 @@ int main(void)
     }
     close_parts(&app);
     secret_wipe(&app.config, sizeof app.config);
+    keyring_wipe(&app.keyring);
     return app.exit_status;
 }

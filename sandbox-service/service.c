@@ -8,10 +8,13 @@
 #include "common/contracts/life.h"
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
+#include "common/contracts/secrets.h"
 #include "common/contracts/templates.h"
+#include "common/contracts/volumes.h"
 #include "common/ipc/server.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
+#include "sandbox-service/belongings.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/events/calls.h"
 #include "sandbox-service/life/calls.h"
@@ -82,7 +85,7 @@ static void finish_with(struct request *request, const struct json_schema *schem
                         const void *answer)
 {
     struct err err = {0};
-    struct str body = STR_INIT(ANSWER_MAX);
+    struct str body = STR_SECRET(ANSWER_MAX);
     struct json_writer json = json_writer_on(&body);
     json_begin_object(&json, NULL);
     json_struct(&json, schema, answer);
@@ -491,6 +494,12 @@ static const struct ipc_method methods[] = {
     {WEBHOOK_REMOVE, handle_webhook_remove},
     {WEBHOOK_REDELIVER, handle_webhook_redeliver},
     {WEBHOOK_DEAD_LETTERS, handle_webhook_dead},
+    {SECRET_SET, belongings_secret_set},
+    {SECRET_LIST, belongings_secret_list},
+    {SECRET_DELETE, belongings_secret_delete},
+    {VOLUME_CREATE, belongings_volume_create},
+    {VOLUME_LIST, belongings_volume_list},
+    {VOLUME_DELETE, belongings_volume_delete},
 };
 
 struct service *service_open(struct loop *loop, const char *url, uid_t owner,
@@ -518,6 +527,11 @@ void service_close(struct service *service)
         ipc_server_close(service->server);
         free(service);
     }
+}
+
+struct sandboxes *service_sandboxes(const struct service *service)
+{
+    return service->sandboxes;
 }
 
 size_t service_open_requests(const struct service *service)

@@ -19,6 +19,7 @@ struct service *service_open(struct loop *loop, const char *url, uid_t owner,
 /* Calls that are still open are not answered any more; their requests must be over by then. */
 void service_close(struct service *service);
 /* How many requests are being served. */
+struct sandboxes *service_sandboxes(const struct service *service);
 size_t service_open_requests(const struct service *service);
 
 #endif

@@ -40,6 +40,10 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_TEMPLATE_REMOVED] = "template.removed",
     [AUDIT_WEBHOOK_CREATED] = "webhook.created",
     [AUDIT_WEBHOOK_REMOVED] = "webhook.removed",
+    [AUDIT_SECRET_SET] = "secret.set",
+    [AUDIT_SECRET_DELETED] = "secret.deleted",
+    [AUDIT_VOLUME_CREATED] = "volume.created",
+    [AUDIT_VOLUME_DELETED] = "volume.deleted",
 };
 
 static const char *const result_names[] = {

@@ -44,6 +44,7 @@ FIELDS configure_fields[] = {
     JSON_STRING(struct agent_configure, token, "token", .required = true,
                 .max_len = AGENT_TOKEN_MAX),
     JSON_PAIRS(struct agent_configure, env, "env"),
+    JSON_PAIRS(struct agent_configure, files, "files", .check = secret_file_name_check),
     JSON_STRING(struct agent_configure, profile, "profile", .required = true),
     JSON_STRING(struct agent_configure, work_dir, "workDir"),
     JSON_BOOL(struct agent_configure, work_dir_chosen, "workDirChosen",

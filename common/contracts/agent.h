@@ -77,6 +77,7 @@ struct agent_configure {
     struct view type;
     struct view token;
     struct json_pairs env;
+    struct json_pairs files; /* below SECRET_FILES_DIR: name, content */
     struct view profile;
     struct view work_dir;
     struct view user;

@@ -72,6 +72,43 @@ bool env_size_check(const struct json_pairs *env, struct err *err)
                           "env must not exceed %d bytes in all", ENV_BYTES_MAX);
 }
 
+static bool has_name(const struct json_pairs *pairs, struct view name)
+{
+    for (size_t i = 0; i < pairs->count; i++) {
+        if (view_equal(pairs->items[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool volumes_check(const struct json_pairs *volumes, struct err *err)
+{
+    for (size_t i = 0; i < volumes->count; i++) {
+        struct volume_use use;
+        if (!volume_use_read(volumes->items[i].value, &use)) {
+            return err_set_reason(err, ERR_INVALID, "validation_failed",
+                                  "volumes: a volume is named as \"name\" or \"name:ro\"");
+        }
+    }
+    return true;
+}
+
+bool sandbox_extras_check(const struct sandbox_create *create, struct err *err)
+{
+    if (create->secret_env.count + create->secret_files.count > SECRETS_PER_SANDBOX_MAX) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "secrets: at most %d of a sandbox", SECRETS_PER_SANDBOX_MAX);
+    }
+    for (size_t i = 0; i < create->secret_env.count; i++) {
+        if (has_name(&create->env, create->secret_env.items[i].name)) {
+            return err_set_reason(err, ERR_INVALID, "validation_failed",
+                                  "secrets: a variable of env can't be a secret too");
+        }
+    }
+    return volumes_check(&create->volumes, err);
+}
+
 #define FIELDS static const struct json_field
 #define SCHEMA(name, table)                                                                        \
     const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
@@ -97,6 +134,13 @@ FIELDS create_fields[] = {
     JSON_STRING(struct sandbox_create, on_timeout, "onTimeout", .one_of = timeout_policies),
     JSON_BOOL(struct sandbox_create, auto_resume, "autoResume",
               JSON_PRESENT(struct sandbox_create, has_auto_resume)),
+    JSON_PAIRS(struct sandbox_create, secret_env, "secretEnv", .max_len = SECRETS_PER_SANDBOX_MAX,
+               .item_max = SECRET_NAME_MAX, .check = sandbox_env_name_check),
+    JSON_PAIRS(struct sandbox_create, secret_files, "secretFiles",
+               .max_len = SECRETS_PER_SANDBOX_MAX, .item_max = SECRET_NAME_MAX,
+               .check = secret_file_name_check),
+    JSON_PAIRS(struct sandbox_create, volumes, "volumes", .max_len = VOLUMES_PER_SANDBOX_MAX,
+               .item_max = VOLUME_USE_MAX, .check = volume_path_check),
 };
 SCHEMA(sandbox_create_schema, create_fields);
 
@@ -181,6 +225,7 @@ SCHEMA(sandbox_agent_connect_schema, agent_connect_fields);
 FIELDS agent_welcome_fields[] = {
     JSON_STRING(struct sandbox_agent_welcome, token, "token", .required = true),
     JSON_PAIRS(struct sandbox_agent_welcome, env, "env"),
+    JSON_PAIRS(struct sandbox_agent_welcome, files, "files"),
     JSON_STRING(struct sandbox_agent_welcome, profile, "profile", .required = true),
     JSON_STRING(struct sandbox_agent_welcome, work_dir, "workDir"),
     JSON_BOOL(struct sandbox_agent_welcome, work_dir_chosen, "workDirChosen",

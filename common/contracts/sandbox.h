@@ -4,6 +4,8 @@
 #define COMMON_CONTRACTS_SANDBOX_H
 
 #include "common/base/id.h"
+#include "common/contracts/secrets.h"
+#include "common/contracts/volumes.h"
 #include "common/json/read.h"
 
 enum {
@@ -31,12 +33,16 @@ bool sandbox_status_is_resting(struct view status);
  * PATH, NODE_OPTIONS). */
 bool env_name_check(struct view name, const char **problem);
 bool sandbox_env_name_check(struct view name, const char **problem);
+/* A variable has its value or a secret, not both; no two secrets or volumes are in one place. */
+struct sandbox_create;
+bool sandbox_extras_check(const struct sandbox_create *create, struct err *err) MUST_CHECK;
 /* At most ENV_BYTES_MAX in all. */
 bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
 
 /* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
  * sandbox_id is the caller's choice and makes the call idempotent. ERR_NOT_FOUND
- * "template_not_found", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
+ * "template_not_found", "secret_not_found", "volume_not_found", ERR_CONFLICT "volume_in_use",
+ * "volume_elsewhere", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
  * "tier_limit_exceeded", ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable",
  * ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
@@ -57,6 +63,9 @@ struct sandbox_create {
     struct view on_timeout;  /* "destroy", "pause"; empty: the former */
     bool auto_resume;        /* counts when the next is set; else traffic wakes it */
     bool has_auto_resume;
+    struct json_pairs secret_env;   /* variable: the secret that it gets */
+    struct json_pairs secret_files; /* file below SECRET_FILES_DIR: the secret that is in it */
+    struct json_pairs volumes;      /* path inside: volume_use_read */
 };
 extern const struct json_schema sandbox_create_schema;
 
@@ -148,12 +157,13 @@ struct sandbox_agent_connect {
 extern const struct json_schema sandbox_agent_connect_schema;
 struct sandbox_agent_welcome {
     struct view token;
-    struct json_pairs env;
-    struct view profile;  /* "sudo", "locked" */
-    struct view work_dir; /* of the template or the image; may be empty */
-    struct view user;     /* the same */
-    bool work_dir_chosen; /* by the template */
-    struct view start;    /* an agent_start of the template; may be empty */
+    struct json_pairs env;   /* its secrets too */
+    struct json_pairs files; /* below SECRET_FILES_DIR: name, content */
+    struct view profile;     /* "sudo", "locked" */
+    struct view work_dir;    /* of the template or the image; may be empty */
+    struct view user;        /* the same */
+    bool work_dir_chosen;    /* by the template */
+    struct view start;       /* an agent_start of the template; may be empty */
 };
 extern const struct json_schema sandbox_agent_welcome_schema;
 

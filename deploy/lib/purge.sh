@@ -91,8 +91,17 @@ purge_chain() {
     "$1" -w 5 -X "$2" >>"$STEP_LOG" 2>&1 || true
 }
 
+# Volumes that were mounted when the service ended.
+purge_volumes() {
+    local folder
+    for folder in "$DATA_DIR"/volumes/*/; do
+        ! mountpoint -q "$folder" || umount "$folder" >>"$STEP_LOG" 2>&1 || true
+    done
+}
+
 purge_folders() {
-    rm -rf "$DATA_DIR" "$STATE_DIR/data" "$SERVICE_DIR" "$STATE_DIR/build" "$ENV_FILE" "$STATE_DIR/migrate.env"
+    purge_volumes
+    rm -rf --one-file-system "$DATA_DIR" "$STATE_DIR/data" "$SERVICE_DIR" "$STATE_DIR/build" "$ENV_FILE" "$STATE_DIR/migrate.env"
     if owns_run_dir; then
         find "$INSIEN_RUN_DIR" -mindepth 1 -delete
         rmdir "$INSIEN_RUN_DIR" 2>/dev/null || true

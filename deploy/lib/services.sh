@@ -72,11 +72,12 @@ prepare_secrets() {
     keep_or_make_secret IDEMPOTENCY_SECRET
     keep_or_make_secret PREVIEW_SECRET
     keep_or_make_secret AGENT_JWT_SECRET
+    keep_or_make_secret SECRETS_KEY
     [ -z "$PRIVATE_POSTGRES" ] || DATABASE_URL=$(postgres_url)
     prepare_store_urls
     rm -f "$SECRET_DIR/REDIS_URL" # was everybody's
     for name in DATABASE_URL {AUTH,SANDBOX}_DATABASE_URL {GATEWAY,AUTH,SANDBOX}_REDIS_URL \
-        CLERK_SECRET_KEY CLERK_JWT_KEY CLERK_WEBHOOK_SIGNING_SECRET; do
+        CLERK_SECRET_KEY CLERK_JWT_KEY CLERK_WEBHOOK_SIGNING_SECRET SECRETS_OLD_KEYS; do
         if [ -n "${!name:-}" ]; then
             printf '%s' "${!name}" | keep_secret "$name"
         else

@@ -83,6 +83,7 @@ static bool write_configure(const struct sandbox_agent_welcome *welcome, struct 
         .type = VIEW("configure"),
         .token = welcome->token,
         .env = welcome->env,
+        .files = welcome->files,
         .profile = welcome->profile,
         .work_dir = welcome->work_dir,
         .user = welcome->user,
@@ -101,7 +102,8 @@ static bool welcome_agent(struct arrival *arrival, struct view body, struct err 
     struct sandbox_agent_welcome welcome;
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(body, &sandbox_agent_welcome_schema, &welcome, NULL, err);
-    AUTO(str_free) struct str configure = STR_INIT(AGENT_MESSAGE_MAX);
+    json_doc_mark_secret(doc);
+    AUTO(str_free) struct str configure = STR_SECRET(AGENT_MESSAGE_MAX);
     if (doc == NULL || !write_configure(&welcome, &configure, err)) {
         return err_set(err, ERR_INTERNAL, "sandbox-service answered nonsense");
     }

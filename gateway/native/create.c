@@ -22,6 +22,17 @@ enum {
     READY_MESSAGE_MAX = 64,
 };
 
+struct secrets_wanted {
+    struct json_pairs env;
+    struct json_pairs files;
+};
+static const struct json_field secrets_fields[] = {
+    JSON_PAIRS(struct secrets_wanted, env, "env", .max_len = SECRETS_PER_SANDBOX_MAX,
+               .item_max = SECRET_NAME_MAX, .check = sandbox_env_name_check, .nullable = true),
+    JSON_PAIRS(struct secrets_wanted, files, "files", .max_len = SECRETS_PER_SANDBOX_MAX,
+               .item_max = SECRET_NAME_MAX, .check = secret_file_name_check, .nullable = true),
+};
+
 struct create_body {
     struct view template_name;
     int64_t timeout_ms;
@@ -37,6 +48,8 @@ struct create_body {
     struct view on_timeout;
     bool auto_resume;
     bool has_auto_resume;
+    struct secrets_wanted secrets;
+    struct json_pairs volumes;
 };
 
 static const char *const networks[] = {"none", "open", NULL};
@@ -65,6 +78,9 @@ static const struct json_field create_fields[] = {
                 .nullable = true),
     JSON_BOOL(struct create_body, auto_resume, "autoResume", .nullable = true,
               JSON_PRESENT(struct create_body, has_auto_resume)),
+    JSON_STRUCT(struct create_body, secrets, "secrets", secrets_fields, .nullable = true),
+    JSON_PAIRS(struct create_body, volumes, "volumes", .max_len = VOLUMES_PER_SANDBOX_MAX,
+               .item_max = VOLUME_USE_MAX, .check = volume_path_check, .nullable = true),
 };
 
 /* Whoever left and has an Idempotency-Key comes back for the answer. */
@@ -199,6 +215,9 @@ static bool write_message(const struct request *request, const struct create_bod
         .on_timeout = wanted->on_timeout,
         .auto_resume = wanted->auto_resume,
         .has_auto_resume = wanted->has_auto_resume,
+        .secret_env = wanted->secrets.env,
+        .secret_files = wanted->secrets.files,
+        .volumes = wanted->volumes,
     };
     if (wanted->has_cpu && !cpu_read(wanted->cpu, &message.cpu_milli)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
@@ -211,7 +230,8 @@ static bool write_message(const struct request *request, const struct create_bod
     json_begin_object(&writer, NULL);
     json_struct(&writer, &sandbox_create_schema, &message);
     json_end_object(&writer);
-    return env_size_check(&wanted->env, err) && str_check(out, "sandbox.create", err);
+    return env_size_check(&wanted->env, err) && sandbox_extras_check(&message, err) &&
+           str_check(out, "sandbox.create", err);
 }
 
 static bool choose_id(struct request *request, struct err *err)

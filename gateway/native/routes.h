@@ -34,7 +34,8 @@ enum {
     USER_BODY_MAX = 16 * 1024,
     TEMPLATE_BODY_MAX = 512 * 1024,
     EXECUTE_BODY_MAX = 4 * JSON_BODY_MAX,
-    INPUT_BODY_MAX = 2 * JSON_BODY_MAX, /* of what a process takes at once, in base64 */
+    SECRET_BODY_MAX = 6 * 32 * 1024 + 1024, /* a value with every byte escaped */
+    INPUT_BODY_MAX = 2 * JSON_BODY_MAX,     /* of what a process takes at once, in base64 */
 };
 
 /* The http_request_fn of the gateway. listener_id is NULL for the public ports, else the id of the
@@ -47,6 +48,10 @@ request_handler_fn health_show;                                 /* health.c */
 request_handler_fn openapi_show;                                /* openapi.c */
 request_handler_fn keys_create, keys_list, keys_revoke;         /* keys.c */
 request_handler_fn keys_rotate;                                 /* keys.c */
+request_handler_fn secrets_set_handle, secrets_list_handle;     /* secrets.c */
+request_handler_fn secrets_delete_handle;                       /* secrets.c */
+request_handler_fn volumes_create_handle, volumes_list_handle;  /* volumes.c */
+request_handler_fn volumes_delete_handle;                       /* volumes.c */
 request_handler_fn user_show_handle, user_update_handle;        /* users.c */
 request_handler_fn user_delete_handle;                          /* users.c */
 request_handler_fn audit_list_handle;                           /* audit.c */

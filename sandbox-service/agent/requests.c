@@ -1,6 +1,7 @@
 #include "sandbox-service/agent/requests.h"
 
 #include "common/json/scan.h"
+#include "sandbox-service/agent/secret_files.h"
 #include "sandbox-service/agent/starter.h"
 
 enum { SENTENCE_MAX = JSON_VIOLATIONS_MAX * (JSON_PATH_SIZE + JSON_VIOLATION_MESSAGE_SIZE + 4) };
@@ -78,6 +79,18 @@ static void request_ready(const struct requests *requests, const struct reply *r
     starter_answer(requests->starter, reply);
 }
 
+/* For the user that commands run as; for root where the image has none that may act. */
+static bool write_secret_files(const struct requests *requests,
+                               const struct agent_configure *configure, struct err *err)
+{
+    struct user user = {0};
+    struct err ignored;
+    if (!settings_user(requests->settings, VIEW(""), &user, &ignored)) {
+        user = (struct user){0};
+    }
+    return secret_files_write(SECRET_FILES_DIR, &configure->files, user.uid, user.gid, err);
+}
+
 static void request_configure(const struct requests *requests, const struct reply *reply,
                               struct view text)
 {
@@ -90,6 +103,11 @@ static void request_configure(const struct requests *requests, const struct repl
         return;
     }
     if (!settings_configure(requests->settings, &configure, &err)) {
+        reply_error(reply, &err);
+        return;
+    }
+    /* A sandbox that begins has all it asked for; one that lives must not be lost for it. */
+    if (!write_secret_files(requests, &configure, &err) && !was_configured) {
         reply_error(reply, &err);
         return;
     }

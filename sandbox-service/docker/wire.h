@@ -27,6 +27,13 @@ enum {
 /* Of the layers that a build makes on its way; its value is the instance. */
 #define LABEL_BUILD "insien.build"
 
+/* A folder of the host, seen inside. Strings are borrowed as those of the spec. */
+struct container_mount {
+    const char *source;
+    const char *target;
+    bool read_only;
+};
+
 /* All strings are borrowed while the spec is in use. NULL leaves out. */
 struct container_spec {
     const char *name;
@@ -41,8 +48,11 @@ struct container_spec {
     const char *network;      /* NULL: no network at all */
     const char *agent_volume; /* seen at AGENT_DIR */
     bool agent_volume_writable;
-    const char *run_dir; /* of the host; seen read-only at AGENT_RUN_DIR */
-    const char *seccomp; /* the profile's JSON text */
+    const char *run_dir;                  /* of the host; seen read-only at AGENT_RUN_DIR */
+    const struct container_mount *mounts; /* borrowed */
+    size_t mount_count;
+    bool has_secret_files; /* SECRET_FILES_DIR, in memory */
+    const char *seccomp;   /* the profile's JSON text */
     int64_t memory_bytes;
     int64_t cpu_milli;
     int64_t pids;

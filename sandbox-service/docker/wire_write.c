@@ -15,6 +15,8 @@ enum {
     SIGNALS_PENDING_MAX = 4096,
     SHM_BYTES = 64 * 1024 * 1024,
     SECCOMP_OPTION_MAX = 128 * 1024,
+    SECRET_FILES_BYTES = 2 * (SECRETS_BYTES_MAX + SECRETS_PER_SANDBOX_MAX * 4096),
+    SECRET_FILES_MODE = 0755,
 };
 
 /* Each of the agent's is needed; see what a process that becomes many users must do. */
@@ -141,6 +143,18 @@ static void put_lxcfs(struct json_writer *json, const char *dir)
     }
 }
 
+/* In memory, so that they are in no snapshot and on no disk; twice as much as they may be, since a
+ * new one is there before the old one goes. */
+static void put_secret_files(struct json_writer *json)
+{
+    begin_mount(json, "tmpfs", "", SECRET_FILES_DIR, false);
+    json_begin_object(json, "TmpfsOptions");
+    json_int(json, "SizeBytes", SECRET_FILES_BYTES);
+    json_int(json, "Mode", SECRET_FILES_MODE);
+    json_end_object(json);
+    json_end_object(json);
+}
+
 static void put_mounts(struct json_writer *json, const struct container_spec *spec)
 {
     json_begin_array(json, "Mounts");
@@ -157,6 +171,14 @@ static void put_mounts(struct json_writer *json, const struct container_spec *sp
     }
     if (spec->lxcfs_dir != NULL) {
         put_lxcfs(json, spec->lxcfs_dir);
+    }
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        const struct container_mount *mount = &spec->mounts[i];
+        begin_mount(json, "bind", mount->source, mount->target, mount->read_only);
+        json_end_object(json);
+    }
+    if (spec->has_secret_files) {
+        put_secret_files(json);
     }
     json_end_array(json);
 }

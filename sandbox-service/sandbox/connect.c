@@ -8,6 +8,10 @@
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/secrets/given.h"
+#include "sandbox-service/secrets/secrets.h"
+
+#include <stdlib.h>
 
 static bool check(const struct store_connected *row, struct err *err)
 {
@@ -46,9 +50,43 @@ static struct json_doc *read_env(const char *text, struct json_pairs *out, struc
     return doc;
 }
 
+/* The row's variables and those that are secrets; the caller frees the array. No name is in both:
+ * sandbox_extras_check. */
+static struct json_pair *join_env(const struct json_pairs *env, const struct secrets_given *given,
+                                  struct json_pairs *out, struct err *err)
+{
+    size_t count = env->count + given->env_count;
+    struct json_pair *joined = calloc(count + 1, sizeof *joined);
+    if (joined == NULL) {
+        err_set(err, ERR_INTERNAL, "the environment: out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        joined[i] = i < env->count ? env->items[i] : given->env[i - env->count];
+    }
+    *out = (struct json_pairs){joined, count};
+    return joined;
+}
+
+static bool welcome_with(struct sandbox_connection *connection,
+                         struct sandbox_agent_welcome *answer, const struct secrets_given *given,
+                         struct err *err)
+{
+    const struct json_pairs env = answer->env;
+    struct json_pair *joined = join_env(&env, given, &answer->env, err);
+    if (joined == NULL) {
+        return false;
+    }
+    answer->files = (struct json_pairs){given->files, given->file_count};
+    connection->done(answer, NULL, connection->arg);
+    free(joined);
+    return true;
+}
+
 static bool welcome(struct sandbox_connection *connection, const struct store_connected *row,
                     struct err *err)
 {
+    struct secrets_given given = {0};
     struct sandbox_agent_welcome answer = {.profile = view_of(row->profile),
                                            .work_dir = view_of(row->work_dir),
                                            .work_dir_chosen = row->work_dir_chosen,
@@ -63,8 +101,11 @@ static bool welcome(struct sandbox_connection *connection, const struct store_co
         return false;
     }
     answer.token = view_of(token);
-    connection->done(&answer, NULL, connection->arg);
-    return true;
+    bool ok = secrets_given_read(&given, secrets_keyring(connection->sandboxes->secrets),
+                                 row->secrets, err) &&
+              welcome_with(connection, &answer, &given, err);
+    secrets_given_end(&given);
+    return ok;
 }
 
 static void note(struct sandbox_connection *connection, bool first)

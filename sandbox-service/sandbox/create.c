@@ -22,6 +22,7 @@ void creation_release(struct creation *creation)
 {
     map_remove(&creation->sandboxes->creating, &creation->by_id);
     audit_act_cancel(creation->act);
+    volume_hold_end(&creation->volumes);
     timer_close(&creation->deadline);
     timer_close(&creation->repeat);
     str_free(&creation->info);
@@ -58,7 +59,8 @@ static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_
     if (starts_expected_ms(sandboxes->starts) > deadline_ms) {
         return err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
     }
-    return env_size_check(&request->env, err) && metadata_check(request->metadata, err);
+    return env_size_check(&request->env, err) && sandbox_extras_check(request, err) &&
+           metadata_check(request->metadata, err);
 }
 
 /* "": what the template says, or else the server's. */

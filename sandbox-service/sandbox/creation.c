@@ -14,6 +14,7 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/volumes/volumes.h"
 
 #include <stdio.h>
 
@@ -236,6 +237,9 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .network = is_open ? creation->network : NULL,
         .agent_volume = sandboxes->agent_volume,
         .run_dir = creation->run_dir,
+        .mounts = creation->volumes.mounts,
+        .mount_count = creation->volumes.count,
+        .has_secret_files = creation->has_secret_files,
         .seccomp = sandboxes->seccomp,
         .memory_bytes = info->memory_mb * 1024 * 1024,
         .cpu_milli = info->cpu_milli,
@@ -297,6 +301,42 @@ static bool can_start(struct creation *creation, const struct sandbox_info *info
                           "the engine does not have the runtime %s", creation->runtime);
 }
 
+static void find_image(struct creation *creation)
+{
+    struct images *images = creation->sandboxes->images;
+    const struct wire_image *image = images_recall(images, creation->image_name);
+    if (image != NULL) {
+        wait_for_turn(creation, image);
+    } else if (!image_ask(images, &creation->image_call, creation->image_name, on_image, creation,
+                          &creation->err)) {
+        creation->err.code = ERR_UNAVAILABLE;
+        fail(creation);
+    }
+}
+
+static void on_volumes(const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err != NULL) {
+        creation->err = *err;
+        log_error("volume.not_mounted", LOG_TRACE(&creation->trace),
+                  LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
+        fail(creation);
+        return;
+    }
+    find_image(creation);
+}
+
+static void mount_volumes(struct creation *creation)
+{
+    if (creation->volumes.count == 0) {
+        find_image(creation);
+    } else if (!volume_hold_begin(creation->sandboxes->volumes, &creation->volumes, on_volumes,
+                                  creation, &creation->err)) {
+        fail(creation);
+    }
+}
+
 static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
@@ -315,19 +355,17 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     store_read_begun(result, &begun);
     reaper_hurry(sandboxes->reaper);
     events_hurry(sandboxes->events);
+    if (!volume_hold_read(&creation->volumes, volumes_disks(sandboxes->volumes), begun.volumes,
+                          &creation->err)) {
+        fail(creation);
+        return;
+    }
     describe(creation, &begun);
     if (!can_start(creation, &begun.info) || !write_info(creation, &begun.info)) {
         fail(creation);
         return;
     }
-    const struct wire_image *image = images_recall(sandboxes->images, creation->image_name);
-    if (image != NULL) {
-        wait_for_turn(creation, image);
-    } else if (!image_ask(sandboxes->images, &creation->image_call, creation->image_name, on_image,
-                          creation, &creation->err)) {
-        creation->err.code = ERR_UNAVAILABLE;
-        fail(creation);
-    }
+    mount_volumes(creation);
 }
 
 static void on_row_failed(const PGresult *result, const struct err *err, void *arg)
@@ -376,5 +414,6 @@ void creation_begin(struct creation *creation, const struct sandbox_create *requ
                                         .total_memory_mb = sandboxes->config->total_memory_mb,
                                         .cpus = sandboxes->abilities.cpus,
                                         .network = default_network(sandboxes)};
+    creation->has_secret_files = request->secret_files.count > 0;
     store_begin(sandboxes->store, &creation->row, request, network, &bounds, on_begun, creation);
 }

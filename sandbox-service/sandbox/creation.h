@@ -12,13 +12,15 @@
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/starts.h"
 #include "sandbox-service/sandbox/store.h"
+#include "sandbox-service/volumes/hold.h"
 
 enum { HOST_NAME_LEN = 12 };
 
-/* In the order of what happens: the row is inserted; the image asked for when it is not remembered;
- * a turn is waited for; directory and token are made; the container starts while the row is told
- * what the image says. When both are done the answer goes out, and the creation stays known until
- * the agent connects. Once there is a row, every failure goes through fail(). */
+/* In the order of what happens: the row is inserted; its volumes are mounted; the image asked for
+ * when it is not remembered; a turn is waited for; directory and token are made; the container
+ * starts while the row is told what the image says. When both are done the answer goes out, and the
+ * creation stays known until the agent connects. Once there is a row, every failure goes through
+ * fail(). */
 struct creation {
     struct map_node by_id;
     struct sandboxes *sandboxes; /* borrowed */
@@ -30,6 +32,8 @@ struct creation {
     int64_t began_ms;
     int64_t until_ms; /* monotonic */
     struct store_call row;
+    struct volume_hold volumes;
+    bool has_secret_files;
     struct image_call image_call;
     struct start_turn turn;
     int parts_left; /* of the start: container, row */

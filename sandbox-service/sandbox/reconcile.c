@@ -169,6 +169,7 @@ static void on_container(const struct wire_listed *container, void *arg)
     }
 }
 
+/* Of those that failed only such are asked for whose container may still have volumes. */
 static enum found_status status_of(const char *word)
 {
     static const struct {
@@ -176,7 +177,8 @@ static enum found_status status_of(const char *word)
         enum found_status status;
     } statuses[] = {{"creating", FOUND_CREATING}, {"running", FOUND_RUNNING},
                     {"pausing", FOUND_SHIFTING},  {"resuming", FOUND_SHIFTING},
-                    {"paused", FOUND_PAUSED},     {"stopping", FOUND_STOPPING}};
+                    {"paused", FOUND_PAUSED},     {"stopping", FOUND_STOPPING},
+                    {"failed", FOUND_STOPPING}};
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         if (strcmp(statuses[i].word, word) == 0) {
             return statuses[i].status;

@@ -4,6 +4,7 @@
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/sandbox/store.h"
+#include "sandbox-service/volumes/volumes.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,9 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         log_info("sandbox.destroyed", LOG_TRACE(&removal->trace),
                  LOG_STR("sandbox_id", removal->sandbox_id));
         sandboxes_publish(removal->sandboxes, removal->sandbox_id);
+    }
+    if (err == NULL) {
+        volumes_sweep_soon(removal->sandboxes->volumes);
     }
     finish(removal, err);
 }

@@ -20,10 +20,12 @@ struct ports;
 struct presence;
 struct reaper;
 struct redis;
+struct secrets;
 struct shifts;
 struct starts;
 struct store;
 struct templates;
+struct volumes;
 
 enum {
     SANDBOX_KEY_SIZE = 96, /* of one in Redis */
@@ -50,7 +52,9 @@ struct sandboxes {
     struct life_calls *life_calls;
     struct reaper *reaper; /* NULL while it is not open */
     struct events *events; /* NULL while it opens or closes */
-    const char *seccomp;   /* the profile's text */
+    struct secrets *secrets;
+    struct volumes *volumes;
+    const char *seccomp; /* the profile's text */
     char agent_volume[BUNDLE_VOLUME_SIZE];
     int64_t open_files_max;            /* that the engine can give; its limit is taken to be ours */
     char channel[96];                  /* where changes are published */

@@ -157,13 +157,27 @@ static void write_int(int64_t value, char out[INT_SIZE])
     (void)snprintf(out, INT_SIZE, "%" PRId64, value);
 }
 
+static void write_pairs(struct json_writer *json, const char *name, const struct json_pairs *pairs)
+{
+    json_begin_object(json, name);
+    for (size_t i = 0; i < pairs->count; i++) {
+        json_pair(json, pairs->items[i].name, pairs->items[i].value);
+    }
+    json_end_object(json);
+}
+
 static void write_env(const struct json_pairs *env, struct str *out)
 {
     struct json_writer json = json_writer_on(out);
+    write_pairs(&json, NULL, env);
+}
+
+static void write_secrets(const struct sandbox_create *create, struct str *out)
+{
+    struct json_writer json = json_writer_on(out);
     json_begin_object(&json, NULL);
-    for (size_t i = 0; i < env->count; i++) {
-        json_pair(&json, env->items[i].name, env->items[i].value);
-    }
+    write_pairs(&json, "env", &create->secret_env);
+    write_pairs(&json, "files", &create->secret_files);
     json_end_object(&json);
 }
 
@@ -192,6 +206,23 @@ static void write_bounds(const struct store_bounds *bounds, struct str *out)
     json_end_object(&json);
 }
 
+/* Those that can't be read were refused already; no volume is called "". */
+static void write_volumes(const struct json_pairs *volumes, struct str *out)
+{
+    struct json_writer json = json_writer_on(out);
+    json_begin_array(&json, NULL);
+    for (size_t i = 0; i < volumes->count; i++) {
+        struct volume_use use = {0};
+        bool is_one = volume_use_read(volumes->items[i].value, &use);
+        json_begin_object(&json, NULL);
+        json_string(&json, "name", is_one ? use.name : VIEW(""));
+        json_string(&json, "path", volumes->items[i].name);
+        json_bool(&json, "readOnly", use.read_only);
+        json_end_object(&json);
+    }
+    json_end_array(&json);
+}
+
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
                  const char *network, const struct store_bounds *bounds, pg_result_fn *done,
                  void *arg)
@@ -204,23 +235,30 @@ void store_begin(struct store *store, struct store_call *call, const struct sand
     struct str limits = STR_INIT(NUMBERS_MAX);
     write_wanted(create, &wanted);
     write_bounds(bounds, &limits);
+    struct str volumes = STR_INIT(STORE_JSON_MAX);
+    struct str secrets = STR_INIT(STORE_JSON_MAX);
     write_int(create->timeout_ms, timeout);
     write_env(&create->env, &env);
     str_append_view(&metadata, create->metadata.len == 0 ? VIEW("{}") : create->metadata);
+    write_volumes(&create->volumes, &volumes);
+    write_secrets(create, &secrets);
     bool fits = view_copy(create->template_name, template_name, sizeof template_name) &&
-                !env.failed && !metadata.failed && !wanted.failed && !limits.failed;
+                !env.failed && !metadata.failed && !wanted.failed && !limits.failed &&
+                !volumes.failed && !secrets.failed;
     /* What does not fit was refused by the contract already; no template is called "". */
     const struct pg_parameters parameters = {
         {create->sandbox_id, create->user_id, create->api_key_id, fits ? template_name : "",
          timeout, network, store->instance, store->node, fits ? env.data : "{}",
          fits ? metadata.data : "{}", store->limits, fits ? wanted.data : "{}",
-         fits ? limits.data : "{}"},
-        13};
+         fits ? limits.data : "{}", fits ? volumes.data : "[]", fits ? secrets.data : "{}"},
+        15};
     store_ask(store, call, "sandbox_begin", &parameters, done, arg);
     str_free(&env);
     str_free(&metadata);
     str_free(&wanted);
     str_free(&limits);
+    str_free(&volumes);
+    str_free(&secrets);
 }
 
 void store_set_image(struct store *store, struct store_call *call, const char *id,
@@ -384,6 +422,7 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->read_only_root = pg_bool(result, 0, BEGUN_READ_ONLY_ROOT);
     out->runtime = pg_text(result, 0, BEGUN_RUNTIME);
     out->cpus = pg_text(result, 0, BEGUN_CPUS);
+    out->volumes = view_of(pg_text(result, 0, BEGUN_VOLUMES));
 }
 
 void store_read_usage(const PGresult *result, struct quota_usage *out)
@@ -444,4 +483,5 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
     out->work_dir_chosen = pg_bool(result, 0, CONNECT_WORK_DIR_CHOSEN);
     out->start = pg_text(result, 0, CONNECT_START);
     out->user = pg_text(result, 0, CONNECT_USER);
+    out->secrets = view_of(pg_text(result, 0, CONNECT_SECRETS));
 }

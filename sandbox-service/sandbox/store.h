@@ -54,6 +54,7 @@ struct store_begun {
     bool read_only_root;
     const char *runtime; /* "": the engine's */
     const char *cpus;    /* "0,3": the processors that it is bound to; "": all */
+    struct view volumes; /* volume_hold_read */
 };
 /* What the node can promise; 0: no bound, or no processors that can be told apart. */
 struct store_bounds {
@@ -62,9 +63,8 @@ struct store_bounds {
     int64_t cpus;
     const char *network; /* where neither the request nor the template names one */
 };
-/* Counts, checks and inserts the row `creating`. Errors: ERR_NOT_FOUND "template_not_found",
- * ERR_LIMIT "quota_exceeded", "key_quota_exceeded", "node_full", ERR_CONFLICT "sandbox_exists",
- * ERR_DENIED "user_suspended", "tier_limit_exceeded". */
+/* Counts, checks and inserts the row `creating`, with the volumes and secrets that it attaches.
+ * Errors: those of SANDBOX_CREATE, ERR_CONFLICT "sandbox_exists", ERR_DENIED "user_suspended". */
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
                  const char *network, const struct store_bounds *bounds, pg_result_fn *done,
                  void *arg);
@@ -146,6 +146,7 @@ struct store_connected {
     bool work_dir_chosen; /* by the template */
     const char *start;    /* of the template, as JSON; "": none */
     const char *user;
+    struct view secrets; /* secrets_given_read */
 };
 void store_read_connected(const PGresult *result, struct store_connected *out);
 

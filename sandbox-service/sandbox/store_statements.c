@@ -18,9 +18,10 @@
 const struct pg_statement store_statements[] = {
     {"sandbox_begin",
      "SELECT " INFO_COLUMNS ", image, profile, read_only_root, array_to_string(cpus, ','), "
-     "runtime "
+     "runtime, volumes, secrets "
      "FROM sandbox_begin($1, $2, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-     "$13)"},
+     "$13) AS begun, LATERAL (SELECT volumes_attach(begun.id, $14) AS volumes, "
+     "secrets_attach(begun.id, $15) AS secrets) AS attached"},
     {"quota_usage",
      "SELECT tier, sandboxes, memory_mb, cpu_milli, disk_mb, key_sandboxes, key_most "
      "FROM quota_usage($1, nullif($2, '')::uuid)"},
@@ -71,7 +72,10 @@ const struct pg_statement store_statements[] = {
      "container_error = nullif($5, '') WHERE id = $1 AND status IN " STORE_LIVE " "
      "AND ($6 OR pause_mode IS DISTINCT FROM 'disk') "
      "RETURNING id, end_reason)" STORE_TELL_ENDED "SELECT id FROM ended"},
+    /* Its container is gone; so are the volumes of one that had failed before. */
     {"sandbox_finish",
+     "WITH freed AS (DELETE FROM volume_attachments a USING sandboxes s WHERE a.sandbox_id = $1 "
+     "AND s.id = a.sandbox_id AND s.status = 'failed') "
      "UPDATE sandboxes SET status = 'destroyed', ended_at = now(), container_running = false, "
      "container_status = 'removed' WHERE id = $1 AND status = 'stopping' RETURNING id"},
     /* One that rests on disk has come back when its agent has. */
@@ -92,10 +96,12 @@ const struct pg_statement store_statements[] = {
      "AND b.status IN " STORE_LIVE " AND $2::integer - b.agent_generation IN (0, 1) "
      "RETURNING s.env, s.profile, s.work_dir, s.image_user, s.template_id) "
      "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user, b.comes, "
-     "t.work_dir IS NOT NULL, t.start "
+     "t.work_dir IS NOT NULL, t.start, "
+     "CASE WHEN m.profile IS NOT NULL THEN secrets_of_sandbox(b.id) END "
      "FROM before b LEFT JOIN moved m ON true LEFT JOIN templates t ON t.id = m.template_id"},
     {"sandbox_live",
      "SELECT id, status, coalesce(pause_mode = 'disk', false) FROM sandboxes "
-     "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping')"},
+     "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping' "
+     "OR (status = 'failed' AND id IN (SELECT sandbox_id FROM volume_attachments)))"},
 };
 const size_t store_statement_count = sizeof store_statements / sizeof store_statements[0];

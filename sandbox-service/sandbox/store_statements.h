@@ -38,7 +38,14 @@ enum info_column {
     INFO_WARNED_OF,
     INFO_COUNT,
 };
-enum { BEGUN_IMAGE = INFO_COUNT, BEGUN_PROFILE, BEGUN_READ_ONLY_ROOT, BEGUN_CPUS, BEGUN_RUNTIME };
+enum {
+    BEGUN_IMAGE = INFO_COUNT,
+    BEGUN_PROFILE,
+    BEGUN_READ_ONLY_ROOT,
+    BEGUN_CPUS,
+    BEGUN_RUNTIME,
+    BEGUN_VOLUMES,
+};
 enum { LIST_CREATED_US = INFO_COUNT };
 enum { LIVE_ID, LIVE_STATUS, LIVE_ON_DISK };
 enum { DISK_ID, DISK_LIMIT_MB }; /* the id is where store_read_id looks */
@@ -62,6 +69,7 @@ enum {
     CONNECT_COMES,
     CONNECT_WORK_DIR_CHOSEN,
     CONNECT_START,
+    CONNECT_SECRETS,
 };
 
 #endif

@@ -96,6 +96,25 @@ static void runtime_is_named_when_one_is_asked_for(void **state)
     contains(with, "\"Runtime\":\"runsc\"");
 }
 
+static void volumes_and_secret_files_are_mounted(void **state)
+{
+    (void)state;
+    static const struct container_mount mounts[] = {{"/v/a/data", "/data", false},
+                                                    {"/v/b/data", "/models", true}};
+    struct container_spec spec = example();
+    AUTO(free_string) char *without = write_spec(&spec);
+    lacks(without, "/run/secrets");
+    spec.mounts = mounts;
+    spec.mount_count = 2;
+    spec.has_secret_files = true;
+    AUTO(free_string) char *body = write_spec(&spec);
+    contains(body, "{\"Type\":\"bind\",\"Source\":\"/v/a/data\",\"Target\":\"/data\","
+                   "\"ReadOnly\":false}");
+    contains(body, "{\"Type\":\"bind\",\"Source\":\"/v/b/data\",\"Target\":\"/models\","
+                   "\"ReadOnly\":true}");
+    contains(body, "{\"Type\":\"tmpfs\",\"Source\":\"\",\"Target\":\"/run/secrets\",");
+}
+
 static void sudo_profile_keeps_nine_capabilities(void **state)
 {
     (void)state;
@@ -202,6 +221,7 @@ int main(void)
         cmocka_unit_test(limits_are_there),
         cmocka_unit_test(limits_that_only_some_engines_hold_are_there_when_asked_for),
         cmocka_unit_test(runtime_is_named_when_one_is_asked_for),
+        cmocka_unit_test(volumes_and_secret_files_are_mounted),
         cmocka_unit_test(sudo_profile_keeps_nine_capabilities),
         cmocka_unit_test(locked_profile_gains_no_privileges),
         cmocka_unit_test(helper_keeps_no_capability),

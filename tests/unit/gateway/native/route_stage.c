@@ -207,6 +207,12 @@ static const struct ipc_method methods[] = {
     {WEBHOOK_REMOVE, serve_hooks},
     {WEBHOOK_REDELIVER, serve_hooks},
     {WEBHOOK_DEAD_LETTERS, serve_hooks},
+    {SECRET_SET, serve_list},
+    {SECRET_LIST, serve_list},
+    {SECRET_DELETE, serve_list},
+    {VOLUME_CREATE, serve_list},
+    {VOLUME_LIST, serve_list},
+    {VOLUME_DELETE, serve_list},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)
