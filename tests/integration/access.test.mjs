@@ -33,6 +33,9 @@ function objectOf(name) {
   if (template) {
     return { kind: template, code: 'template_not_found' };
   }
+  if (/^DELETE .*\{name\}$/.test(name)) { // with PUT each makes one of their own
+    return { kind: 'name', code: name.includes('secrets') ? 'secret_not_found' : 'volume_not_found' };
+  }
   return name.includes('/api/keys/{id}') ? { kind: 'id', code: 'api_key_not_found' } : null;
 }
 
@@ -54,7 +57,7 @@ function idOf(name) {
 function targetOf(name, other = {}) {
   const values = {
     sandboxId: owner.sandboxId, id: idOf(name), containerPort: PORT, userId: owner.userId, template: owner.templateId,
-    templateId: owner.templateId,
+    templateId: owner.templateId, name: 'kept',
     process: name.endsWith('/resize') ? 'terminal' : 'kept', ...other,
   };
   const [method, template] = name.split(' ');
@@ -111,6 +114,8 @@ async function makeOwner() {
   owner.webhookId = (await ask('POST', '/api/webhooks', { url: 'https://webhooks.invalid/' })).json.webhook.id;
   // It waits for its folder.
   owner.templateId = (await ask('POST', '/api/templates', { name: 'mine', dockerfile: 'FROM insien/tiny\n', context: true })).json.templateId;
+  assert.equal((await call('PUT', '/api/secrets/kept', { key, body: { value: 'mine' } })).status, 201);
+  assert.equal((await call('POST', '/api/volumes', { key, body: { name: 'kept', sizeMB: 16 } })).status, 201);
   const background = { background: true, timeoutMs: 0 };
   await execAsOwner({ cmd: 'sh', args: ['-c', 'echo mine > kept'] });
   await execAsOwner({ cmd: 'cat', stdinOpen: true, tag: 'kept', ...background });
@@ -225,12 +230,13 @@ async function makeCallers() {
 async function everythingOfTheOwner() {
   const get = async (url) => (await owner.ask('GET', url)).json;
   const box = `/sandbox/${owner.sandboxId}`;
-  const [me, { status, expiresAt }, { processes }, { ports }, { entries }, { apiKeys }, { sandboxes }, { templates }] = await Promise.all(
-    ['/api/users/me', `${box}/status`, `${box}/processes`, `${box}/ports`, `${box}/entries?path=.`, '/api/keys', '/sandbox', '/api/templates'].map(get),
+  const [me, { status, expiresAt }, { processes }, { ports }, { entries }, { apiKeys }, { sandboxes }, { templates }, secrets, volumes] = await Promise.all(
+    ['/api/users/me', `${box}/status`, `${box}/processes`, `${box}/ports`, `${box}/entries?path=.`, '/api/keys', '/sandbox', '/api/templates',
+      '/api/secrets', '/api/volumes'].map(get),
   );
   const { stdout } = await execAsOwner({ cmd: 'cat', args: ['kept'] });
   return {
-    me, status, expiresAt, ports, entries, stdout, templates, sandboxes: sandboxes.map(({ sandboxId }) => sandboxId),
+    me, status, expiresAt, ports, entries, stdout, templates, secrets, volumes, sandboxes: sandboxes.map(({ sandboxId }) => sandboxId),
     processes: processes.filter(({ tag }) => tag).map(({ pid, tag, running }) => ({ pid, tag, running })),
     apiKeys: apiKeys.map(({ lastUsedAt, ...rest }) => rest),
   };

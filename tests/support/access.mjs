@@ -21,6 +21,13 @@ export const rows = {
   'POST /api/keys/{id}/rotate': { scope: 'keys', body: {}, owner: 201 },
   'DELETE /api/keys/{id}': { scope: 'keys' },
 
+  'GET /api/secrets': { scope: 'sandbox:read' },
+  'PUT /api/secrets/{name}': { scope: 'sandbox:write', body: { value: 'intruder' } },
+  'DELETE /api/secrets/{name}': { scope: 'sandbox:write' },
+  'GET /api/volumes': { scope: 'sandbox:read' },
+  'POST /api/volumes': { scope: 'sandbox:write', body: { name: 'intruder', sizeMB: 16 }, owner: 201 },
+  'DELETE /api/volumes/{name}': { scope: 'sandbox:write' },
+
   'GET /api/users/me': {},
   'PATCH /api/users/me': { scope: 'keys', body: { displayName: 'Intruder' } },
   'GET /api/users/me/sandboxes': { scope: 'sandbox:read' },
