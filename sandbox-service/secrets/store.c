@@ -95,7 +95,8 @@ static char *write_bytea(struct view bytes, struct err *err)
         err_set(err, ERR_INTERNAL, "secret store: no room for a value");
         return NULL;
     }
-    memcpy(out, "\\x", 2);
+    out[0] = '\\';
+    out[1] = 'x';
     encode_hex(bytes.ptr, bytes.len, out + 2);
     return out;
 }
