@@ -136,7 +136,8 @@ static void record_failure(struct delivery *delivery, int status, int64_t retry_
         failure.delay_ms = asked_ms;
     }
     log_info("webhook.failed", LOG_STR("webhook_id", delivery->webhook_id),
-             LOG_INT("status", status), LOG_STR("why", why), LOG_INT("tries", delivery->tries + 1));
+             LOG_INT("answered", status), LOG_STR("why", why),
+             LOG_INT("tries", delivery->tries + 1));
     if (!webhook_store_failed(delivery->deliveries->options.store, delivery->id, &failure,
                               on_recorded, delivery, &err)) {
         on_recorded(NULL, &err, delivery);

@@ -1,12 +1,11 @@
 // Secrets: values that sandboxes get and nobody reads back.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { assertError, call, destroySandbox, makeUser, sandboxFor, shell, shellOutput } from '../support/api.mjs';
 import { rememberSecret } from '../support/secrets.mjs';
-import { docker, redis, secret, sql, stateDir, supervise, until } from '../support/stack.mjs';
+import { docker, redis, root, run, secret, sql, until } from '../support/stack.mjs';
 
 const SOON_MS = 30_000;
 
@@ -115,22 +114,23 @@ test('what can\'t be one is refused by name', async (t) => {
 
 test('under another key all is sealed anew, and then the former one can go', async (t) => {
   const { name, text } = await secretFor(t);
-  const [key, settings] = [path.join(stateDir, 'data/secrets/SECRETS_KEY'), path.join(stateDir, 'service/sandbox/env')];
-  const [former, before] = [secret('SECRETS_KEY'), readFileSync(settings, 'utf8')];
+  const former = secret('SECRETS_KEY');
   const keyIds = () => sql('SELECT DISTINCT key_id FROM secrets');
   const formerId = await keyIds();
   assert.match(formerId, /^[0-9a-f]{16}$/);
+  const deployWith = async (settings) => {
+    const { code, stderr } = await run(path.join(root, 'deploy/up'), [], { timeoutMs: 300_000, env: { ...process.env, ...settings } });
+    assert.equal(code, 0, stderr);
+  };
 
-  writeFileSync(key, randomBytes(32).toString('hex'));
-  writeFileSync(settings, `${before}SECRETS_OLD_KEYS='${former}'\n`);
-  t.after(() => writeFileSync(settings, before));
-  await supervise('restart', 'sandbox');
+  rememberSecret(former);
+  await deployWith({ SECRETS_KEY: randomBytes(32).toString('hex'), SECRETS_OLD_KEYS: former });
+  t.after(() => deployWith({}));
   await until('all is sealed with the key of now', async () => {
     const now = await keyIds();
     return /^[0-9a-f]{16}$/.test(now) && now !== formerId;
   }, SOON_MS);
-  writeFileSync(settings, before);
-  await supervise('restart', 'sandbox');
+  await deployWith({});
   const { sandboxId } = await until('sandboxes can be made again', async () => {
     const reply = await tryCreate({ env: { TOKEN: name } });
     return reply.status === 200 ? reply.json : null; // it may just be starting
