@@ -89,7 +89,8 @@ bool template_settings_check(const struct template_settings *settings, struct er
 
 static const char *const profiles[] = {"sudo", "locked", NULL};
 static const char *const networks[] = {"none", "open", NULL};
-static const char *const sources[] = {TEMPLATE_FROM_IMAGE, TEMPLATE_FROM_DOCKERFILE, NULL};
+static const char *const sources[] = {TEMPLATE_FROM_IMAGE, TEMPLATE_FROM_DOCKERFILE,
+                                      TEMPLATE_FROM_SNAPSHOT, NULL};
 
 enum { PIECE_BASE64_MAX = (TEMPLATE_PIECE_MAX + 2) / 3 * 4, LOG_TEXT_MAX = 256 * 1024 };
 
@@ -148,6 +149,7 @@ SCHEMA(template_named_schema, named_fields);
 
 FIELDS list_fields[] = {
     JSON_ID(struct template_list, user_id, "userId", .required = true),
+    JSON_STRING(struct template_list, source, "source", .one_of = sources),
 };
 SCHEMA(template_list_schema, list_fields);
 

@@ -22,6 +22,7 @@ enum {
 
 #define TEMPLATE_FROM_IMAGE "image"
 #define TEMPLATE_FROM_DOCKERFILE "dockerfile"
+#define TEMPLATE_FROM_SNAPSHOT "snapshot"
 #define TEMPLATE_WAITING "waiting" /* for the folder it is built from */
 #define TEMPLATE_MAKING "making"
 #define TEMPLATE_READY "ready"
@@ -60,7 +61,8 @@ bool template_settings_check(const struct template_settings *settings, struct er
 /* template.create -> template_shown. template_id is the caller's choice and makes the call
  * idempotent. The image is made behind the answer. ERR_INVALID "invalid_image",
  * "invalid_dockerfile", "registry_not_allowed", "runtime_not_allowed"; ERR_DENIED
- * "builds_not_allowed"; ERR_CONFLICT "template_exists"; ERR_LIMIT "template_quota_exceeded",
+ * "builds_not_allowed"; ERR_NOT_FOUND "sandbox_not_found"; ERR_CONFLICT "template_exists",
+ * "sandbox_starting", "sandbox_ended", "template_elsewhere"; ERR_LIMIT "template_quota_exceeded",
  * "templates_in_making"; ERR_UNAVAILABLE "docker_unavailable", "template_queue_full". */
 #define TEMPLATE_CREATE "template.create"
 struct template_create {
@@ -68,7 +70,7 @@ struct template_create {
     char user_id[ID_SIZE];
     struct view name;
     struct view source;
-    struct view reference; /* the image's name, or the Dockerfile's text */
+    struct view reference; /* the image's name, the Dockerfile's text, or the sandbox's id */
     bool waits;            /* of a Dockerfile: a folder comes by template.piece */
     struct view settings;  /* template_settings as text */
 };
@@ -90,11 +92,12 @@ struct template_named {
 };
 extern const struct json_schema template_named_schema;
 
-/* template.list -> template_page: those of the server, then the user's own, by name. They are few:
- * one page. */
+/* template.list -> template_page: those of the server, then the user's own, by name; or those of
+ * one source alone. They are few: one page. */
 #define TEMPLATE_LIST "template.list"
 struct template_list {
     char user_id[ID_SIZE];
+    struct view source; /* empty: all */
 };
 extern const struct json_schema template_list_schema;
 struct template_page {

@@ -35,6 +35,7 @@ static const struct json_field secrets_fields[] = {
 
 struct create_body {
     struct view template_name;
+    struct view snapshot;
     int64_t timeout_ms;
     struct json_pairs env;
     struct view metadata;
@@ -56,6 +57,8 @@ static const char *const networks[] = {"none", "open", NULL};
 
 static const struct json_field create_fields[] = {
     JSON_STRING(struct create_body, template_name, "template", .not_empty = true,
+                .max_len = TEMPLATE_NAME_MAX, .nullable = true),
+    JSON_STRING(struct create_body, snapshot, "snapshot", .not_empty = true,
                 .max_len = TEMPLATE_NAME_MAX, .nullable = true),
     JSON_INT(struct create_body, timeout_ms, "timeoutMs", .min = 1000,
              .max = SANDBOX_TIMEOUT_MS_MAX, .nullable = true),
@@ -203,7 +206,9 @@ static bool write_message(const struct request *request, const struct create_bod
                           struct str *out, struct err *err)
 {
     struct sandbox_create message = {
-        .template_name = wanted->template_name.len > 0 ? wanted->template_name : VIEW("base"),
+        .template_name = wanted->snapshot.len > 0        ? wanted->snapshot
+                         : wanted->template_name.len > 0 ? wanted->template_name
+                                                         : VIEW("base"),
         .timeout_ms = wanted->timeout_ms,
         .env = wanted->env,
         .metadata = wanted->metadata,
@@ -219,6 +224,10 @@ static bool write_message(const struct request *request, const struct create_bod
         .secret_files = wanted->secrets.files,
         .volumes = wanted->volumes,
     };
+    if (wanted->snapshot.len > 0 && wanted->template_name.len > 0) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "either template or snapshot may be named");
+    }
     if (wanted->has_cpu && !cpu_read(wanted->cpu, &message.cpu_milli)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "cpu must be from 0.01 to 1024");

@@ -135,7 +135,9 @@ static bool check_create(const struct templates *templates, const struct templat
 {
     struct template_settings settings = {0};
     const struct sandbox_config *config = templates->sandboxes->config;
+    char sandbox_id[ID_SIZE];
     bool is_build = view_equal(create->source, VIEW(TEMPLATE_FROM_DOCKERFILE));
+    bool is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT));
     AUTO(json_doc_release)
     struct json_doc *doc =
         json_read(create->settings, &template_settings_schema, &settings, NULL, err);
@@ -154,6 +156,10 @@ static bool check_create(const struct templates *templates, const struct templat
     }
     if (settings.runtime.len > 0 && !check_runtime(templates, settings.runtime, err)) {
         return false;
+    }
+    if (is_snapshot) {
+        return id_parse(create->reference, sandbox_id) ||
+               err_set_reason(err, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
     }
     return making_check(&templates->shared, is_build ? (struct view){0} : create->reference,
                         is_build ? create->reference : (struct view){0}, err);
@@ -261,7 +267,7 @@ void templates_handle_list(struct templates *templates, struct ipc_exchange *exc
     struct request *request =
         begin(templates, exchange, message, &template_list_schema, &body, &doc);
     if (request != NULL &&
-        !template_store_list(templates->store, body.user_id, on_listed, request, &err)) {
+        !template_store_list(templates->store, &body, on_listed, request, &err)) {
         finish_failed(request, &err);
     }
 }

@@ -3,7 +3,7 @@
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "sandbox-service/config.h"
-#include "sandbox-service/docker/wire.h"
+#include "sandbox-service/docker/container.h"
 #include "sandbox-service/templates/archive.h"
 
 #include <inttypes.h>
@@ -16,6 +16,7 @@ enum {
     SHM_BYTES = 64 * 1024 * 1024,
     REPLACED_MAX = 128 * 1024, /* a Dockerfile with ids for names */
     BYTES_PER_MB = 1024 * 1024,
+    BODY_SIZE = 512,
 };
 
 /* In the order of what happens: the images it begins from, one by one; tagged or built from; a look
@@ -25,6 +26,7 @@ struct making {
     struct making_source source;
     struct progress *progress; /* borrowed */
     char image[MAKING_IMAGE_SIZE];
+    char container[CONTAINER_NAME_SIZE]; /* "": none */
     struct dockerfile dockerfile;
     struct reference references[DOCKERFILE_IMAGES_MAX];
     char ids[DOCKERFILE_IMAGES_MAX][IMAGE_ID_SIZE];
@@ -163,6 +165,42 @@ static bool on_build_data(struct view data, void *arg)
     return true;
 }
 
+static void on_committed(const struct http_reply *reply, const struct err *err, void *arg)
+{
+    struct making *making = arg;
+    struct err failure = {0};
+    if (docker_succeeded(reply, err, "commit", &failure)) {
+        look_at_image(making);
+        return;
+    }
+    if (failure.code == ERR_NOT_FOUND) {
+        err_set_reason(&failure, ERR_CONFLICT, "sandbox_gone", "it has ended meanwhile");
+    }
+    progress_say(making->progress, "The sandbox could not be kept.");
+    fail(making, &failure);
+}
+
+/* Its processes stand still meanwhile. What the container's labels say of a sandbox is not said of
+ * those that begin from here. */
+static void commit(struct making *making)
+{
+    const struct making_shared *shared = making->shared;
+    char path[DOCKER_PATH_SIZE];
+    char body[BODY_SIZE];
+    const char *colon = strrchr(making->image, ':');
+    (void)snprintf(path, sizeof path, "/commit?container=%s&repo=%.*s&tag=%s&pause=1",
+                   making->container, (int)(colon - making->image), making->image, colon + 1);
+    int length = snprintf(body, sizeof body,
+                          "{\"Labels\":{\"" LABEL_INSTANCE "\":\"%s\",\"" LABEL_BUILD
+                          "\":\"%s\",\"" LABEL_SANDBOX "\":\"\",\"" LABEL_NODE "\":\"\"}}",
+                          shared->instance, shared->instance);
+    const struct docker_request request = {.method = "POST",
+                                           .path = path,
+                                           .body = {body, (size_t)length},
+                                           .timeout_ms = shared->timeout_ms};
+    docker_send(shared->docker, &making->call, &request, on_committed, making);
+}
+
 static bool write_archive(struct making *making, struct err *err)
 {
     const char *ids[DOCKERFILE_IMAGES_MAX];
@@ -265,7 +303,11 @@ static void on_begin(void *arg)
 {
     struct making *making = arg;
     timer_arm(&making->deadline, making->shared->timeout_ms);
-    fetch_next(making);
+    if (making->container[0] != '\0') {
+        commit(making);
+    } else {
+        fetch_next(making);
+    }
 }
 
 /* All of its images, parsed and allowed. */
@@ -312,8 +354,12 @@ struct making *making_begin(const struct making_shared *shared, const struct mak
     making->done = done;
     making->arg = arg;
     (void)snprintf(making->image, sizeof making->image, "%s", image);
-    if (!read_source(shared, source->reference, source->dockerfile, &making->dockerfile,
-                     making->references, &making->count, err) ||
+    if (source->container != NULL) {
+        (void)snprintf(making->container, sizeof making->container, "%s", source->container);
+    }
+    if ((source->container == NULL &&
+         !read_source(shared, source->reference, source->dockerfile, &making->dockerfile,
+                      making->references, &making->count, err)) ||
         !timer_open(&making->deadline, shared->loop, on_deadline, making, err) ||
         !timer_open(&making->begin, shared->loop, on_begin, making, err)) {
         making_free(making);

@@ -1,5 +1,5 @@
 /* sandbox-service/templates/making.h: the image of one template, made on the engine: from an image
- * that is there or is pulled, or built from a Dockerfile. */
+ * that is there or is pulled, built from a Dockerfile, or of what a container has on its disk. */
 #ifndef SANDBOX_TEMPLATES_MAKING_H
 #define SANDBOX_TEMPLATES_MAKING_H
 
@@ -21,6 +21,7 @@ struct making_shared {
 };
 
 struct making_source {
+    const char *container;  /* whose disk it is; copied; NULL: the next says */
     struct view reference;  /* of an image; empty: it is built */
     struct view dockerfile; /* borrowed until done, as the folder */
     struct view folder;     /* an archive (tar); may be empty */
@@ -29,8 +30,8 @@ struct making_source {
 
 /* failure is NULL when the image is there; else a code for clients: "image_not_found",
  * "pull_failed", "build_failed", "image_has_triggers", "image_too_large", "template_timeout",
- * "docker_unavailable", "internal". Nothing is left of a making that failed but layers that the
- * engine keeps for later. */
+ * "sandbox_gone", "docker_unavailable", "internal". Nothing is left of a making that failed but
+ * layers that the engine keeps for later. */
 typedef void making_done_fn(const char *failure, int64_t size_bytes, void *arg);
 /* The log has grown. */
 typedef void making_news_fn(void *arg);

@@ -26,7 +26,8 @@ static const struct pg_statement statements[] = {
                      "AND (t.user_id IS NULL OR t.user_id = $1) "
                      "ORDER BY t.user_id NULLS LAST LIMIT 1"},
     {"template_list", "SELECT template_shown(t, false) FROM templates t "
-                      "WHERE t.user_id IS NULL OR t.user_id = $1 "
+                      "WHERE (t.user_id IS NULL OR t.user_id = $1) "
+                      "AND ($2::text = '' OR t.source = $2) "
                       "ORDER BY t.user_id NULLS FIRST, t.name"},
     {"template_remove", "SELECT id, image FROM template_remove($2, $1)"},
     {"template_take_up", "SELECT template_take_up($1, $2)"},
@@ -138,10 +139,14 @@ bool template_store_get(struct template_store *store, const char user_id[ID_SIZE
     return ask_named(store, "template_get", user_id, template_name, done, arg, err);
 }
 
-bool template_store_list(struct template_store *store, const char user_id[ID_SIZE],
+bool template_store_list(struct template_store *store, const struct template_list *list,
                          pg_result_fn *done, void *arg, struct err *err)
 {
-    const struct pg_parameters parameters = {{user_id}, 1};
+    char source[SOURCE_SIZE];
+    if (!view_copy(list->source, source, sizeof source)) {
+        return err_set(err, ERR_INVALID, "there is no such source");
+    }
+    const struct pg_parameters parameters = {{list->user_id, source}, 2};
     return ask(store, "template_list", &parameters, done, arg, err);
 }
 

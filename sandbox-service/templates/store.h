@@ -37,7 +37,7 @@ bool template_store_get(struct template_store *store, const char user_id[ID_SIZE
                         struct err *err) MUST_CHECK;
 
 /* A row for each: template_store_shown. */
-bool template_store_list(struct template_store *store, const char user_id[ID_SIZE],
+bool template_store_list(struct template_store *store, const struct template_list *list,
                          pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
 /* One row: template_store_removed_id, _removed_image. Errors as those of TEMPLATE_DELETE. */

@@ -1,6 +1,7 @@
 #include "sandbox-service/templates/templates.h"
 
 #include "common/base/log.h"
+#include "sandbox-service/docker/container.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/templates/sweep.h"
@@ -152,7 +153,12 @@ static void start(struct work *work)
     const struct network *network = templates->sandboxes->network;
     struct err err = {0};
     struct view source = str_view(&work->source);
+    char container[CONTAINER_NAME_SIZE];
+    if (work->is_snapshot) {
+        container_name(work->source.data, container);
+    }
     const struct making_source of = {
+        .container = work->is_snapshot ? container : NULL,
         .reference = work->is_build ? (struct view){0} : source,
         .dockerfile = work->is_build ? source : (struct view){0},
         .folder = str_view(&work->folder),
@@ -298,6 +304,7 @@ struct work *work_new(struct templates *templates, const struct template_create 
     memcpy(work->user_id, create->user_id, ID_SIZE);
     template_image(templates, work->id, work->image);
     work->is_build = view_equal(create->source, VIEW(TEMPLATE_FROM_DOCKERFILE));
+    work->is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT));
     work->source = STR_INIT(TEMPLATE_REFERENCE_MAX);
     str_append_view(&work->source, create->reference);
     if (!str_check(&work->source, "the template's source", err) ||

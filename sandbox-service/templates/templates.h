@@ -34,8 +34,9 @@ struct work {
     char id[ID_SIZE];
     char user_id[ID_SIZE];
     char image[MAKING_IMAGE_SIZE];
-    struct str source; /* the image's name, or the Dockerfile */
+    struct str source; /* the image's name, the Dockerfile, or the sandbox's id */
     bool is_build;
+    bool is_snapshot;
     bool has_folder; /* it has one of FOLDERS_MAX places */
     struct str folder;
     bool is_whole; /* all pieces of the folder came */

@@ -57,7 +57,7 @@ function idOf(name) {
 function targetOf(name, other = {}) {
   const values = {
     sandboxId: owner.sandboxId, id: idOf(name), containerPort: PORT, userId: owner.userId, template: owner.templateId,
-    templateId: owner.templateId, name: 'kept',
+    templateId: owner.templateId, name: 'kept', snapshot: 'tiny',
     process: name.endsWith('/resize') ? 'terminal' : 'kept', ...other,
   };
   const [method, template] = name.split(' ');

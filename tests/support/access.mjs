@@ -61,6 +61,10 @@ export const rows = {
   'POST /sandbox/{sandboxId}/resume': { scope: 'sandbox:write', body: {} },
   'GET /sandbox/{sandboxId}/stats': { scope: 'sandbox:read' },
   'GET /sandbox/{sandboxId}/stats/history': { scope: 'sandbox:read' },
+  'POST /sandbox/{sandboxId}/snapshots': { scope: 'sandbox:write', body: {}, owner: 201 },
+  'GET /api/snapshots': { scope: 'sandbox:read' },
+  'GET /api/snapshots/{snapshot}': { scope: 'sandbox:read' },
+  'DELETE /api/snapshots/{snapshot}': { scope: 'sandbox:write', owner: 403 },
 
   'POST /sandbox/{sandboxId}/exec': { scope: 'exec', body: { cmd: 'touch', args: ['intruder'] } },
   'GET /sandbox/{sandboxId}/processes': { scope: 'exec' },

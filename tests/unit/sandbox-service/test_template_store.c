@@ -281,6 +281,60 @@ static int close_store(void **state)
     return 0;
 }
 
+static struct answer begin_snapshot(struct fixture *fixture, const char *user, const char *name)
+{
+    struct answer answer = {0};
+    struct template_create create = {.template_id = FIRST,
+                                     .name = view_of(name),
+                                     .source = VIEW(TEMPLATE_FROM_SNAPSHOT),
+                                     .reference = VIEW(SECOND),
+                                     .settings = VIEW("{}")};
+    memcpy(create.user_id, user, ID_SIZE);
+    assert_true(template_store_begin(fixture->store, &create, "test/template:x", on_result, &answer,
+                                     &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+/* The sandbox's environment may hold secrets. */
+static void snapshot_is_as_its_sandbox_but_for_the_environment(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer = {0};
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET profile = 'locked', read_only_root = true, work_dir = '/w'");
+    const struct answer begun = begin_snapshot(fixture, USER, "kept");
+    assert_has(begun, "\"profile\":\"locked\"");
+    assert_has(begun, "\"readOnlyRoot\":true");
+    assert_has(begun, "\"workDir\":\"/w\"");
+    assert_has(begun, "\"user\":\"\"");
+    assert_has(begun, "\"env\":{}");
+    const struct template_list snapshots = {.user_id = USER, .source = VIEW("snapshot")};
+    assert_true(template_store_list(fixture->store, &snapshots, on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.rows, 1);
+    (void)made(fixture, FIRST, NULL);
+    postgres_run(fixture->postgres, SANDBOX_VALUES(THIRD, USER, FIRST)); /* by its id */
+    EXPECT_REFUSED(fixture, SANDBOX_VALUES(FIRST, STRANGER, FIRST), "template_not_found");
+    assert_refused(ask(fixture, template_store_remove, USER, FIRST), ERR_CONFLICT,
+                   "template_in_use");
+}
+
+static void snapshots_are_of_own_sandboxes_that_live(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    assert_refused(begin_snapshot(fixture, STRANGER, "s"), ERR_NOT_FOUND, "sandbox_not_found");
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET status = 'creating'");
+    assert_refused(begin_snapshot(fixture, USER, "s"), ERR_CONFLICT, "sandbox_starting");
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET status = 'stopping', end_reason = 'user'");
+    assert_refused(begin_snapshot(fixture, USER, "s"), ERR_CONFLICT, "sandbox_ended");
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET status = 'running', node = 'node-2'");
+    assert_refused(begin_snapshot(fixture, USER, "s"), ERR_CONFLICT, "template_elsewhere");
+}
+
 static int open_all(void **state)
 {
     static struct fixture fixture;
@@ -316,6 +370,8 @@ int main(void)
         TEST(request_goes_before_the_template_and_that_before_the_server),
         TEST(what_was_half_done_has_failed),
         TEST(templates_go_with_their_user),
+        TEST(snapshot_is_as_its_sandbox_but_for_the_environment),
+        TEST(snapshots_are_of_own_sandboxes_that_live),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
