@@ -1,6 +1,5 @@
 #include "sandbox-service/service.h"
 
-#include "common/audit/act.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/contracts/admin.h"
@@ -12,9 +11,9 @@
 #include "common/contracts/templates.h"
 #include "common/contracts/volumes.h"
 #include "common/ipc/server.h"
-#include "common/json/write.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/belongings.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/events/calls.h"
 #include "sandbox-service/life/calls.h"
@@ -29,20 +28,20 @@
 
 #include <stdlib.h>
 
-enum { ANSWER_MAX = 3 * 1024 * 1024 + 64 * 1024, STATUS_SIZE = 16 };
+enum { LIST_MAX = 3 * 1024 * 1024 + 64 * 1024, STATUS_SIZE = 16 };
 
 struct service {
     struct ipc_server *server;   /* owned */
     struct sandboxes *sandboxes; /* borrowed */
-    size_t open_requests;
+    struct calls calls;
 };
 
 /* One call that takes more than this turn of the loop. */
 struct request {
-    struct service *service; /* borrowed */
-    struct ipc_exchange *exchange;
-    int64_t limit;              /* of a list */
-    enum listing_reader reader; /* of it */
+    struct call call;
+    struct sandboxes *sandboxes; /* borrowed */
+    int64_t limit;               /* of a list */
+    enum listing_reader reader;  /* of it */
     union {
         struct create_waiter create;
         struct sandbox_destruction destroy;
@@ -51,73 +50,24 @@ struct request {
     } work;
 };
 
-static struct request *begin(struct service *service, struct ipc_exchange *exchange)
-{
-    struct request *request = calloc(1, sizeof *request);
-    if (request == NULL) {
-        struct err err = {0};
-        err_set(&err, ERR_INTERNAL, "request: out of memory");
-        ipc_reply_error(exchange, &err);
-        return NULL;
-    }
-    request->service = service;
-    request->exchange = exchange;
-    service->open_requests++;
-    return request;
-}
-
-/* The only two ways out of a request. */
-static void finish(struct request *request, struct view body)
-{
-    ipc_reply_ok(request->exchange, body);
-    request->service->open_requests--;
-    free(request);
-}
-
-static void finish_failed(struct request *request, const struct err *err)
-{
-    ipc_reply_error(request->exchange, err);
-    request->service->open_requests--;
-    free(request);
-}
-
-static void finish_with(struct request *request, const struct json_schema *schema,
-                        const void *answer)
-{
-    struct err err = {0};
-    struct str body = STR_SECRET(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, schema, answer);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &err)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &err);
-    }
-    str_free(&body);
-}
-
 /* NULL: answered with what is wrong. */
-static struct json_doc *read_body(struct ipc_exchange *exchange, const struct ipc_request *message,
-                                  const struct json_schema *schema, void *out)
+static struct request *begin(struct service *service, struct ipc_exchange *exchange,
+                             const struct ipc_request *message, const struct json_schema *schema,
+                             void *body)
 {
-    struct err err = {0};
-    struct json_doc *doc = json_read(message->body, schema, out, NULL, &err);
-    if (doc == NULL) {
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
+    struct request *request = call_begin(&service->calls, exchange, message, schema, body);
+    if (request != NULL) {
+        request->sandboxes = service->sandboxes;
     }
-    return doc;
+    return request;
 }
 
 static void on_created(const struct view *info, const struct err *err, void *arg)
 {
     if (err == NULL) {
-        finish(arg, *info);
+        call_finish(arg, *info);
     } else {
-        finish_failed(arg, err);
+        call_fail(arg, err);
     }
 }
 
@@ -126,9 +76,7 @@ static void handle_create(struct ipc_exchange *exchange, const struct ipc_reques
 {
     struct sandbox_create body;
     struct err err = {0};
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_create_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &sandbox_create_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -138,9 +86,9 @@ static void handle_create(struct ipc_exchange *exchange, const struct ipc_reques
     request->work.create.arg = request;
     request->work.create.trace = message->trace;
     request->work.create.actor = &message->actor;
-    if (!sandbox_create(request->service->sandboxes, &body, ipc_exchange_remaining_ms(exchange),
+    if (!sandbox_create(request->sandboxes, &body, ipc_exchange_remaining_ms(exchange),
                         &request->work.create, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -150,22 +98,19 @@ static void on_got(const PGresult *result, const struct err *err, void *arg)
     struct sandbox_info info;
     if (err == NULL && pg_rows(result) == 1) {
         store_read_info(result, 0, &info);
-        finish_with(arg, &sandbox_info_schema, &info);
+        call_finish_with(arg, &sandbox_info_schema, &info);
         return;
     }
     err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
-    finish_failed(arg, err == NULL ? &failure : err);
+    call_fail(arg, err == NULL ? &failure : err);
 }
 
 static void handle_get(struct ipc_exchange *exchange, const struct ipc_request *message, void *arg)
 {
     struct sandbox_get body;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_get_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &sandbox_get_schema, &body);
     if (request != NULL) {
-        store_get(request->service->sandboxes->store, &request->work.rows, body.sandbox_id, on_got,
-                  request);
+        store_get(request->sandboxes->store, &request->work.rows, body.sandbox_id, on_got, request);
     }
 }
 
@@ -173,13 +118,13 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
 {
     struct request *request = arg;
     struct err failure = {0};
-    struct str body = STR_INIT(ANSWER_MAX);
+    struct str body = STR_INIT(LIST_MAX);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
     } else if (listing_write(result, request->limit, request->reader, &body, &failure)) {
-        finish(request, str_view(&body));
+        call_finish_text(&request->call, &body);
     } else {
-        finish_failed(request, &failure);
+        call_fail(&request->call, &failure);
     }
     str_free(&body);
 }
@@ -190,26 +135,21 @@ static void handle_list(struct ipc_exchange *exchange, const struct ipc_request 
     struct position after;
     char status[STATUS_SIZE];
     struct err err = {0};
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_list_schema, &body);
-    if (doc == NULL) {
+    struct request *request = begin(arg, exchange, message, &sandbox_list_schema, &body);
+    if (request == NULL) {
         return;
     }
     if (body.cursor.len > 0 && !position_read_cursor(body.cursor, &after, &err)) {
-        ipc_reply_error(exchange, &err);
+        call_fail(&request->call, &err);
         return;
     }
-    struct request *request = begin(arg, exchange);
-    if (request != NULL) {
-        request->limit = body.limit;
-        const struct store_selection selection = {
-            .user_id = body.user_id,
-            .status = view_copy(body.status, status, sizeof status) ? status : "",
-            .after = body.cursor.len > 0 ? &after : NULL,
-            .limit = body.limit + 1};
-        store_list(request->service->sandboxes->store, &request->work.rows, &selection, on_listed,
-                   request);
-    }
+    request->limit = body.limit;
+    const struct store_selection selection = {
+        .user_id = body.user_id,
+        .status = view_copy(body.status, status, sizeof status) ? status : "",
+        .after = body.cursor.len > 0 ? &after : NULL,
+        .limit = body.limit + 1};
+    store_list(request->sandboxes->store, &request->work.rows, &selection, on_listed, request);
 }
 
 static void handle_admin_list(struct ipc_exchange *exchange, const struct ipc_request *message,
@@ -219,33 +159,28 @@ static void handle_admin_list(struct ipc_exchange *exchange, const struct ipc_re
     struct store_any_selection selection = {0};
     char status[STATUS_SIZE];
     struct err err = {0};
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &admin_list_sandboxes_schema, &body);
-    if (doc == NULL) {
+    struct request *request = begin(arg, exchange, message, &admin_list_sandboxes_schema, &body);
+    if (request == NULL) {
         return;
     }
     if (!position_parameters_read(body.cursor, &selection.after, &err)) {
-        ipc_reply_error(exchange, &err);
+        call_fail(&request->call, &err);
         return;
     }
-    struct request *request = begin(arg, exchange);
-    if (request != NULL) {
-        request->limit = body.limit;
-        request->reader = LISTING_FOR_ADMIN;
-        selection.user_id = body.user_id;
-        selection.status = view_copy(body.status, status, sizeof status) ? status : "";
-        selection.limit = body.limit + 1;
-        store_list_any(request->service->sandboxes->store, &request->work.rows, &selection,
-                       on_listed, request);
-    }
+    request->limit = body.limit;
+    request->reader = LISTING_FOR_ADMIN;
+    selection.user_id = body.user_id;
+    selection.status = view_copy(body.status, status, sizeof status) ? status : "";
+    selection.limit = body.limit + 1;
+    store_list_any(request->sandboxes->store, &request->work.rows, &selection, on_listed, request);
 }
 
 static void on_destroyed(const struct err *err, void *arg)
 {
     if (err == NULL) {
-        finish(arg, VIEW("{}"));
+        call_finish_empty(arg);
     } else {
-        finish_failed(arg, err);
+        call_fail(arg, err);
     }
 }
 
@@ -256,10 +191,10 @@ static bool begin_destruction(struct request *request, const struct ipc_request 
     struct sandbox_destruction *destruction = &request->work.destroy;
     struct err err = {0};
     destruction->act =
-        audit_act_begin_by(request->service->sandboxes->audit, AUDIT_SANDBOX_DESTROYED, "sandbox",
+        audit_act_begin_by(request->sandboxes->audit, AUDIT_SANDBOX_DESTROYED, "sandbox",
                            &message->actor, message->trace.request_id, &err);
     if (destruction->act == NULL) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
         return false;
     }
     memcpy(audit_act_record(destruction->act)->actor_user, user_id, ID_SIZE);
@@ -273,12 +208,9 @@ static void handle_destroy(struct ipc_exchange *exchange, const struct ipc_reque
                            void *arg)
 {
     struct sandbox_destroy body;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_destroy_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &sandbox_destroy_schema, &body);
     if (request != NULL && begin_destruction(request, message, body.sandbox_id, body.user_id)) {
-        sandbox_destroy(request->service->sandboxes, &request->work.destroy, &body, on_destroyed,
-                        request);
+        sandbox_destroy(request->sandboxes, &request->work.destroy, &body, on_destroyed, request);
     }
 }
 
@@ -286,13 +218,11 @@ static void handle_admin_destroy(struct ipc_exchange *exchange, const struct ipc
                                  void *arg)
 {
     struct admin_destroy_sandbox body;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &admin_destroy_sandbox_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &admin_destroy_sandbox_schema, &body);
     if (request != NULL && begin_destruction(request, message, body.sandbox_id, body.admin_id)) {
         audit_record_set_detail(audit_act_record(request->work.destroy.act), "by", VIEW("admin"));
-        sandbox_destroy_any(request->service->sandboxes, &request->work.destroy, &body,
-                            on_destroyed, request);
+        sandbox_destroy_any(request->sandboxes, &request->work.destroy, &body, on_destroyed,
+                            request);
     }
 }
 
@@ -300,9 +230,9 @@ static void on_connected(const struct sandbox_agent_welcome *welcome, const stru
                          void *arg)
 {
     if (err == NULL) {
-        finish_with(arg, &sandbox_agent_welcome_schema, welcome);
+        call_finish_with(arg, &sandbox_agent_welcome_schema, welcome);
     } else {
-        finish_failed(arg, err);
+        call_fail(arg, err);
     }
 }
 
@@ -311,31 +241,27 @@ static void handle_agent_connect(struct ipc_exchange *exchange, const struct ipc
 {
     struct sandbox_agent_connect body;
     struct err err = {0};
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_agent_connect_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &sandbox_agent_connect_schema, &body);
     if (request == NULL) {
         return;
     }
     request->work.connect.trace = message->trace;
-    if (!sandbox_connect(request->service->sandboxes, &request->work.connect, &body, on_connected,
-                         request, &err)) {
-        finish_failed(request, &err);
+    if (!sandbox_connect(request->sandboxes, &request->work.connect, &body, on_connected, request,
+                         &err)) {
+        call_fail(&request->call, &err);
     }
 }
 
 static void handle_report(struct ipc_exchange *exchange, const struct ipc_request *message,
                           void *arg)
 {
-    const struct service *service = arg;
     struct sandbox_report body;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_report_schema, &body);
-    if (doc == NULL) {
+    struct request *request = begin(arg, exchange, message, &sandbox_report_schema, &body);
+    if (request == NULL) {
         return;
     }
     int64_t now_ms = clock_monotonic_ms();
-    struct presence *presence = service->sandboxes->presence;
+    struct presence *presence = request->sandboxes->presence;
     presence_report_came(presence, now_ms);
     for (size_t i = 0; i < body.connected.count; i++) {
         char id[ID_SIZE];
@@ -343,35 +269,30 @@ static void handle_report(struct ipc_exchange *exchange, const struct ipc_reques
             presence_seen_at(presence, id, now_ms);
         }
     }
-    ipc_reply_ok(exchange, VIEW("{}"));
+    call_finish_empty(&request->call);
 }
 
 static void handle_limits(struct ipc_exchange *exchange, const struct ipc_request *message,
                           void *arg)
 {
-    struct service *service = arg;
     struct sandbox_tier body;
     struct err err = {0};
     enum tier tier = TIER_FREE;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &sandbox_tier_schema, &body);
-    if (doc == NULL) {
+    struct request *request = begin(arg, exchange, message, &sandbox_tier_schema, &body);
+    if (request == NULL) {
         return;
     }
     if (!tier_find(body.tier, &tier)) {
         err_set(&err, ERR_INVALID, "there is no such tier");
-        ipc_reply_error(exchange, &err);
+        call_fail(&request->call, &err);
         return;
     }
-    const struct tier_limits *has = &service->sandboxes->config->tiers[tier];
+    const struct tier_limits *has = &request->sandboxes->config->tiers[tier];
     const struct sandbox_limits limits = {.sandboxes = has->sandboxes,
                                           .memory_mb = has->memory_mb,
                                           .cpu_shares = tier_cpu_shares(has->cpu_milli),
                                           .lifetime_hours = has->lifetime_hours};
-    struct request *request = begin(service, exchange);
-    if (request != NULL) {
-        finish_with(request, &sandbox_limits_schema, &limits);
-    }
+    call_finish_with(&request->call, &sandbox_limits_schema, &limits);
 }
 
 /* What the tier allows is beside what is in use. */
@@ -382,58 +303,54 @@ static void on_usage(const PGresult *result, const struct err *err, void *arg)
     struct err failure = {0};
     enum tier tier = TIER_FREE;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     if (pg_rows(result) != 1) {
-        err_set_reason(&failure, ERR_NOT_FOUND, "user_not_found", "there is no such user");
-        finish_failed(request, &failure);
+        call_fail_with(&request->call, ERR_NOT_FOUND, "user_not_found", "there is no such user");
         return;
     }
     store_read_usage(result, &usage);
     if (!tier_find(usage.tier, &tier)) {
         err_set(&failure, ERR_INTERNAL, "the user's tier has no limits");
-        finish_failed(request, &failure);
+        call_fail(&request->call, &failure);
         return;
     }
-    const struct tier_limits *each = &request->service->sandboxes->config->tiers[tier];
+    const struct tier_limits *each = &request->sandboxes->config->tiers[tier];
     usage.most = each->sandboxes;
     usage.each_memory_mb = each->memory_mb;
     usage.each_cpu_milli = each->cpu_milli;
     usage.each_pids = each->pids;
     usage.each_disk_mb = each->disk_mb;
     usage.each_lifetime_hours = each->lifetime_hours;
-    finish_with(request, &quota_usage_schema, &usage);
+    call_finish_with(&request->call, &quota_usage_schema, &usage);
 }
 
 static void handle_usage(struct ipc_exchange *exchange, const struct ipc_request *message,
                          void *arg)
 {
     struct quota_question body;
-    AUTO(json_doc_release)
-    struct json_doc *doc = read_body(exchange, message, &quota_question_schema, &body);
-    struct request *request = doc == NULL ? NULL : begin(arg, exchange);
+    struct request *request = begin(arg, exchange, message, &quota_question_schema, &body);
     if (request != NULL) {
-        store_usage(request->service->sandboxes->store, &request->work.rows, body.user_id,
-                    body.api_key_id, on_usage, request);
+        store_usage(request->sandboxes->store, &request->work.rows, body.user_id, body.api_key_id,
+                    on_usage, request);
     }
 }
 
 static void handle_health(struct ipc_exchange *exchange, const struct ipc_request *message,
                           void *arg)
 {
-    struct service *service = arg;
-    const struct sandboxes *sandboxes = service->sandboxes;
-    (void)message;
+    struct request *request = begin(arg, exchange, message, NULL, NULL);
+    if (request == NULL) {
+        return;
+    }
+    const struct sandboxes *sandboxes = request->sandboxes;
     const struct sandbox_health health = {
         .postgres = store_is_up(sandboxes->store),
         .redis = redis_is_up(sandboxes->redis),
         .docker = sandboxes->engine_ready && docker_is_up(sandboxes->docker),
     };
-    struct request *request = begin(service, exchange);
-    if (request != NULL) {
-        finish_with(request, &sandbox_health_schema, &health);
-    }
+    call_finish_with(&request->call, &sandbox_health_schema, &health);
 }
 
 /* Calls that are one part's alone. */
@@ -512,6 +429,7 @@ struct service *service_open(struct loop *loop, const char *url, uid_t owner,
         return NULL;
     }
     service->sandboxes = sandboxes;
+    service->calls = (struct calls){.part = service, .size = sizeof(struct request)};
     service->server = ipc_server_open_tls(loop, url, owner, tls, methods,
                                           sizeof methods / sizeof methods[0], service, err);
     if (service->server == NULL) {
@@ -536,5 +454,5 @@ struct sandboxes *service_sandboxes(const struct service *service)
 
 size_t service_open_requests(const struct service *service)
 {
-    return service->open_requests;
+    return service->calls.open;
 }

@@ -1,8 +1,8 @@
 #include "sandbox-service/events/calls.h"
 
-#include "common/audit/act.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/events/events.h"
 #include "sandbox-service/events/signature.h"
 #include "sandbox-service/events/store.h"
@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 enum {
-    ANSWER_MAX = 3 * 1024 * 1024 + 64 * 1024,
     ITEMS_MAX = 3 * 1024 * 1024,
     WEBHOOK_MAX = 16 * 1024,
     CURSOR_SIZE = 24,
@@ -22,94 +21,31 @@ enum {
 
 /* One call, until the database has answered. */
 struct event_request {
-    struct events *events;         /* borrowed */
-    struct ipc_exchange *exchange; /* answered once */
-    struct audit_act *act;         /* owned; of those that change something, until it is done */
-    char webhook_id[ID_SIZE];      /* which they change */
-    int64_t after;                 /* of a list of events, or of dead deliveries */
+    struct call call; /* its act's target is the webhook that it changes */
+    int64_t after;    /* of a list of events, or of dead deliveries */
     int64_t limit;
     bool is_of_one; /* sandbox */
 };
 
-/* The only two ways out of a request. */
-static void finish(struct event_request *request, struct view body)
+void events_calls_init(struct calls *calls, struct events *events)
 {
-    audit_act_end_with(request->act, request->webhook_id, NULL);
-    ipc_reply_ok(request->exchange, body);
-    events_request_ended(request->events);
-    free(request);
-}
-
-static void finish_failed(struct event_request *request, const struct err *err)
-{
-    audit_act_end_with(request->act, request->webhook_id, err);
-    ipc_reply_error(request->exchange, err);
-    events_request_ended(request->events);
-    free(request);
-}
-
-static void finish_with(struct event_request *request, const struct json_schema *schema,
-                        const void *answer)
-{
-    struct err err = {0};
-    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, schema, answer);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &err)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &err);
-    }
+    *calls = (struct calls){.part = events,
+                            .audit = events_sandboxes(events)->audit,
+                            .target_kind = "webhook",
+                            .size = sizeof(struct event_request)};
 }
 
 static void finish_not_found(struct event_request *request)
 {
-    struct err err = {0};
-    err_set_reason(&err, ERR_NOT_FOUND, "webhook_not_found", "There is no such webhook.");
-    finish_failed(request, &err);
+    call_fail_with(&request->call, ERR_NOT_FOUND, "webhook_not_found", "There is no such webhook.");
 }
 
-/* Reads the message into body. NULL: answered with what is wrong. */
-static struct event_request *begin(struct events *events, struct ipc_exchange *exchange,
-                                   const struct ipc_request *message,
-                                   const struct json_schema *schema, void *body,
-                                   struct json_doc **doc)
-{
-    struct err err = {0};
-    *doc = json_read(message->body, schema, body, NULL, &err);
-    struct event_request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
-    if (request == NULL) {
-        if (*doc != NULL) {
-            err_set(&err, ERR_INTERNAL, "request: out of memory");
-        }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
-        return NULL;
-    }
-    request->events = events;
-    request->exchange = exchange;
-    events_request_began(events);
-    return request;
-}
-
-/* False, and the request is answered, when there is no room for its record. */
 static bool begin_act(struct event_request *request, enum audit_action action,
-                      const struct ipc_request *message, const char user_id[ID_SIZE],
-                      const char webhook_id[ID_SIZE])
+                      const char user_id[ID_SIZE], const char webhook_id[ID_SIZE])
 {
-    struct err err = {0};
-    memcpy(request->webhook_id, webhook_id, ID_SIZE);
-    request->act = audit_act_begin_by(events_sandboxes(request->events)->audit, action, "webhook",
-                                      &message->actor, message->trace.request_id, &err);
-    if (request->act == NULL) {
-        finish_failed(request, &err);
-        return false;
-    }
-    memcpy(audit_act_record(request->act)->actor_user, user_id, ID_SIZE);
-    return true;
+    const struct call_act act = {
+        .action = action, .user_id = user_id, .target = view_of(webhook_id)};
+    return call_begin_act(&request->call, &act);
 }
 
 /* All texts of a page lie in one buffer, each behind the other. */
@@ -144,7 +80,7 @@ static void finish_page(struct event_request *request, const PGresult *result,
         answer.next = page->newest;
         answer.is_over = false;
     }
-    finish_with(request, &event_page_schema, &answer);
+    call_finish_with(&request->call, &event_page_schema, &answer);
 }
 
 static void on_listed(const PGresult *result, const struct err *err, void *arg)
@@ -155,7 +91,7 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     size_t ends[EVENT_LIST_MAX];
     AUTO(str_free) struct str texts = STR_INIT((size_t)EVENT_LIST_MAX * EVENT_TEXT_MAX);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     event_store_read_page(result, &page);
@@ -163,7 +99,7 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     if (write_page(result, page.count, &texts, ends, &failure)) {
         finish_page(request, result, &page, &texts, ends);
     } else {
-        finish_failed(request, &failure);
+        call_fail(&request->call, &failure);
     }
 }
 
@@ -172,9 +108,8 @@ void events_handle_list(struct events *events, struct ipc_exchange *exchange,
 {
     struct event_list body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &event_list_schema, &body, &doc);
+        call_begin(events_calls(events), exchange, message, &event_list_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -182,7 +117,7 @@ void events_handle_list(struct events *events, struct ipc_exchange *exchange,
     request->limit = body.limit;
     request->is_of_one = body.sandbox_id[0] != '\0';
     if (!event_store_list(events_store(events), &body, on_listed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -211,22 +146,23 @@ static void on_created(const PGresult *result, const struct err *err, void *arg)
     AUTO(str_free) struct str text = STR_INIT(WEBHOOK_MAX);
     struct json_writer json = json_writer_on(&text);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     webhook_store_write(result, 0, &json);
     if (!str_check(&text, "a webhook", &failure) ||
-        !write_secret(request->events, webhook_store_read_id(result, 0), secret, &failure)) {
-        finish_failed(request, &failure);
+        !write_secret(request->call.calls->part, webhook_store_read_id(result, 0), secret,
+                      &failure)) {
+        call_fail(&request->call, &failure);
         return;
     }
     if (webhook_store_read_is_new(result)) {
-        log_info("webhook.created", LOG_STR("webhook_id", request->webhook_id));
+        log_info("webhook.created", LOG_STR("webhook_id", request->call.target));
     } else {
-        audit_act_cancel(TAKE(request->act)); /* it was asked for before */
+        call_forget_act(&request->call); /* it was asked for before */
     }
     const struct webhook_made made = {.webhook = str_view(&text), .secret = view_of(secret)};
-    finish_with(request, &webhook_made_schema, &made);
+    call_finish_with(&request->call, &webhook_made_schema, &made);
     secret_wipe(secret, sizeof secret);
 }
 
@@ -235,20 +171,19 @@ void events_handle_webhook_create(struct events *events, struct ipc_exchange *ex
 {
     struct webhook_create body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &webhook_create_schema, &body, &doc);
+        call_begin(events_calls(events), exchange, message, &webhook_create_schema, &body);
     if (request == NULL) {
         return;
     }
     if (body.id[0] == '\0' && !id_new(body.id, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
         return;
     }
-    if (begin_act(request, AUDIT_WEBHOOK_CREATED, message, body.user_id, body.id) &&
+    if (begin_act(request, AUDIT_WEBHOOK_CREATED, body.user_id, body.id) &&
         (!target_url_check(events_policy(events), body.url, &err) ||
          !webhook_store_create(events_store(events), &body, on_created, request, &err))) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -257,12 +192,12 @@ static void finish_items(struct event_request *request, const struct str *items,
 {
     struct err err = {0};
     if (!str_check(items, "a list", &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
         return;
     }
     const struct webhook_array answer = {.items = str_view(items),
                                          .next_cursor = view_of(next_cursor)};
-    finish_with(request, &webhook_array_schema, &answer);
+    call_finish_with(&request->call, &webhook_array_schema, &answer);
 }
 
 static void on_webhooks(const PGresult *result, const struct err *err, void *arg)
@@ -271,7 +206,7 @@ static void on_webhooks(const PGresult *result, const struct err *err, void *arg
     AUTO(str_free) struct str items = STR_INIT(ITEMS_MAX);
     struct json_writer json = json_writer_on(&items);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     json_begin_array(&json, NULL);
@@ -287,12 +222,11 @@ void events_handle_webhook_list(struct events *events, struct ipc_exchange *exch
 {
     struct webhook_list body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &webhook_list_schema, &body, &doc);
+        call_begin(events_calls(events), exchange, message, &webhook_list_schema, &body);
     if (request != NULL &&
         !webhook_store_list(events_store(events), body.user_id, on_webhooks, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -300,12 +234,12 @@ static void on_removed(const PGresult *result, const struct err *err, void *arg)
 {
     struct event_request *request = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
     } else if (pg_rows(result) == 0) {
         finish_not_found(request);
     } else {
-        log_info("webhook.removed", LOG_STR("webhook_id", request->webhook_id));
-        finish(request, VIEW("{}"));
+        log_info("webhook.removed", LOG_STR("webhook_id", request->call.target));
+        call_finish_empty(&request->call);
     }
 }
 
@@ -314,13 +248,11 @@ void events_handle_webhook_remove(struct events *events, struct ipc_exchange *ex
 {
     struct webhook_name body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &webhook_name_schema, &body, &doc);
-    if (request != NULL &&
-        begin_act(request, AUDIT_WEBHOOK_REMOVED, message, body.user_id, body.id) &&
+        call_begin(events_calls(events), exchange, message, &webhook_name_schema, &body);
+    if (request != NULL && begin_act(request, AUDIT_WEBHOOK_REMOVED, body.user_id, body.id) &&
         !webhook_store_remove(events_store(events), &body, on_removed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -328,7 +260,7 @@ static void on_queued(const PGresult *result, const struct err *err, void *arg)
 {
     struct event_request *request = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     const struct webhook_redelivered answer = {webhook_store_read_queued(result)};
@@ -336,8 +268,8 @@ static void on_queued(const PGresult *result, const struct err *err, void *arg)
         finish_not_found(request);
         return;
     }
-    events_look(request->events);
-    finish_with(request, &webhook_redelivered_schema, &answer);
+    events_look(request->call.calls->part);
+    call_finish_with(&request->call, &webhook_redelivered_schema, &answer);
 }
 
 void events_handle_webhook_redeliver(struct events *events, struct ipc_exchange *exchange,
@@ -345,12 +277,11 @@ void events_handle_webhook_redeliver(struct events *events, struct ipc_exchange 
 {
     struct webhook_name body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &webhook_name_schema, &body, &doc);
+        call_begin(events_calls(events), exchange, message, &webhook_name_schema, &body);
     if (request != NULL &&
         !webhook_store_redeliver(events_store(events), &body, on_queued, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -361,7 +292,7 @@ static void on_dead(const PGresult *result, const struct err *err, void *arg)
     AUTO(str_free) struct str items = STR_INIT(ITEMS_MAX);
     struct json_writer json = json_writer_on(&items);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     if (pg_rows(result) == 0) {
@@ -401,15 +332,14 @@ void events_handle_webhook_dead(struct events *events, struct ipc_exchange *exch
 {
     struct webhook_dead_letters body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct event_request *request =
-        begin(events, exchange, message, &webhook_dead_letters_schema, &body, &doc);
+        call_begin(events_calls(events), exchange, message, &webhook_dead_letters_schema, &body);
     if (request == NULL) {
         return;
     }
     request->limit = body.limit;
     if (!read_cursor(body.cursor, &request->after, &err) ||
         !webhook_store_dead(events_store(events), &body, request->after, on_dead, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }

@@ -4,7 +4,11 @@
 
 #include "common/ipc/server.h"
 
+struct calls;
 struct events;
+
+/* Borrows events, of which the sandboxes must be there. */
+void events_calls_init(struct calls *calls, struct events *events);
 
 /* Answer the exchange in every case, now or later: at the latest in events_fail_all. */
 void events_handle_list(struct events *events, struct ipc_exchange *exchange,

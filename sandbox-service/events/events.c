@@ -3,6 +3,8 @@
 #include "common/base/log.h"
 #include "common/contracts/invalidation.h"
 #include "common/redis/redis.h"
+#include "sandbox-service/call.h"
+#include "sandbox-service/events/calls.h"
 #include "sandbox-service/events/delivery.h"
 #include "sandbox-service/events/store.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -23,7 +25,7 @@ struct events {
     struct target_policy policy;
     struct timer look; /* armed while nobody is asked */
     struct timer clean;
-    size_t open_requests;
+    struct calls calls;
     bool hurry; /* something changed while somebody was asked */
 };
 
@@ -113,6 +115,7 @@ struct events *events_open(struct sandboxes *sandboxes, struct err *err)
         return NULL;
     }
     events->sandboxes = sandboxes;
+    events_calls_init(&events->calls, events);
     events->policy = (struct target_policy){config->webhook_allowed, config->webhook_allowed_count};
     events->store = event_store_open(sandboxes->loop, config->database_url, err);
     const struct deliveries_options deliveries = {.loop = sandboxes->loop,
@@ -172,17 +175,12 @@ void events_look(struct events *events)
     deliveries_look(events->deliveries);
 }
 
-void events_request_began(struct events *events)
+struct calls *events_calls(struct events *events)
 {
-    events->open_requests++;
-}
-
-void events_request_ended(struct events *events)
-{
-    events->open_requests--;
+    return &events->calls;
 }
 
 size_t events_open_requests(const struct events *events)
 {
-    return events->open_requests;
+    return events->calls.open;
 }

@@ -7,6 +7,7 @@
 
 #include "common/ipc/server.h"
 
+struct calls;
 struct event_store;
 struct events;
 struct sandboxes;
@@ -32,7 +33,6 @@ const struct sandboxes *events_sandboxes(const struct events *events);
 const struct target_policy *events_policy(const struct events *events);
 /* A delivery may be due. */
 void events_look(struct events *events);
-void events_request_began(struct events *events);
-void events_request_ended(struct events *events);
+struct calls *events_calls(struct events *events);
 
 #endif

@@ -1,7 +1,6 @@
 #include "sandbox-service/life/calls.h"
 
-#include "common/base/log.h"
-#include "common/json/write.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/life/store.h"
@@ -12,7 +11,6 @@
 #include <stdlib.h>
 
 enum {
-    ANSWER_MAX = 2048,
     ASKS_MAX = 4, /* how often a caller may come upon another's opposite order */
     MODE_SIZE = 8,
     AGE_TEXT_SIZE = ACTIVE_AGE_DIGITS_MAX + 1,
@@ -22,15 +20,14 @@ enum {
 
 struct life_calls {
     struct sandboxes *sandboxes; /* borrowed */
-    size_t open;
+    struct calls calls;
 };
 
 /* One call. A pause or resume: the row is ordered, the shift is waited for, and the row asked
  * again, until it is as wanted; then its state is the answer. */
 struct life_request {
-    struct life_calls *calls; /* borrowed */
-    struct ipc_exchange *exchange;
-    struct trace trace;
+    struct call call;
+    struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
     struct shift_waiter waiter;
     bool resumes; /* else it pauses */
@@ -44,42 +41,22 @@ struct life_request {
 
 static void order(struct life_request *request);
 
-/* The only two ways out of a request. */
-static void finish(struct life_request *request, struct view body)
-{
-    ipc_reply_ok(request->exchange, body);
-    request->calls->open--;
-    free(request);
-}
-
-static void finish_failed(struct life_request *request, const struct err *err)
-{
-    ipc_reply_error(request->exchange, err);
-    request->calls->open--;
-    free(request);
-}
-
 static void finish_not_found(struct life_request *request)
 {
-    struct err err = {0};
-    err_set_reason(&err, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
-    finish_failed(request, &err);
+    call_fail_with(&request->call, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
 }
 
 static void finish_conflict(struct life_request *request, const char *reason, const char *message)
 {
-    struct err err = {0};
-    err_set_reason(&err, ERR_CONFLICT, reason, "%s", message);
-    finish_failed(request, &err);
+    call_fail_with(&request->call, ERR_CONFLICT, reason, message);
 }
 
 static void on_state(const PGresult *result, const struct err *err, void *arg)
 {
     struct life_request *request = arg;
     struct life_state state;
-    struct err failure = {0};
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     if (pg_rows(result) == 0) {
@@ -87,21 +64,12 @@ static void on_state(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     life_read_state(result, &state);
-    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, &life_state_schema, &state);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &failure)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &failure);
-    }
+    call_finish_with(&request->call, &life_state_schema, &state);
 }
 
 static void answer_state(struct life_request *request)
 {
-    life_store_state(request->calls->sandboxes->store, &request->row, request->sandbox_id, on_state,
+    life_store_state(request->sandboxes->store, &request->row, request->sandbox_id, on_state,
                      request);
 }
 
@@ -109,7 +77,7 @@ static void on_shift_over(const struct err *err, void *arg)
 {
     struct life_request *request = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
     } else {
         order(request);
     }
@@ -119,9 +87,9 @@ static void join(struct life_request *request)
 {
     struct err err = {0};
     request->waiter = (struct shift_waiter){.over = on_shift_over, .arg = request};
-    if (!shift_join(request->calls->sandboxes->shifts, request->sandbox_id, &request->trace,
+    if (!shift_join(request->sandboxes->shifts, request->sandbox_id, &request->call.message->trace,
                     &request->waiter, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -134,9 +102,9 @@ static void begin_shift(struct life_request *request, const struct life_moved *r
     const struct shift_order shift = {
         .is_resuming = request->resumes, .on_disk = on_disk, .generation = row->generation};
     request->waiter = (struct shift_waiter){.over = on_shift_over, .arg = request};
-    if (!shift_begin(request->calls->sandboxes->shifts, request->sandbox_id, &shift,
-                     &request->trace, &request->waiter, &err)) {
-        finish_failed(request, &err);
+    if (!shift_begin(request->sandboxes->shifts, request->sandbox_id, &shift,
+                     &request->call.message->trace, &request->waiter, &err)) {
+        call_fail(&request->call, &err);
     }
 }
 
@@ -162,7 +130,7 @@ static void on_ordered(const PGresult *result, const struct err *err, void *arg)
     struct life_request *request = arg;
     struct life_moved row;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     if (pg_rows(result) == 0) {
@@ -179,7 +147,7 @@ static void on_ordered(const PGresult *result, const struct err *err, void *arg)
 
 static void order(struct life_request *request)
 {
-    struct store *store = request->calls->sandboxes->store;
+    struct store *store = request->sandboxes->store;
     if (++request->asked > ASKS_MAX) {
         finish_conflict(request, "sandbox_busy", "the sandbox is paused and resumed by turns");
     } else if (request->resumes) {
@@ -191,30 +159,17 @@ static void order(struct life_request *request)
     }
 }
 
-/* NULL: answered with what is wrong. *doc is the caller's to free. */
+/* NULL: answered with what is wrong. */
 static struct life_request *begin(struct life_calls *calls, struct ipc_exchange *exchange,
                                   const struct ipc_request *message,
-                                  const struct json_schema *schema, void *body,
-                                  struct json_doc **doc)
+                                  const struct json_schema *schema, void *body)
 {
-    struct err err = {0};
-    *doc = json_read(message->body, schema, body, NULL, &err);
-    struct life_request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
-    if (request == NULL) {
-        if (*doc != NULL) {
-            err_set(&err, ERR_INTERNAL, "request: out of memory");
-        }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
-        return NULL;
+    struct life_request *request = call_begin(&calls->calls, exchange, message, schema, body);
+    if (request != NULL) {
+        request->sandboxes = calls->sandboxes;
+        memcpy(request->sandbox_id, body, ID_SIZE);
+        memcpy(request->api_key_id, message->actor.api_key_id, ID_SIZE);
     }
-    request->calls = calls;
-    request->exchange = exchange;
-    request->trace = message->trace;
-    memcpy(request->sandbox_id, body, ID_SIZE);
-    memcpy(request->api_key_id, message->actor.api_key_id, ID_SIZE);
-    calls->open++;
     return request;
 }
 
@@ -222,9 +177,7 @@ void life_handle_pause(struct life_calls *calls, struct ipc_exchange *exchange,
                        const struct ipc_request *message)
 {
     struct sandbox_pause body;
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct life_request *request =
-        begin(calls, exchange, message, &sandbox_pause_schema, &body, &doc);
+    struct life_request *request = begin(calls, exchange, message, &sandbox_pause_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -238,9 +191,7 @@ void life_handle_resume(struct life_calls *calls, struct ipc_exchange *exchange,
                         const struct ipc_request *message)
 {
     struct sandbox_resume body;
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct life_request *request =
-        begin(calls, exchange, message, &sandbox_resume_schema, &body, &doc);
+    struct life_request *request = begin(calls, exchange, message, &sandbox_resume_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -252,10 +203,10 @@ void life_handle_resume(struct life_calls *calls, struct ipc_exchange *exchange,
 static void on_times_set(const PGresult *result, const struct err *err, void *arg)
 {
     struct life_request *request = arg;
-    struct sandboxes *sandboxes = request->calls->sandboxes;
+    struct sandboxes *sandboxes = request->sandboxes;
     struct life_moved row;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     if (pg_rows(result) == 0) {
@@ -276,9 +227,7 @@ void life_handle_times(struct life_calls *calls, struct ipc_exchange *exchange,
                        const struct ipc_request *message)
 {
     struct sandbox_times body;
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct life_request *request =
-        begin(calls, exchange, message, &sandbox_times_schema, &body, &doc);
+    struct life_request *request = begin(calls, exchange, message, &sandbox_times_schema, &body);
     if (request != NULL) {
         life_store_set_times(calls->sandboxes->store, &request->row, &body, on_times_set, request);
     }
@@ -288,9 +237,9 @@ static void on_active_noted(const PGresult *result, const struct err *err, void 
 {
     (void)result;
     if (err == NULL) {
-        finish(arg, VIEW("{}"));
+        call_finish_empty(arg);
     } else {
-        finish_failed(arg, err);
+        call_fail(arg, err);
     }
 }
 
@@ -319,9 +268,7 @@ void life_handle_active(struct life_calls *calls, struct ipc_exchange *exchange,
 {
     struct sandbox_active body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct life_request *request =
-        begin(calls, exchange, message, &sandbox_active_schema, &body, &doc);
+    struct life_request *request = begin(calls, exchange, message, &sandbox_active_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -329,7 +276,7 @@ void life_handle_active(struct life_calls *calls, struct ipc_exchange *exchange,
     AUTO(str_free) struct str ages = STR_INIT(ACTIVE_AGES_TEXT_MAX);
     write_active(&body.active, &ids, &ages);
     if (!str_check(&ids, "the active", &err) || !str_check(&ages, "the active", &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
         return;
     }
     life_store_active(calls->sandboxes->store, &request->row, ids.data, ages.data, on_active_noted,
@@ -344,6 +291,7 @@ struct life_calls *life_calls_new(struct sandboxes *sandboxes, struct err *err)
         return NULL;
     }
     calls->sandboxes = sandboxes;
+    calls->calls = (struct calls){.part = calls, .size = sizeof(struct life_request)};
     return calls;
 }
 
@@ -354,5 +302,5 @@ void life_calls_free(struct life_calls *calls)
 
 size_t life_calls_open(const struct life_calls *calls)
 {
-    return calls->open;
+    return calls->calls.open;
 }

@@ -1,9 +1,9 @@
 #include "sandbox-service/ports/ports.h"
 
-#include "common/audit/act.h"
 #include "common/base/log.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/ports/store.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    ANSWER_MAX = 32 * 1024,
+    MIRROR_MAX = 32 * 1024,
     PORT_TARGET_SIZE = ID_SIZE + 8,
     MIRROR_LIFE_S = 24 * 3600, /* what nobody removed goes away */
     MIRROR_TIMEOUT_MS = 1000,
@@ -20,16 +20,19 @@ enum {
 struct ports {
     struct sandboxes *sandboxes; /* borrowed */
     struct port_store *store;    /* owned */
-    size_t open_requests;
+    struct calls calls;
+    size_t mirrors; /* that are being written behind an answer */
 };
 
 /* One call, until the database has answered. */
 struct port_request {
-    struct ports *ports;           /* borrowed */
-    struct ipc_exchange *exchange; /* NULL: nobody waits, the copy in Redis is due */
-    struct trace trace;
-    struct audit_act *act;             /* owned; of those that change something, until it is done */
-    char act_target[PORT_TARGET_SIZE]; /* "<sandbox id>/<port>" */
+    struct call call;
+    char sandbox_id[ID_SIZE];
+};
+
+/* Nobody waits, the copy in Redis is due. */
+struct mirroring {
+    struct ports *ports; /* borrowed */
     char sandbox_id[ID_SIZE];
 };
 
@@ -41,6 +44,10 @@ struct ports *ports_open(struct sandboxes *sandboxes, struct err *err)
         return NULL;
     }
     ports->sandboxes = sandboxes;
+    ports->calls = (struct calls){.part = ports,
+                                  .audit = sandboxes->audit,
+                                  .target_kind = "port",
+                                  .size = sizeof(struct port_request)};
     ports->store = port_store_open(sandboxes->loop, sandboxes->config->database_url, err);
     if (ports->store == NULL) {
         ports_close(ports);
@@ -64,66 +71,19 @@ void ports_close(struct ports *ports)
 
 size_t ports_open_requests(const struct ports *ports)
 {
-    return ports->open_requests;
-}
-
-/* The only two ways out of a request. */
-static void finish(struct port_request *request, struct view body)
-{
-    audit_act_end_with(request->act, request->act_target, NULL);
-    ipc_reply_ok(request->exchange, body);
-    request->ports->open_requests--;
-    free(request);
-}
-
-static void finish_failed(struct port_request *request, const struct err *err)
-{
-    audit_act_end_with(request->act, request->act_target, err);
-    ipc_reply_error(request->exchange, err);
-    request->ports->open_requests--;
-    free(request);
-}
-
-static void finish_with(struct port_request *request, const struct json_schema *schema,
-                        const void *answer)
-{
-    struct err err = {0};
-    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, schema, answer);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &err)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &err);
-    }
+    return ports->calls.open + ports->mirrors;
 }
 
 /* Reads the message into body, which begins with the sandbox's id. NULL: answered with what is
  * wrong. */
 static struct port_request *begin(struct ports *ports, struct ipc_exchange *exchange,
                                   const struct ipc_request *message,
-                                  const struct json_schema *schema, void *body,
-                                  struct json_doc **doc)
+                                  const struct json_schema *schema, void *body)
 {
-    struct err err = {0};
-    *doc = json_read(message->body, schema, body, NULL, &err);
-    struct port_request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
-    if (request == NULL) {
-        if (*doc != NULL) {
-            err_set(&err, ERR_INTERNAL, "request: out of memory");
-        }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
-        return NULL;
+    struct port_request *request = call_begin(&ports->calls, exchange, message, schema, body);
+    if (request != NULL) {
+        memcpy(request->sandbox_id, body, ID_SIZE);
     }
-    request->ports = ports;
-    request->exchange = exchange;
-    request->trace = message->trace;
-    memcpy(request->sandbox_id, body, ID_SIZE);
-    ports->open_requests++;
     return request;
 }
 
@@ -150,7 +110,7 @@ static void mirror(struct ports *ports, const char sandbox_id[ID_SIZE], const PG
 {
     char key[SANDBOX_KEY_SIZE];
     char life[16];
-    AUTO(str_free) struct str text = STR_INIT(ANSWER_MAX);
+    AUTO(str_free) struct str text = STR_INIT(MIRROR_MAX);
     struct json_writer json = json_writer_on(&text);
     if (!port_store_has_port(result, 0)) {
         ports_forget(ports, sandbox_id);
@@ -176,14 +136,14 @@ static void mirror(struct ports *ports, const char sandbox_id[ID_SIZE], const PG
 
 static void on_mirrored(const PGresult *result, const struct err *err, void *arg)
 {
-    struct port_request *request = arg;
+    struct mirroring *mirroring = arg;
     if (err != NULL) {
         log_debug("ports.not_mirrored", LOG_ERR(err));
     } else if (pg_rows(result) > 0) {
-        mirror(request->ports, request->sandbox_id, result);
+        mirror(mirroring->ports, mirroring->sandbox_id, result);
     }
-    request->ports->open_requests--;
-    free(request);
+    mirroring->ports->mirrors--;
+    free(mirroring);
 }
 
 /* The rows have changed: tells the gateways, and writes the copy anew behind the answer. */
@@ -191,18 +151,18 @@ static void tell_changed(struct ports *ports, const char sandbox_id[ID_SIZE])
 {
     struct err err = {0};
     sandboxes_publish(ports->sandboxes, sandbox_id);
-    struct port_request *request = calloc(1, sizeof *request);
-    if (request == NULL) {
+    struct mirroring *mirroring = calloc(1, sizeof *mirroring);
+    if (mirroring == NULL) {
         return;
     }
-    request->ports = ports;
-    memcpy(request->sandbox_id, sandbox_id, ID_SIZE);
-    if (!port_store_list(ports->store, sandbox_id, on_mirrored, request, &err)) {
+    mirroring->ports = ports;
+    memcpy(mirroring->sandbox_id, sandbox_id, ID_SIZE);
+    if (!port_store_list(ports->store, sandbox_id, on_mirrored, mirroring, &err)) {
         log_debug("ports.not_mirrored", LOG_ERR(&err));
-        free(request);
+        free(mirroring);
         return;
     }
-    ports->open_requests++;
+    ports->mirrors++;
 }
 
 static void finish_list(struct port_request *request, const PGresult *result)
@@ -223,7 +183,7 @@ static void finish_list(struct port_request *request, const PGresult *result)
     port_store_read_owner(result, &owner);
     struct port_list_answer answer = {.ports = {views, count}, .is_live = owner.is_live};
     memcpy(answer.user_id, owner.user_id, ID_SIZE);
-    finish_with(request, &port_list_answer_schema, &answer);
+    call_finish_with(&request->call, &port_list_answer_schema, &answer);
 }
 
 static void on_listed(const PGresult *result, const struct err *err, void *arg)
@@ -231,12 +191,12 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     struct port_request *request = arg;
     struct err failure = {0};
     if (err == NULL && pg_rows(result) > 0) {
-        mirror(request->ports, request->sandbox_id, result);
+        mirror(request->call.calls->part, request->sandbox_id, result);
         finish_list(request, result);
         return;
     }
     err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
-    finish_failed(request, err == NULL ? &failure : err);
+    call_fail(&request->call, err == NULL ? &failure : err);
 }
 
 void ports_handle_list(struct ports *ports, struct ipc_exchange *exchange,
@@ -244,29 +204,21 @@ void ports_handle_list(struct ports *ports, struct ipc_exchange *exchange,
 {
     struct port_list body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct port_request *request = begin(ports, exchange, message, &port_list_schema, &body, &doc);
+    struct port_request *request = begin(ports, exchange, message, &port_list_schema, &body);
     if (request != NULL &&
         !port_store_list(ports->store, body.sandbox_id, on_listed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
-/* False, and the request is answered, when there is no room for its record. */
-static bool begin_act(struct port_request *request, enum audit_action action,
-                      const struct ipc_request *message, const char *user_id, int64_t port)
+/* False: it is answered. */
+static bool begin_act(struct port_request *request, enum audit_action action, const char *user_id,
+                      int64_t port)
 {
-    struct err err = {0};
-    (void)snprintf(request->act_target, sizeof request->act_target, "%s/%u", request->sandbox_id,
-                   (unsigned)(uint16_t)port);
-    request->act = audit_act_begin_by(request->ports->sandboxes->audit, action, "port",
-                                      &message->actor, message->trace.request_id, &err);
-    if (request->act == NULL) {
-        finish_failed(request, &err);
-        return false;
-    }
-    memcpy(audit_act_record(request->act)->actor_user, user_id, ID_SIZE);
-    return true;
+    char target[PORT_TARGET_SIZE]; /* "<sandbox id>/<port>" */
+    (void)snprintf(target, sizeof target, "%s/%u", request->sandbox_id, (unsigned)(uint16_t)port);
+    const struct call_act act = {.action = action, .user_id = user_id, .target = view_of(target)};
+    return call_begin_act(&request->call, &act);
 }
 
 static void on_exposed(const PGresult *result, const struct err *err, void *arg)
@@ -275,16 +227,17 @@ static void on_exposed(const PGresult *result, const struct err *err, void *arg)
     struct port_row row;
     char text[PORT_ROW_TEXT_SIZE];
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     port_store_read_row(result, 0, &row);
     port_row_write(&row, text);
-    log_info("port.exposed", LOG_TRACE(&request->trace), LOG_STR("sandbox_id", request->sandbox_id),
+    log_info("port.exposed", LOG_TRACE(&request->call.message->trace),
+             LOG_STR("sandbox_id", request->sandbox_id),
              LOG_INT("container_port", row.container_port), LOG_INT("host_port", row.host_port));
-    tell_changed(request->ports, request->sandbox_id);
+    tell_changed(request->call.calls->part, request->sandbox_id);
     const struct port_answer answer = {view_of(text)};
-    finish_with(request, &port_answer_schema, &answer);
+    call_finish_with(&request->call, &port_answer_schema, &answer);
 }
 
 void ports_handle_expose(struct ports *ports, struct ipc_exchange *exchange,
@@ -292,36 +245,32 @@ void ports_handle_expose(struct ports *ports, struct ipc_exchange *exchange,
 {
     struct port_expose body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct port_request *request =
-        begin(ports, exchange, message, &port_expose_schema, &body, &doc);
+    struct port_request *request = begin(ports, exchange, message, &port_expose_schema, &body);
     if (request == NULL ||
-        !begin_act(request, AUDIT_PORT_EXPOSED, message, body.user_id, body.container_port)) {
+        !begin_act(request, AUDIT_PORT_EXPOSED, body.user_id, body.container_port)) {
         return;
     }
-    audit_record_add_detail(audit_act_record(request->act), "visibility", body.visibility);
+    audit_record_add_detail(audit_act_record(request->call.act), "visibility", body.visibility);
     if (!port_store_expose(ports->store, &body, on_exposed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
 static void on_removed(const PGresult *result, const struct err *err, void *arg)
 {
     struct port_request *request = arg;
-    struct err failure = {0};
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
     } else if (pg_rows(result) == 0) {
-        err_set_reason(&failure, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
-        finish_failed(request, &failure);
+        call_fail_with(&request->call, ERR_NOT_FOUND, "sandbox_not_found",
+                       "there is no such sandbox");
     } else if (!port_store_read_removed(result)) {
-        err_set_reason(&failure, ERR_NOT_FOUND, "port_not_found", "the port is not exposed");
-        finish_failed(request, &failure);
+        call_fail_with(&request->call, ERR_NOT_FOUND, "port_not_found", "the port is not exposed");
     } else {
-        log_info("port.closed", LOG_TRACE(&request->trace),
+        log_info("port.closed", LOG_TRACE(&request->call.message->trace),
                  LOG_STR("sandbox_id", request->sandbox_id));
-        tell_changed(request->ports, request->sandbox_id);
-        finish(request, VIEW("{}"));
+        tell_changed(request->call.calls->part, request->sandbox_id);
+        call_finish_empty(&request->call);
     }
 }
 
@@ -330,11 +279,10 @@ void ports_handle_close(struct ports *ports, struct ipc_exchange *exchange,
 {
     struct port_close body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct port_request *request = begin(ports, exchange, message, &port_close_schema, &body, &doc);
+    struct port_request *request = begin(ports, exchange, message, &port_close_schema, &body);
     if (request != NULL &&
-        begin_act(request, AUDIT_PORT_CLOSED, message, body.user_id, body.container_port) &&
+        begin_act(request, AUDIT_PORT_CLOSED, body.user_id, body.container_port) &&
         !port_store_remove(ports->store, &body, on_removed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }

@@ -1,6 +1,5 @@
 #include "sandbox-service/templates/calls.h"
 
-#include "common/audit/act.h"
 #include "common/base/encode.h"
 #include "common/base/log.h"
 #include "common/json/write.h"
@@ -10,15 +9,13 @@
 
 #include <stdlib.h>
 
-enum { ANSWER_MAX = 3 * 1024 * 1024, LOG_LEAST_MS = 1000 };
+enum { LIST_MAX = 3 * 1024 * 1024, LOG_LEAST_MS = 1000 };
 
 /* One call that takes more than this turn of the loop. */
 struct request {
+    struct call call;
     struct templates *templates; /* borrowed */
-    struct ipc_exchange *exchange;
-    struct trace trace;
-    struct audit_act *act; /* owned; of those that change something, until it is done */
-    struct work *work;     /* of a create: owned until it is taken */
+    struct work *work;           /* of a create: owned until it is taken */
     char template_id[ID_SIZE];
     uint64_t from; /* of a log, as the next two */
     struct work_listener listener;
@@ -27,93 +24,50 @@ struct request {
 
 size_t templates_open_requests(const struct templates *templates)
 {
-    return templates->open_requests;
+    return templates->calls.open;
 }
 
-/* The only two ways out of a request. */
-static void release(struct request *request)
+static void release(struct call *call)
 {
-    request->templates->open_requests--;
+    struct request *request = (struct request *)call;
     list_remove(&request->listener.node);
     timer_close(&request->wait);
     work_free(request->work);
-    free(request);
 }
 
-static void finish(struct request *request, struct view body)
+void templates_calls_init(struct templates *templates)
 {
-    audit_act_end_with(request->act, request->template_id, NULL);
-    ipc_reply_ok(request->exchange, body);
-    release(request);
-}
-
-static void finish_failed(struct request *request, const struct err *err)
-{
-    audit_act_end_with(request->act, request->template_id, err);
-    ipc_reply_error(request->exchange, err);
-    release(request);
+    templates->calls = (struct calls){.part = templates,
+                                      .audit = templates->sandboxes->audit,
+                                      .target_kind = "template",
+                                      .size = sizeof(struct request),
+                                      .release = release};
 }
 
 static void finish_not_found(struct request *request)
 {
-    struct err err = {0};
-    err_set_reason(&err, ERR_NOT_FOUND, "template_not_found", "there is no such template");
-    finish_failed(request, &err);
-}
-
-static void finish_with(struct request *request, const struct json_schema *schema,
-                        const void *answer)
-{
-    struct err err = {0};
-    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, schema, answer);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &err)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &err);
-    }
+    call_fail_with(&request->call, ERR_NOT_FOUND, "template_not_found",
+                   "there is no such template");
 }
 
 /* NULL: answered with what is wrong. */
 static struct request *begin(struct templates *templates, struct ipc_exchange *exchange,
                              const struct ipc_request *message, const struct json_schema *schema,
-                             void *body, struct json_doc **doc)
+                             void *body)
 {
-    struct err err = {0};
-    *doc = json_read(message->body, schema, body, NULL, &err);
-    struct request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
-    if (request == NULL) {
-        if (*doc != NULL) {
-            err_set(&err, ERR_INTERNAL, "request: out of memory");
-        }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
-        return NULL;
+    struct request *request = call_begin(&templates->calls, exchange, message, schema, body);
+    if (request != NULL) {
+        request->templates = templates;
     }
-    request->templates = templates;
-    request->exchange = exchange;
-    request->trace = message->trace;
-    templates->open_requests++;
     return request;
 }
 
-/* False, and the request is answered, when there is no room for its record. */
-static bool begin_act(struct request *request, enum audit_action action,
-                      const struct ipc_request *message, const char *user_id)
+/* The template is the request's, when it is known. False: it is answered. */
+static bool begin_act(struct request *request, enum audit_action action, const char *user_id)
 {
-    struct err err = {0};
-    request->act = audit_act_begin_by(request->templates->sandboxes->audit, action, "template",
-                                      &message->actor, message->trace.request_id, &err);
-    if (request->act == NULL) {
-        finish_failed(request, &err);
-        return false;
-    }
-    memcpy(audit_act_record(request->act)->actor_user, user_id, ID_SIZE);
-    return true;
+    const struct call_act act = {
+        .action = action, .user_id = user_id, .target = view_of(request->template_id)};
+    return call_begin_act(&request->call, &act);
 }
 
 /* One that the operator offers, and that the engine has. */
@@ -170,7 +124,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct request *request = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     struct view status = template_store_status(result);
@@ -180,7 +134,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
         work_begin(TAKE(request->work));
     }
     const struct template_shown answer = {template_store_shown(result, 0)};
-    finish_with(request, &template_shown_schema, &answer);
+    call_finish_with(&request->call, &template_shown_schema, &answer);
 }
 
 void templates_handle_create(struct templates *templates, struct ipc_exchange *exchange,
@@ -188,23 +142,21 @@ void templates_handle_create(struct templates *templates, struct ipc_exchange *e
 {
     struct template_create body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_create_schema, &body, &doc);
+    struct request *request = begin(templates, exchange, message, &template_create_schema, &body);
     if (request == NULL) {
         return;
     }
     memcpy(request->template_id, body.template_id, ID_SIZE);
-    if (!begin_act(request, AUDIT_TEMPLATE_CREATED, message, body.user_id)) {
+    if (!begin_act(request, AUDIT_TEMPLATE_CREATED, body.user_id)) {
         return;
     }
-    audit_record_add_detail(audit_act_record(request->act), "name", body.name);
-    audit_record_add_detail(audit_act_record(request->act), "source", body.source);
+    audit_record_add_detail(audit_act_record(request->call.act), "name", body.name);
+    audit_record_add_detail(audit_act_record(request->call.act), "source", body.source);
     if (!check_create(templates, &body, &err) ||
         (request->work = work_new(templates, &body, &err)) == NULL ||
         !template_store_begin(templates->store, &body, request->work->image, on_begun, request,
                               &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -212,12 +164,12 @@ static void on_got(const PGresult *result, const struct err *err, void *arg)
 {
     struct request *request = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
     } else if (pg_rows(result) == 0) {
         finish_not_found(request);
     } else {
         const struct template_shown answer = {template_store_shown(result, 0)};
-        finish_with(request, &template_shown_schema, &answer);
+        call_finish_with(&request->call, &template_shown_schema, &answer);
     }
 }
 
@@ -226,12 +178,10 @@ void templates_handle_get(struct templates *templates, struct ipc_exchange *exch
 {
     struct template_named body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_named_schema, &body, &doc);
+    struct request *request = begin(templates, exchange, message, &template_named_schema, &body);
     if (request != NULL && !template_store_get(templates->store, body.user_id, body.template_name,
                                                on_got, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -240,10 +190,10 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     struct request *request = arg;
     struct err failure = {0};
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
-    AUTO(str_free) struct str items = STR_INIT(ANSWER_MAX);
+    AUTO(str_free) struct str items = STR_INIT(LIST_MAX);
     struct json_writer json = json_writer_on(&items);
     json_begin_array(&json, NULL);
     for (int row = 0; row < pg_rows(result); row++) {
@@ -251,11 +201,11 @@ static void on_listed(const PGresult *result, const struct err *err, void *arg)
     }
     json_end_array(&json);
     if (!str_check(&items, "the templates", &failure)) {
-        finish_failed(request, &failure);
+        call_fail(&request->call, &failure);
         return;
     }
     const struct template_page page = {str_view(&items)};
-    finish_with(request, &template_page_schema, &page);
+    call_finish_with(&request->call, &template_page_schema, &page);
 }
 
 void templates_handle_list(struct templates *templates, struct ipc_exchange *exchange,
@@ -263,12 +213,10 @@ void templates_handle_list(struct templates *templates, struct ipc_exchange *exc
 {
     struct template_list body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_list_schema, &body, &doc);
+    struct request *request = begin(templates, exchange, message, &template_list_schema, &body);
     if (request != NULL &&
         !template_store_list(templates->store, &body, on_listed, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -277,10 +225,11 @@ static void on_deleted(const PGresult *result, const struct err *err, void *arg)
     struct request *request = arg;
     char image[MAKING_IMAGE_SIZE];
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(&request->call, err);
         return;
     }
     template_store_removed_id(result, request->template_id);
+    call_set_target(&request->call, view_of(request->template_id));
     struct work *work = work_find(request->templates, request->template_id);
     if (work != NULL) {
         work_drop(work);
@@ -288,9 +237,9 @@ static void on_deleted(const PGresult *result, const struct err *err, void *arg)
     if (view_copy(template_store_removed_image(result), image, sizeof image)) {
         templates_remove_image(request->templates, image);
     }
-    log_info("template.removed", LOG_TRACE(&request->trace),
+    log_info("template.removed", LOG_TRACE(&request->call.message->trace),
              LOG_STR("template_id", request->template_id));
-    finish(request, VIEW("{}"));
+    call_finish_empty(&request->call);
 }
 
 void templates_handle_delete(struct templates *templates, struct ipc_exchange *exchange,
@@ -298,16 +247,14 @@ void templates_handle_delete(struct templates *templates, struct ipc_exchange *e
 {
     struct template_named body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_named_schema, &body, &doc);
-    if (request == NULL || !begin_act(request, AUDIT_TEMPLATE_REMOVED, message, body.user_id)) {
+    struct request *request = begin(templates, exchange, message, &template_named_schema, &body);
+    if (request == NULL || !begin_act(request, AUDIT_TEMPLATE_REMOVED, body.user_id)) {
         return;
     }
-    audit_record_add_detail(audit_act_record(request->act), "name", body.template_name);
+    audit_record_add_detail(audit_act_record(request->call.act), "name", body.template_name);
     if (!template_store_remove(templates->store, body.user_id, body.template_name, on_deleted,
                                request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -322,11 +269,11 @@ static void on_taken_up(const PGresult *result, const struct err *err, void *arg
         if (work != NULL) {
             work->is_whole = false; /* the last piece may come again */
         }
-        finish_failed(request, err == NULL ? &failure : err);
+        call_fail(&request->call, err == NULL ? &failure : err);
         return;
     }
     work_enqueue(work);
-    finish(request, VIEW("{}"));
+    call_finish_empty(&request->call);
 }
 
 static void on_not_waiting(const PGresult *result, const struct err *err, void *arg)
@@ -339,7 +286,7 @@ static void on_not_waiting(const PGresult *result, const struct err *err, void *
     }
     err_set_reason(&failure, ERR_CONFLICT, "template_not_waiting",
                    "the template waits for no folder");
-    finish_failed(request, err == NULL ? &failure : err);
+    call_fail(&request->call, err == NULL ? &failure : err);
 }
 
 /* Those of others are not there. */
@@ -348,7 +295,7 @@ static void refuse_piece(struct request *request, const struct template_piece *p
     struct err err = {0};
     if (!template_store_get(request->templates->store, piece->user_id, view_of(piece->template_id),
                             on_not_waiting, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }
 
@@ -373,9 +320,7 @@ void templates_handle_piece(struct templates *templates, struct ipc_exchange *ex
 {
     struct template_piece body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_piece_schema, &body, &doc);
+    struct request *request = begin(templates, exchange, message, &template_piece_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -384,14 +329,14 @@ void templates_handle_piece(struct templates *templates, struct ipc_exchange *ex
     if (work == NULL || strcmp(work->user_id, body.user_id) != 0) {
         refuse_piece(request, &body);
     } else if (!add_piece(work, &body, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     } else if (!body.last) {
-        finish(request, VIEW("{}"));
+        call_finish_empty(&request->call);
     } else {
         work->is_whole = true;
         if (!template_store_take_up(templates->store, body.template_id, body.user_id, on_taken_up,
                                     request, &err)) {
-            finish_failed(request, &err);
+            call_fail(&request->call, &err);
         }
     }
 }
@@ -416,7 +361,7 @@ static void finish_with_work(struct request *request, const struct work *work)
         .failure = work->failure == NULL ? (struct view){0} : view_of(work->failure),
     };
     progress_bytes(&work->progress, &answer.bytes, &answer.bytes_total);
-    finish_with(request, &template_log_answer_schema, &answer);
+    call_finish_with(&request->call, &template_log_answer_schema, &answer);
 }
 
 static void on_news(void *arg)
@@ -435,7 +380,7 @@ static void on_logged(const PGresult *result, const struct err *err, void *arg)
     struct request *request = arg;
     if (err != NULL || pg_rows(result) == 0) {
         if (err != NULL) {
-            finish_failed(request, err);
+            call_fail(&request->call, err);
         } else {
             finish_not_found(request);
         }
@@ -451,7 +396,7 @@ static void on_logged(const PGresult *result, const struct err *err, void *arg)
         .status = template_store_status(result),
         .failure = template_store_failure(result),
     };
-    finish_with(request, &template_log_answer_schema, &answer);
+    call_finish_with(&request->call, &template_log_answer_schema, &answer);
 }
 
 /* Waits when there is nothing to say yet. */
@@ -464,7 +409,7 @@ static void listen_to(struct request *request, struct work *work, int64_t wait_m
         return;
     }
     if (!timer_open(&request->wait, request->templates->sandboxes->loop, on_news, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
         return;
     }
     timer_arm(&request->wait, wait_ms);
@@ -478,9 +423,7 @@ void templates_handle_log(struct templates *templates, struct ipc_exchange *exch
 {
     struct template_log body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct request *request =
-        begin(templates, exchange, message, &template_log_schema, &body, &doc);
+    struct request *request = begin(templates, exchange, message, &template_log_schema, &body);
     if (request == NULL) {
         return;
     }
@@ -491,6 +434,6 @@ void templates_handle_log(struct templates *templates, struct ipc_exchange *exch
         listen_to(request, work, body.wait_ms);
     } else if (!template_store_get(templates->store, body.user_id, view_of(body.template_id),
                                    on_logged, request, &err)) {
-        finish_failed(request, &err);
+        call_fail(&request->call, &err);
     }
 }

@@ -6,6 +6,9 @@
 
 struct templates;
 
+/* Of a struct that has its sandboxes. */
+void templates_calls_init(struct templates *templates);
+
 /* Answer the exchange in every case, now or later. */
 void templates_handle_create(struct templates *templates, struct ipc_exchange *exchange,
                              const struct ipc_request *message);

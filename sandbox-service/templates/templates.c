@@ -4,6 +4,7 @@
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/templates/calls.h"
 #include "sandbox-service/templates/sweep.h"
 
 #include <stdio.h>
@@ -380,6 +381,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, struct err *err)
                                                  .node = config->node_name,
                                                  .most = config->templates_per_user};
     templates->sandboxes = sandboxes;
+    templates_calls_init(templates);
     list_init(&templates->queue);
     list_init(&templates->removals);
     templates->shared = (struct making_shared){

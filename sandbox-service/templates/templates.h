@@ -4,6 +4,7 @@
 #define SANDBOX_TEMPLATES_TEMPLATES_H
 
 #include "common/base/map.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/templates/making.h"
 #include "sandbox-service/templates/store.h"
 
@@ -60,7 +61,7 @@ struct templates {
     struct list removals;
     size_t running;
     size_t folders;
-    size_t open_requests;  /* calls.c */
+    struct calls calls;    /* calls.c */
     struct timer recovery; /* armed until what an earlier process left is written down */
     bool recovered;
     struct sweep *sweep; /* owned */

@@ -1,9 +1,7 @@
 #include "sandbox-service/volumes/volumes.h"
 
-#include "common/audit/act.h"
-#include "common/base/log.h"
 #include "common/event/worker.h"
-#include "common/json/write.h"
+#include "sandbox-service/call.h"
 #include "sandbox-service/volumes/hold.h"
 #include "sandbox-service/volumes/store.h"
 #include "sandbox-service/volumes/sweep.h"
@@ -11,28 +9,19 @@
 #include <stdlib.h>
 
 enum {
-    ANSWER_MAX = 1024 * 1024,
+    LIST_MAX = 1024 * 1024,
     WORKERS = 1, /* the order of what is done to a disk is the order it was asked for */
     WORKER_QUEUE = 256,
 };
 
 struct volumes {
     struct disks disks;
-    struct audit_writer *audit; /* borrowed */
     struct volume_store *store; /* owned */
     struct worker_pool *worker; /* owned */
     struct volume_sweep *sweep; /* owned */
     struct list holds;          /* of creations */
     bool engine_came;
-    size_t open_requests;
-};
-
-/* One call, until the database has answered. */
-struct volume_request {
-    struct volumes *volumes;       /* borrowed */
-    struct ipc_exchange *exchange; /* ours until it is answered */
-    struct audit_act *act;         /* owned; NULL: of those that change nothing */
-    char name[VOLUME_NAME_MAX + 1];
+    struct calls calls;
 };
 
 static bool is_held(const char volume_id[ID_SIZE], void *arg)
@@ -86,7 +75,10 @@ struct volumes *volumes_open(const struct volumes_options *options, struct err *
     }
     volumes->disks.folder = options->folder;
     volumes->disks.reserve_mb = options->reserve_mb;
-    volumes->audit = options->audit;
+    volumes->calls = (struct calls){.part = volumes,
+                                    .audit = options->audit,
+                                    .target_kind = "volume",
+                                    .size = sizeof(struct call)};
     list_init(&volumes->holds);
     if (!open_parts(volumes, options, err)) {
         volumes_close(volumes);
@@ -131,7 +123,7 @@ void volumes_close(struct volumes *volumes)
 
 size_t volumes_open_requests(const struct volumes *volumes)
 {
-    return volumes->open_requests;
+    return volumes->calls.open;
 }
 
 void volumes_sweep_soon(struct volumes *volumes)
@@ -156,94 +148,24 @@ void volumes_note_hold(struct volumes *volumes, struct volume_hold *hold)
     list_append(&volumes->holds, &hold->node);
 }
 
-/* The only two ways out of a request. */
-static void finish(struct volume_request *request, struct view body)
+static bool begin_act(struct call *call, enum audit_action action, const char *user_id,
+                      const char *key_id, struct view name)
 {
-    audit_act_end_with(request->act, request->name, NULL);
-    ipc_reply_ok(request->exchange, body);
-    request->volumes->open_requests--;
-    free(request);
-}
-
-static void finish_failed(struct volume_request *request, const struct err *err)
-{
-    audit_act_end_with(request->act, request->name, err);
-    ipc_reply_error(request->exchange, err);
-    request->volumes->open_requests--;
-    free(request);
-}
-
-static void finish_with(struct volume_request *request, const struct json_schema *schema,
-                        const void *answer)
-{
-    struct err err = {0};
-    AUTO(str_free) struct str body = STR_INIT(ANSWER_MAX);
-    struct json_writer json = json_writer_on(&body);
-    json_begin_object(&json, NULL);
-    json_struct(&json, schema, answer);
-    json_end_object(&json);
-    if (str_check(&body, "the answer", &err)) {
-        finish(request, str_view(&body));
-    } else {
-        finish_failed(request, &err);
-    }
-}
-
-/* Reads the message into body. NULL: answered with what is wrong. */
-static struct volume_request *begin(struct volumes *volumes, struct ipc_exchange *exchange,
-                                    const struct ipc_request *message,
-                                    const struct json_schema *schema, void *body,
-                                    struct json_doc **doc)
-{
-    struct err err = {0};
-    *doc = json_read(message->body, schema, body, NULL, &err);
-    struct volume_request *request = *doc == NULL ? NULL : calloc(1, sizeof *request);
-    if (request == NULL) {
-        if (*doc != NULL) {
-            err_set(&err, ERR_INTERNAL, "request: out of memory");
-        }
-        log_warn("ipc.unreadable", LOG_STR("method", message->method), LOG_TRACE(&message->trace),
-                 LOG_ERR(&err));
-        ipc_reply_error(exchange, &err);
-        return NULL;
-    }
-    request->volumes = volumes;
-    request->exchange = exchange;
-    volumes->open_requests++;
-    return request;
-}
-
-/* False, and the request is answered, when there is no room for its record. */
-static bool begin_act(struct volume_request *request, enum audit_action action,
-                      const struct ipc_request *message, const char *user_id, const char *key_id,
-                      struct view name)
-{
-    struct err err = {0};
-    if (!view_copy(name, request->name, sizeof request->name)) {
-        request->name[0] = '\0'; /* the schema has checked the length */
-    }
-    request->act = audit_act_begin_by(request->volumes->audit, action, "volume", &message->actor,
-                                      message->trace.request_id, &err);
-    if (request->act == NULL) {
-        finish_failed(request, &err);
-        return false;
-    }
-    memcpy(audit_act_record(request->act)->actor_user, user_id, ID_SIZE);
-    memcpy(audit_act_record(request->act)->actor_key, key_id, ID_SIZE);
-    return true;
+    const struct call_act act = {action, user_id, key_id, name};
+    return call_begin_act(call, &act);
 }
 
 static void on_made(const PGresult *result, const struct err *err, void *arg)
 {
-    struct volume_request *request = arg;
+    struct call *call = arg;
     struct err failure = {0};
     struct volume_info info;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(call, err);
     } else if (!volume_store_read_info(result, &info, &failure)) {
-        finish_failed(request, &failure);
+        call_fail(call, &failure);
     } else {
-        finish_with(request, &volume_info_schema, &info);
+        call_finish_with(call, &volume_info_schema, &info);
     }
 }
 
@@ -252,29 +174,27 @@ void volumes_handle_create(struct volumes *volumes, struct ipc_exchange *exchang
 {
     struct volume_create body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct volume_request *request =
-        begin(volumes, exchange, message, &volume_create_schema, &body, &doc);
-    if (request != NULL &&
-        begin_act(request, AUDIT_VOLUME_CREATED, message, body.user_id, body.actor_key_id,
-                  body.name) &&
-        !volume_store_make(volumes->store, &body, on_made, request, &err)) {
-        finish_failed(request, &err);
+    struct call *call =
+        call_begin(&volumes->calls, exchange, message, &volume_create_schema, &body);
+    if (call != NULL &&
+        begin_act(call, AUDIT_VOLUME_CREATED, body.user_id, body.actor_key_id, body.name) &&
+        !volume_store_make(volumes->store, &body, on_made, call, &err)) {
+        call_fail(call, &err);
     }
 }
 
 static void on_listed(const PGresult *result, const struct err *err, void *arg)
 {
-    struct volume_request *request = arg;
+    struct call *call = arg;
     struct err failure = {0};
-    AUTO(str_free) struct str list = STR_INIT(ANSWER_MAX);
+    AUTO(str_free) struct str list = STR_INIT(LIST_MAX);
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(call, err);
     } else if (!volume_store_write_list(result, &list, &failure)) {
-        finish_failed(request, &failure);
+        call_fail(call, &failure);
     } else {
         const struct volume_list_answer answer = {str_view(&list)};
-        finish_with(request, &volume_list_answer_schema, &answer);
+        call_finish_with(call, &volume_list_answer_schema, &answer);
     }
 }
 
@@ -283,25 +203,22 @@ void volumes_handle_list(struct volumes *volumes, struct ipc_exchange *exchange,
 {
     struct volume_list body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct volume_request *request =
-        begin(volumes, exchange, message, &volume_list_schema, &body, &doc);
-    if (request != NULL &&
-        !volume_store_list(volumes->store, body.user_id, on_listed, request, &err)) {
-        finish_failed(request, &err);
+    struct call *call = call_begin(&volumes->calls, exchange, message, &volume_list_schema, &body);
+    if (call != NULL && !volume_store_list(volumes->store, body.user_id, on_listed, call, &err)) {
+        call_fail(call, &err);
     }
 }
 
 static void on_deleted(const PGresult *result, const struct err *err, void *arg)
 {
     (void)result;
-    struct volume_request *request = arg;
+    struct call *call = arg;
     if (err != NULL) {
-        finish_failed(request, err);
+        call_fail(call, err);
         return;
     }
-    volumes_sweep_soon(request->volumes);
-    finish(request, VIEW("{}"));
+    volumes_sweep_soon(call->calls->part);
+    call_finish_empty(call);
 }
 
 void volumes_handle_delete(struct volumes *volumes, struct ipc_exchange *exchange,
@@ -309,13 +226,11 @@ void volumes_handle_delete(struct volumes *volumes, struct ipc_exchange *exchang
 {
     struct volume_delete body;
     struct err err = {0};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
-    struct volume_request *request =
-        begin(volumes, exchange, message, &volume_delete_schema, &body, &doc);
-    if (request != NULL &&
-        begin_act(request, AUDIT_VOLUME_DELETED, message, body.user_id, body.actor_key_id,
-                  body.name) &&
-        !volume_store_delete(volumes->store, &body, on_deleted, request, &err)) {
-        finish_failed(request, &err);
+    struct call *call =
+        call_begin(&volumes->calls, exchange, message, &volume_delete_schema, &body);
+    if (call != NULL &&
+        begin_act(call, AUDIT_VOLUME_DELETED, body.user_id, body.actor_key_id, body.name) &&
+        !volume_store_delete(volumes->store, &body, on_deleted, call, &err)) {
+        call_fail(call, &err);
     }
 }
