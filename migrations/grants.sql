@@ -54,6 +54,7 @@ DECLARE
         ['sandbox', 'SELECT, DELETE', 'secrets', NULL],
         ['sandbox', 'UPDATE', 'secrets', 'key_id, sealed'],
         ['sandbox', 'SELECT', 'sandbox_secrets', NULL],
+        ['sandbox', 'SELECT', 'nodes_draining', NULL],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
@@ -98,6 +99,12 @@ DECLARE
         ['sandbox', 'sandbox_not_paused', 'definer'],
         ['sandbox', 'sandbox_set_times', 'definer'],
         ['sandbox', 'port_expose', 'definer'],
+        ['sandbox', 'node_state', 'invoker'],
+        ['sandbox', 'node_set_draining', 'definer'],
+        ['sandbox', 'sandboxes_forget', 'definer'],
+        ['sandbox', 'sandboxes_unknown', 'invoker'],
+        ['sandbox', 'ports_left', 'definer'],
+        ['sandbox', 'images_named', 'definer'],
         ['sandbox', 'template_begin', 'definer'],
         ['sandbox', 'template_take_up', 'definer'],
         ['sandbox', 'template_made', 'definer'],

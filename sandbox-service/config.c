@@ -15,6 +15,7 @@ enum {
     NODE_MEMORY_MB_MAX = 1024 * 1024 * 1024,
     TIER_LIFETIME_H_MAX = 24 * 365,
     TIER_VOLUMES_MAX = 10000,
+    KEEP_DAYS_MAX = 100 * 365,
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
     UNKNOWN_AFTER_S_MAX = 30 * 24 * 3600,
 };
@@ -91,6 +92,10 @@ static const struct config_item items[] = {
     INT("NODE_MEMORY_MB", node_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("TOTAL_MEMORY_MB", total_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("DISK_CHECK_S", disk_check_s, "10", 0, 3600),
+    INT("NODE_FREE_DISK_MB", free_disk_mb, "1024", 0, LIMIT_DISK_MB_MAX),
+    INT("SANDBOX_KEEP_DAYS", sandbox_keep_days, "90", 0, KEEP_DAYS_MAX),
+    INT("IMAGE_KEEP_DAYS", image_keep_days, "14", 1, KEEP_DAYS_MAX),
+    TEXT("DOCKER_DATA_DIR", docker_data_dir),
     TEXT("SANDBOX_CPUSET", cpuset, .fallback = "on"),
     TEXT("LXCFS_DIR", lxcfs_dir, .fallback = "/var/lib/lxcfs"),
     INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, AGENT_LOST_AFTER_S_MAX),
@@ -155,6 +160,12 @@ static bool check_builds(const struct sandbox_config *config)
     return strcmp(config->template_builds, "on") == 0 ||
            strcmp(config->template_builds, "off") == 0 ||
            complain("TEMPLATE_BUILDS", "must be on or off");
+}
+
+static bool check_data_dir(const struct sandbox_config *config)
+{
+    return config->docker_data_dir[0] == '\0' || config->docker_data_dir[0] == '/' ||
+           complain("DOCKER_DATA_DIR", "must be an absolute path");
 }
 
 static bool check_subnet(const struct sandbox_config *config)
@@ -250,6 +261,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_lxcfs(config);
     ok &= check_builds(config);
     ok &= check_unknown(config);
+    ok &= check_data_dir(config);
     ok &= check_subnet(config);
     ok &= split(config, config->blocked_text, add_blocked);
     ok &= split(config, config->webhook_allowed_text, add_webhook_range);

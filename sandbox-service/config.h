@@ -51,7 +51,11 @@ struct sandbox_config {
     int64_t node_memory_mb;  /* that may be promised; 0: by what the engine has */
     int64_t total_memory_mb; /* the same of all nodes of the instance; 0: no bound */
     int64_t disk_check_s;    /* between two looks at a sandbox's disk; 0: never */
-    char cpuset[4];          /* "on": sandboxes are bound to processors, so that nproc is true */
+    int64_t free_disk_mb;    /* less than that is left where the engine keeps its data: no create */
+    int64_t sandbox_keep_days; /* ended ones are known; 0: for ever */
+    int64_t image_keep_days;   /* images that nothing names are kept so long after they were made */
+    char docker_data_dir[CONFIG_PATH_SIZE]; /* seen from here; empty: as the engine says */
+    char cpuset[4]; /* "on": sandboxes are bound to processors, so that nproc is true */
     char lxcfs_dir[CONFIG_PATH_SIZE]; /* "none": not used */
     int64_t warn_before_s;            /* how long before its end a sandbox's clients hear of it */
     char template_builds[4];          /* "on", "off" */

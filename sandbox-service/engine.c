@@ -10,6 +10,7 @@
 #include "sandbox-service/sandbox/end.h"
 #include "sandbox-service/sandbox/reconcile.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/system/room.h"
 #include "sandbox-service/volumes/volumes.h"
 
 #include <stdlib.h>
@@ -91,6 +92,7 @@ static void on_info(const struct wire_info *info, const struct err *err, void *a
     engine->told = *info;
     engine->live_restore = info->live_restore;
     memcpy(engine->options.sandboxes->runtimes, info->runtimes, sizeof info->runtimes);
+    room_watch(engine->options.sandboxes->room, info->root_dir);
     engine->options.sandboxes->dirs->root_gid = info->remapped_gid;
     volumes_engine_came(engine->options.sandboxes->volumes, info->remapped_uid, info->remapped_gid);
     if (!info->live_restore) {

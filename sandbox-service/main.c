@@ -25,6 +25,9 @@
 #include "sandbox-service/sandbox/store.h"
 #include "sandbox-service/secrets/secrets.h"
 #include "sandbox-service/service.h"
+#include "sandbox-service/system/housekeeping.h"
+#include "sandbox-service/system/room.h"
+#include "sandbox-service/system/system.h"
 #include "sandbox-service/templates/calls.h"
 #include "sandbox-service/templates/templates.h"
 #include "sandbox-service/trail.h"
@@ -79,6 +82,9 @@ struct app {
     struct shifts *shifts;
     struct life_calls *life_calls;
     struct reaper *reaper;
+    struct room *room;
+    struct housekeeping *housekeeping;
+    struct system *system;
     struct news *news;
     struct service *service;
     struct timer serve; /* armed until the service is open */
@@ -186,7 +192,7 @@ static void finish_drain(void *arg)
                 templates_open_requests(app->templates) > 0 ||
                 life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
                 events_open_requests(app->events) > 0 || secrets_open_requests(app->secrets) > 0 ||
-                volumes_open_requests(app->volumes) > 0 ||
+                volumes_open_requests(app->volumes) > 0 || system_open_requests(app->system) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
@@ -208,6 +214,15 @@ static void on_stop(void *arg)
     finish_drain(app);
 }
 
+static struct room *open_room(struct app *app, struct err *err)
+{
+    const struct room_options options = {.loop = app->loop,
+                                         .workers = app->workers,
+                                         .dir = app->config.docker_data_dir,
+                                         .keep_free_mb = app->config.free_disk_mb};
+    return room_open(&options, err);
+}
+
 static bool open_stores(struct app *app, struct err *err)
 {
     const struct sandbox_config *config = &app->config;
@@ -219,6 +234,7 @@ static bool open_stores(struct app *app, struct err *err)
                                         .more_count = life_statement_count};
     return (app->loop = loop_new(err)) != NULL &&
            (app->workers = worker_pool_new(app->loop, WORKERS, WORKER_QUEUE, err)) != NULL &&
+           (app->room = open_room(app, err)) != NULL &&
            (app->store = store_open(app->loop, &store, err)) != NULL &&
            (app->trail = trail_open(app->loop, config->database_url, err)) != NULL &&
            (app->redis = redis_open(app->loop, config->redis_url, err)) != NULL;
@@ -264,16 +280,17 @@ static bool open_belongings(struct app *app, struct err *err)
                                             .database_url = config->database_url,
                                             .keyring = &app->keyring,
                                             .audit = trail_writer(app->trail)};
-    const struct volumes_options volumes = {.loop = app->loop,
-                                            .database_url = config->database_url,
-                                            .instance = config->instance,
-                                            .node = config->node_name,
-                                            .limits = app->limits.data,
-                                            .folder = config->volumes_dir,
-                                            .reserve_mb = config->volumes_reserve_mb,
-                                            .sweep_interval_ms =
-                                                config->reconcile_interval_s * 1000,
-                                            .audit = trail_writer(app->trail)};
+    const struct volumes_options volumes = {
+        .loop = app->loop,
+        .database_url = config->database_url,
+        .instance = config->instance,
+        .node = config->node_name,
+        .limits = app->limits.data,
+        .folder = config->volumes_dir,
+        .reserve_mb = config->volumes_reserve_mb,
+        .sweep_interval_ms = config->reconcile_interval_s * 1000,
+        .may_remove_strays = strcmp(config->reconcile_unknown, "remove") == 0,
+        .audit = trail_writer(app->trail)};
     if ((app->secrets = secrets_open(&secrets, err)) == NULL ||
         (app->volumes = volumes_open(&volumes, err)) == NULL) {
         return false;
@@ -297,6 +314,7 @@ static bool share(struct app *app, struct err *err)
     sandboxes->dirs = &app->dirs;
     sandboxes->starts = app->starts;
     sandboxes->presence = app->presence;
+    sandboxes->room = app->room;
     sandboxes->seccomp = app->seccomp;
     sandboxes->open_files_max = own_open_files_max();
     if (!sandboxes_init(sandboxes, err) || (app->ports = ports_open(sandboxes, err)) == NULL) {
@@ -310,8 +328,10 @@ static bool share(struct app *app, struct err *err)
     app->templates = templates_open(sandboxes, err);
     sandboxes->templates = app->templates;
     sandboxes->events = app->events = events_open(sandboxes, err);
+    app->system = system_open(sandboxes, err);
+    sandboxes->system = app->system;
     return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL &&
-           app->events != NULL && open_belongings(app, err);
+           app->events != NULL && app->system != NULL && open_belongings(app, err);
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -332,6 +352,7 @@ static bool open_parts(struct app *app, struct err *err)
     app->sandboxes.reaper = app->reaper;
     return app->reaper != NULL &&
            (app->disk_watch = disk_watch_open(&app->sandboxes, err)) != NULL &&
+           (app->housekeeping = housekeeping_open(&app->sandboxes, err)) != NULL &&
            (app->news = news_open(&app->sandboxes, app->reaper, err)) != NULL &&
            timer_open(&app->serve, app->loop, serve, app, err) &&
            timer_open(&app->drain, app->loop, finish_drain, app, err) &&
@@ -366,6 +387,9 @@ static void close_parts(struct app *app)
     service_close(app->service);
     news_close(app->news);
     disk_watch_close(app->disk_watch);
+    housekeeping_close(app->housekeeping);
+    system_close(app->system);
+    room_close(app->room);
     app->sandboxes.reaper = NULL;
     reaper_close(app->reaper);
     timer_close(&app->serve);

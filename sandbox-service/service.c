@@ -8,6 +8,7 @@
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/secrets.h"
+#include "common/contracts/system.h"
 #include "common/contracts/templates.h"
 #include "common/contracts/volumes.h"
 #include "common/ipc/server.h"
@@ -24,6 +25,7 @@
 #include "sandbox-service/sandbox/listing.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/system/system.h"
 #include "sandbox-service/templates/calls.h"
 
 #include <stdlib.h>
@@ -379,6 +381,9 @@ HANDLER(handle_webhook_list, events_handle_webhook_list, events)
 HANDLER(handle_webhook_remove, events_handle_webhook_remove, events)
 HANDLER(handle_webhook_redeliver, events_handle_webhook_redeliver, events)
 HANDLER(handle_webhook_dead, events_handle_webhook_dead, events)
+HANDLER(handle_system_stats, system_handle_stats, system)
+HANDLER(handle_system_drain, system_handle_drain, system)
+HANDLER(handle_system_cleanup, system_handle_cleanup, system)
 
 static const struct ipc_method methods[] = {
     {SANDBOX_CREATE, handle_create},
@@ -396,6 +401,9 @@ static const struct ipc_method methods[] = {
     {SANDBOX_RESUME, handle_resume},
     {SANDBOX_TIMES, handle_times},
     {SANDBOX_ACTIVE, handle_active},
+    {SYSTEM_STATS, handle_system_stats},
+    {SYSTEM_DRAIN, handle_system_drain},
+    {SYSTEM_CLEANUP, handle_system_cleanup},
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},
     {PORT_CLOSE, handle_port_close},

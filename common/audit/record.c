@@ -44,6 +44,8 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_SECRET_DELETED] = "secret.deleted",
     [AUDIT_VOLUME_CREATED] = "volume.created",
     [AUDIT_VOLUME_DELETED] = "volume.deleted",
+    [AUDIT_NODE_DRAINING] = "node.draining_set",
+    [AUDIT_NODE_CLEANED] = "node.cleaned",
 };
 
 static const char *const result_names[] = {

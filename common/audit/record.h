@@ -44,6 +44,8 @@ enum audit_action {
     AUDIT_SECRET_DELETED,
     AUDIT_VOLUME_CREATED,
     AUDIT_VOLUME_DELETED,
+    AUDIT_NODE_DRAINING, /* begun or ended: the detail says which */
+    AUDIT_NODE_CLEANED,
     AUDIT_ACTION_COUNT,
 };
 

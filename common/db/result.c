@@ -25,8 +25,9 @@ static const struct {
     const char *sqlstate;
     enum err_code code;
 } raised[] = {
-    {"IN400", ERR_INVALID},   {"IN401", ERR_UNAUTHENTICATED}, {"IN403", ERR_DENIED},
-    {"IN404", ERR_NOT_FOUND}, {"IN409", ERR_CONFLICT},        {"IN429", ERR_LIMIT},
+    {"IN400", ERR_INVALID},     {"IN401", ERR_UNAUTHENTICATED}, {"IN403", ERR_DENIED},
+    {"IN404", ERR_NOT_FOUND},   {"IN409", ERR_CONFLICT},        {"IN429", ERR_LIMIT},
+    {"IN503", ERR_UNAVAILABLE},
 };
 
 static const char *field(const PGresult *result, int code)

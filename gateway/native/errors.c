@@ -9,6 +9,7 @@ enum {
     ERROR_BODY_MAX = 16 * 1024,
     RETRY_AFTER_S = 1,
     QUOTA_RETRY_AFTER_S = 10, /* something has to end first */
+    NODE_RETRY_AFTER_S = 60,  /* an operator has to act */
     CLERK_RETRY_AFTER_S = 5,  /* before its keys are known it is asked this often at least */
 };
 
@@ -108,6 +109,12 @@ static const struct known_error {
     {"node_full", 503, NULL,
      "This server has no memory left for one more sandbox; try again shortly.",
      QUOTA_RETRY_AFTER_S},
+    {"node_disk_full", 503, NULL,
+     "This server has too little disk left for one more sandbox; try again later.",
+     NODE_RETRY_AFTER_S},
+    {"node_draining", 503, NULL,
+     "This server takes no more sandboxes: it is about to be serviced. Those it has go on.",
+     NODE_RETRY_AFTER_S},
     {"port_not_found", 404, NULL, "This port of the sandbox is not exposed.", 0},
     {"port_quota_exceeded", 429, NULL,
      "The sandbox has as many exposed ports as it may have: close one.", QUOTA_RETRY_AFTER_S},

@@ -67,6 +67,8 @@ request_handler_fn sandbox_create_handle;                       /* create.c */
 request_handler_fn sandbox_list_handle, sandbox_status_handle;  /* sandboxes.c */
 request_handler_fn sandbox_destroy_handle;                      /* sandboxes.c */
 request_handler_fn quota_usage_handle;                          /* quota.c */
+request_handler_fn system_stats_handle, system_drain_handle;    /* system.c */
+request_handler_fn system_cleanup_handle;                       /* system.c */
 request_handler_fn sandbox_pause_handle, sandbox_resume_handle; /* life.c */
 request_handler_fn sandbox_timeout_handle;                      /* life.c */
 request_handler_fn snapshots_create_handle;                     /* snapshots.c */

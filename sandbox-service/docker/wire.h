@@ -110,6 +110,7 @@ struct wire_info {
     uint32_t remapped_uid; /* what root inside is outside; 0: the same */
     uint32_t remapped_gid;
     bool live_restore;
+    char root_dir[WIRE_PATH_SIZE]; /* where it keeps its data; "" when longer than any path */
     char version[32];
     char driver[WIRE_STATUS_SIZE]; /* of storage: "overlay2"; "" when longer than any we know */
     int64_t memory_bytes;          /* 0: not told, as the next */

@@ -321,6 +321,9 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
     if (!view_copy(info.driver, out->driver, sizeof out->driver)) {
         out->driver[0] = '\0';
     }
+    if (!view_copy(info.root_dir, out->root_dir, sizeof out->root_dir)) {
+        out->root_dir[0] = '\0';
+    }
     keep_start(info.version, out->version, sizeof out->version);
     read_remap(info.root_dir, out);
     out->runtimes[0] = '\0';

@@ -13,8 +13,7 @@ enum {
 };
 
 static const struct pg_statement statements[] = {
-    {"bulk_unknown", "SELECT u.id FROM unnest($1::uuid[]) AS u (id) "
-                     "WHERE NOT EXISTS (SELECT FROM sandboxes s WHERE s.id = u.id)"},
+    {"bulk_unknown", "SELECT sandboxes_unknown($1::uuid[])"},
     /* It waits for none: whoever deletes a user holds many too. */
     {"bulk_end",
      "WITH gone AS (SELECT id FROM sandboxes WHERE id = ANY ($1::uuid[]) "
@@ -25,6 +24,7 @@ static const struct pg_statement statements[] = {
      "SELECT id FROM ended"},
     {"bulk_free_ports",
      "WITH freed AS (DELETE FROM ports p USING sandboxes s WHERE s.id = p.sandbox_id "
+     "AND p.instance = $1 AND p.node = $2 "
      "AND s.status IN ('stopping', 'destroyed', 'failed') RETURNING p.sandbox_id) "
      "SELECT DISTINCT sandbox_id FROM freed"},
     /* A statement that ends one may have begun a moment before it is seen. */
@@ -144,7 +144,7 @@ bool bulk_store_end(struct bulk_store *store, struct bulk_ids *ids, const char *
 
 bool bulk_store_free_ports(struct bulk_store *store, pg_result_fn *done, void *arg, struct err *err)
 {
-    const struct pg_parameters parameters = {{NULL}, 0};
+    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
     return ask(store, "bulk_free_ports", &parameters, done, arg, err);
 }
 

@@ -7,6 +7,7 @@
 #include "sandbox-service/sandbox/creation.h"
 #include "sandbox-service/sandbox/metadata.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/system/room.h"
 
 #include <stdlib.h>
 
@@ -58,6 +59,10 @@ static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_
     }
     if (starts_expected_ms(sandboxes->starts) > deadline_ms) {
         return err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
+    }
+    if (room_is_short(sandboxes->room)) {
+        return err_set_reason(err, ERR_UNAVAILABLE, "node_disk_full", "%lld MB are left",
+                              (long long)room_free_mb(sandboxes->room));
     }
     return env_size_check(&request->env, err) && sandbox_extras_check(request, err) &&
            metadata_check(request->metadata, err);

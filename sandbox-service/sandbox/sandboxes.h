@@ -20,10 +20,12 @@ struct ports;
 struct presence;
 struct reaper;
 struct redis;
+struct room;
 struct secrets;
 struct shifts;
 struct starts;
 struct store;
+struct system;
 struct templates;
 struct volumes;
 
@@ -50,6 +52,8 @@ struct sandboxes {
     struct templates *templates;
     struct shifts *shifts;
     struct life_calls *life_calls;
+    struct system *system;
+    struct room *room;     /* NULL: not looked at */
     struct reaper *reaper; /* NULL while it is not open */
     struct events *events; /* NULL while it opens or closes */
     struct secrets *secrets;

@@ -71,6 +71,16 @@ void starts_free(struct starts *starts)
     free(starts);
 }
 
+size_t starts_waiting(const struct starts *starts)
+{
+    return starts->waiting;
+}
+
+size_t starts_at_it(const struct starts *starts)
+{
+    return starts->at_it;
+}
+
 int64_t starts_expected_ms(const struct starts *starts)
 {
     int64_t ahead = (int64_t)(starts->waiting + starts->at_it);

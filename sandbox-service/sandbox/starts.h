@@ -31,6 +31,9 @@ void starts_free(struct starts *starts);
 
 /* How long a new wish would take, by how long the latest starts took. */
 int64_t starts_expected_ms(const struct starts *starts);
+/* How many wait, and how many are at it. */
+size_t starts_waiting(const struct starts *starts);
+size_t starts_at_it(const struct starts *starts);
 
 /* Queues the turn; go comes once, later, on the loop, when it may start. ERR_UNAVAILABLE
  * "overloaded" when too many wait, or out of memory. */

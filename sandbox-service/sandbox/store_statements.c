@@ -103,5 +103,12 @@ const struct pg_statement store_statements[] = {
      "SELECT id, status, coalesce(pause_mode = 'disk', false) FROM sandboxes "
      "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping' "
      "OR (status = 'failed' AND id IN (SELECT sandbox_id FROM volume_attachments)))"},
+    {"node_state", "SELECT sandboxes, promised, draining FROM node_state($1, $2)"},
+    {"node_set_draining", "SELECT node_set_draining($1, $2, $3, $4, $5)"},
+    {"sandboxes_forget", "SELECT sandboxes_forget($1, $2, $3)"},
+    {"sandboxes_unknown",
+     "SELECT sandboxes_unknown(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))"},
+    {"ports_left", "SELECT ports_left($1, $2, $3, $4)"},
+    {"images_named", "SELECT images_named($1)"},
 };
 const size_t store_statement_count = sizeof store_statements / sizeof store_statements[0];

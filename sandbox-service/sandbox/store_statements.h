@@ -1,9 +1,10 @@
-/* sandbox-service/sandbox/store_statements.h: the SQL of store.c, one table, and the columns that
- * its statements return. For store.c alone; what others read of a row stands in store.h. */
+/* sandbox-service/sandbox/store_statements.h: the SQL of the store, one table, and the columns that
+ * its statements return. For store.c and system/store.c alone; what others read of a row stands in
+ * their headers. */
 #ifndef SANDBOX_SANDBOX_STORE_STATEMENTS_H
 #define SANDBOX_SANDBOX_STORE_STATEMENTS_H
 
-#include "common/db/pg.h"
+#include "sandbox-service/sandbox/store.h"
 
 #include <stddef.h>
 

@@ -29,7 +29,9 @@ static const struct pg_statement statements[] = {
     {"volume_delete", "SELECT " INFO_COLUMNS " FROM volume_delete($1, $2) AS v"},
     {"volume_here", "SELECT v.id, v.status, EXISTS (SELECT 1 FROM volume_attachments a "
                     "WHERE a.volume_id = v.id) FROM volumes v "
-                    "WHERE v.instance = $1 AND v.node = $2 ORDER BY v.id"},
+                    "WHERE v.instance = $1 AND (v.node = $2 OR v.node IS NULL) ORDER BY v.id"},
+    {"volume_unknown", "SELECT u.id FROM unnest($1::uuid[]) AS u (id) "
+                       "WHERE NOT EXISTS (SELECT 1 FROM volumes v WHERE v.id = u.id)"},
     {"volume_forget", "DELETE FROM volumes WHERE id = ANY ($1::uuid[]) AND status = 'deleting' "
                       "AND instance = $2 AND node = $3"},
 };
@@ -177,6 +179,18 @@ bool volume_store_read_here(const PGresult *result, int row, struct volume_here 
     out->is_attached = pg_bool(result, row, HERE_ATTACHED);
     return id_parse(view_of(pg_text(result, row, HERE_ID)), out->id) ||
            err_set(err, ERR_INTERNAL, "a volume's row can't be read");
+}
+
+bool volume_store_unknown(struct volume_store *store, const char *ids, pg_result_fn *done,
+                          void *arg, struct err *err)
+{
+    const struct pg_parameters parameters = {{ids}, 1};
+    return ask(store, "volume_unknown", &parameters, done, arg, err);
+}
+
+const char *volume_store_read_unknown(const PGresult *result, int row)
+{
+    return pg_text(result, row, HERE_ID);
 }
 
 bool volume_store_forget(struct volume_store *store, const char *ids, pg_result_fn *done, void *arg,

@@ -45,7 +45,8 @@ bool volume_store_write_list(const PGresult *result, struct str *out, struct err
 bool volume_store_delete(struct volume_store *store, const struct volume_delete *request,
                          pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
-/* The volumes whose disk is on this machine, by id, for volume_store_read_here. */
+/* The volumes whose disk is on this machine, and those that have none as far as is known, by id,
+ * for volume_store_read_here. */
 bool volume_store_here(struct volume_store *store, pg_result_fn *done, void *arg,
                        struct err *err) MUST_CHECK;
 struct volume_here {
@@ -55,6 +56,11 @@ struct volume_here {
 };
 bool volume_store_read_here(const PGresult *result, int row, struct volume_here *out,
                             struct err *err) MUST_CHECK;
+
+/* Those of these of which no row tells: volume_store_read_unknown. ids as below. */
+bool volume_store_unknown(struct volume_store *store, const char *ids, pg_result_fn *done,
+                          void *arg, struct err *err) MUST_CHECK;
+const char *volume_store_read_unknown(const PGresult *result, int row);
 
 /* The disks of these, which were being deleted, are gone, and the rows go too. ids is an array as
  * PostgreSQL reads it: "{<id>,...}". */

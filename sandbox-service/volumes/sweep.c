@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    /* A disk without a row is a deleted user's; or the database is an older one, put back. So it
-     * stays until nothing was written to it for so long. */
-    ORPHAN_KEPT_S = 7 * 24 * 3600,
+    /* A disk without a row: the database is an older one, put back (strays.h). With the operator's
+     * word it goes when nothing was written to it for so long. */
+    STRAY_KEPT_S = 7 * 24 * 3600,
     FORGET_MAX = 64 * 1024, /* bytes of the ids of rows that go at a time */
 };
 
@@ -69,8 +69,8 @@ static void sweep_disk(const char volume_id[ID_SIZE], int64_t idle_s, void *arg)
     struct err err = {0};
     const struct disk_state *state = find(sweep, volume_id);
     bool ok = true;
-    if (state == NULL && idle_s > ORPHAN_KEPT_S) {
-        log_warn("volume.orphan_removed", LOG_STR("volume_id", volume_id));
+    if (state == NULL && sweep->with.may_remove_strays && idle_s > STRAY_KEPT_S) {
+        log_warn("volume.stray_removed", LOG_STR("volume_id", volume_id));
         ok = disk_remove(sweep->with.disks, volume_id, &err);
     } else if (state != NULL && state->row.is_attached) {
         /* A sandbox that rests on disk needs it again, and the machine may have started anew. */

@@ -14,6 +14,7 @@ struct volume_sweep_options {
     struct volume_store *store;
     const struct disks *disks;
     int64_t interval_ms;
+    bool may_remove_strays; /* the operator's word; they are kept for some days all the same */
     /* Of one thread: what it was given before is done before. NULL: no more. */
     struct worker_pool *(*worker)(void *arg);
     /* Whether a sandbox that starts needs the volume, which nothing may have attached so far. */

@@ -60,6 +60,7 @@ static bool open_parts(struct volumes *volumes, const struct volumes_options *op
                                                .worker = worker_of,
                                                .disks = &volumes->disks,
                                                .interval_ms = options->sweep_interval_ms,
+                                               .may_remove_strays = options->may_remove_strays,
                                                .is_held = is_held,
                                                .arg = volumes};
     volumes->sweep = volume_sweep_open(&sweep, err);
@@ -136,6 +137,11 @@ void volumes_sweep_soon(struct volumes *volumes)
 const struct disks *volumes_disks(const struct volumes *volumes)
 {
     return &volumes->disks;
+}
+
+struct volume_store *volumes_store(const struct volumes *volumes)
+{
+    return volumes->store;
 }
 
 struct worker_pool *volumes_worker(const struct volumes *volumes)

@@ -14,6 +14,7 @@
 
 struct audit_writer;
 struct volume_hold;
+struct volume_store;
 struct volumes;
 struct worker_pool;
 
@@ -26,6 +27,7 @@ struct volumes_options {
     const char *folder; /* of disks */
     int64_t reserve_mb; /* struct disks */
     int64_t sweep_interval_ms;
+    bool may_remove_strays; /* volume_sweep_options */
     struct audit_writer *audit;
 };
 
@@ -43,8 +45,9 @@ size_t volumes_open_requests(const struct volumes *volumes);
 /* Some sandbox has ended, and what it had attached may be free. NULL is fine. */
 void volumes_sweep_soon(struct volumes *volumes);
 
-/* For volumes/hold.c; the worker is NULL when it is shutting down. */
+/* For volumes/hold.c and strays.c; the worker is NULL when it is shutting down. */
 const struct disks *volumes_disks(const struct volumes *volumes);
+struct volume_store *volumes_store(const struct volumes *volumes);
 struct worker_pool *volumes_worker(const struct volumes *volumes);
 void volumes_note_hold(struct volumes *volumes, struct volume_hold *hold);
 

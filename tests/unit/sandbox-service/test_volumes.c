@@ -3,6 +3,7 @@
 #include "sandbox-service/volumes/volumes.h"
 
 #include "sandbox-service/volumes/hold.h"
+#include "sandbox-service/volumes/strays.h"
 #include "tests/support/folder.h"
 #include "tests/support/postgres.h"
 #include "tests/support/turn.h"
@@ -22,6 +23,7 @@
 #define FREE "bbbbbbbb-bbbb-4bbb-8bbb-000000000002"
 #define ATTACHED "bbbbbbbb-bbbb-4bbb-8bbb-000000000003"
 #define HELD "bbbbbbbb-bbbb-4bbb-8bbb-000000000004"
+#define STRAY "bbbbbbbb-bbbb-4bbb-8bbb-000000000005"
 
 enum { SIZE_MB = 16, NEVER_MS = 3600 * 1000 };
 
@@ -106,6 +108,86 @@ static void disks_become_what_the_rows_say(void **state)
     postgres_expect(fixture->postgres, "SELECT count(*) FROM volumes", "0");
 }
 
+struct found {
+    bool done;
+    size_t count;
+    char first[ID_SIZE];
+};
+
+static void on_found(const char (*ids)[ID_SIZE], size_t count, const struct err *err, void *arg)
+{
+    struct found *found = arg;
+    assert_null(err);
+    found->count = count;
+    if (count > 0) {
+        memcpy(found->first, ids[0], ID_SIZE);
+    }
+    found->done = true;
+}
+
+static struct found find_strays(const struct fixture *fixture)
+{
+    struct found found = {0};
+    struct err err = {0};
+    assert_true(strays_find(fixture->volumes, on_found, &found, &err));
+    turn_until(fixture->loop, &found.done);
+    return found;
+}
+
+struct removed {
+    bool done;
+    enum err_code code;
+};
+
+static void on_stray_removed(const struct err *err, void *arg)
+{
+    struct removed *removed = arg;
+    removed->code = err == NULL ? ERR_NONE : err->code;
+    removed->done = true;
+}
+
+static enum err_code remove_stray(const struct fixture *fixture, const char *volume_id)
+{
+    struct removed removed = {0};
+    struct err err = {0};
+    assert_true(stray_remove(fixture->volumes, volume_id, on_stray_removed, &removed, &err));
+    turn_until(fixture->loop, &removed.done);
+    return removed.code;
+}
+
+static void disks_that_no_row_tells_of_go_only_when_told(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(find_strays(fixture).count, 0); /* there is no disk at all */
+    mount_disk(fixture, FREE);
+    mount_disk(fixture, STRAY);
+    volumes_engine_came(fixture->volumes, 0, 0);
+    turn_until_true(fixture->loop, is_swept, fixture);
+    struct found found = find_strays(fixture);
+    assert_int_equal(found.count, 1);
+    assert_string_equal(found.first, STRAY);
+    assert_true(has_file(fixture, STRAY));
+    assert_int_equal(remove_stray(fixture, FREE), ERR_CONFLICT);
+    assert_true(has_file(fixture, FREE));
+    assert_int_equal(remove_stray(fixture, STRAY), ERR_NONE);
+    assert_false(has_file(fixture, STRAY));
+    assert_int_equal(remove_stray(fixture, STRAY), ERR_NONE);
+    assert_int_equal(find_strays(fixture).count, 0);
+}
+
+static void search_ends_with_the_service(void **state)
+{
+    struct fixture *fixture = *state;
+    struct removed removed = {0};
+    struct err err = {0};
+    assert_true(stray_remove(fixture->volumes, STRAY, on_stray_removed, &removed, &err));
+    assert_true(volumes_fail_all(fixture->volumes));
+    assert_true(removed.done);
+    assert_int_equal(removed.code, ERR_UNAVAILABLE);
+    assert_false(strays_find(fixture->volumes, on_found, NULL, &err));
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+}
+
 static int open_all(void **state)
 {
     static struct fixture fixture;
@@ -146,7 +228,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     struct fixture *fixture = *state;
-    static const char *const all[] = {DELETED, FREE, ATTACHED, HELD};
+    static const char *const all[] = {DELETED, FREE, ATTACHED, HELD, STRAY};
     struct err err = {0};
     volumes_close(fixture->volumes);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -162,6 +244,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(disks_become_what_the_rows_say, open_all, close_all),
+        cmocka_unit_test_setup_teardown(disks_that_no_row_tells_of_go_only_when_told, open_all,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(search_ends_with_the_service, open_all, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,16 @@
+/* sandbox-service/system/housekeeping.h: forgets sandboxes that ended long ago, a batch at a time.
+ * Of the nodes of an instance one does it at a time. */
+#ifndef SANDBOX_SYSTEM_HOUSEKEEPING_H
+#define SANDBOX_SYSTEM_HOUSEKEEPING_H
+
+#include "common/base/err.h"
+
+struct housekeeping;
+struct sandboxes;
+
+/* Borrows sandboxes. Begins by itself, a while after the start. */
+struct housekeeping *housekeeping_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+/* After store_fail_all; NULL is fine. */
+void housekeeping_close(struct housekeeping *housekeeping);
+
+#endif
