@@ -46,7 +46,8 @@ DECLARE
                                            'container_status, exit_code, container_error, '
                                            'work_dir, image_user, agent_generation, started_at, '
                                            'last_active_at, life_ms, warned_of, pause_mode, '
-                                           'pause_reason, paused_at, left_ms'],
+                                           'pause_reason, paused_at, left_ms, '
+                                           'network_applied'],
         ['sandbox', 'SELECT, DELETE', 'ports', NULL],
         ['sandbox', 'SELECT', 'templates', NULL],
         ['sandbox', 'SELECT, DELETE', 'volumes', NULL],
@@ -55,6 +56,7 @@ DECLARE
         ['sandbox', 'UPDATE', 'secrets', 'key_id, sealed'],
         ['sandbox', 'SELECT', 'sandbox_secrets', NULL],
         ['sandbox', 'SELECT', 'nodes_draining', NULL],
+        ['sandbox', 'SELECT', 'network_denials', NULL],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
@@ -94,6 +96,8 @@ DECLARE
         ['auth', 'idempotency_clean', 'invoker'],
         ['auth', 'audit_seal', 'definer'],
         ['sandbox', 'sandbox_begin', 'definer'],
+        ['sandbox', 'network_set', 'definer'],
+        ['sandbox', 'network_denied', 'definer'],
         ['sandbox', 'quota_usage', 'definer'],
         ['sandbox', 'sandbox_resume', 'definer'],
         ['sandbox', 'sandbox_not_paused', 'definer'],

@@ -18,6 +18,7 @@ enum {
     KEEP_DAYS_MAX = 100 * 365,
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
     UNKNOWN_AFTER_S_MAX = 30 * 24 * 3600,
+    RATE_KBYTES_MAX = 4 * 1024 * 1024, /* what the kernel's limit can count */
 };
 
 #define TEXT(name_, member, ...)                                                                   \
@@ -70,6 +71,7 @@ static const struct config_item items[] = {
     TEXT("NODE_NAME", node_name, .fallback = "node-1"),
     TEXT("SANDBOX_DEFAULT_NETWORK", default_network, .fallback = "open"),
     TEXT("SANDBOX_SUBNET", subnet, .fallback = "10.200.0.0/20"),
+    TEXT("SANDBOX_RESTRICTED_SUBNET", restricted_subnet),
     TEXT("SANDBOX_BLOCKED_CIDRS", blocked_text),
     TEXT("TEMPLATE_BUILDS", template_builds, .fallback = "off"),
     TEXT("TEMPLATE_LOCAL_IMAGES", template_local_images,
@@ -84,6 +86,9 @@ static const struct config_item items[] = {
     INT("TEMPLATE_CONCURRENCY", template_concurrency, "1", 1, 16),
     TEXT("WEBHOOK_ALLOWED_CIDRS", webhook_allowed_text),
     INT("EVENT_RETENTION_DAYS", events_keep_days, "30", 1, EVENTS_KEEP_DAYS_MAX),
+    INT("TIER_FREE_RATE_KBYTES", rate_kbytes[TIER_FREE], "0", 0, RATE_KBYTES_MAX),
+    INT("TIER_PRO_RATE_KBYTES", rate_kbytes[TIER_PRO], "0", 0, RATE_KBYTES_MAX),
+    INT("TIER_ENTERPRISE_RATE_KBYTES", rate_kbytes[TIER_ENTERPRISE], "0", 0, RATE_KBYTES_MAX),
     INT("START_CONCURRENCY", start_concurrency, "4", 1, 64),
     INT("RECONCILE_INTERVAL_S", reconcile_interval_s, "15", 1, 3600),
     TEXT("RECONCILE_UNKNOWN", reconcile_unknown, .fallback = "keep"),
@@ -176,6 +181,36 @@ static bool check_subnet(const struct sandbox_config *config)
            complain("SANDBOX_SUBNET", "must be a range such as 10.200.0.0/20, from /8 to /28");
 }
 
+static bool overlap(const struct cidr *a, const struct cidr *b)
+{
+    return cidr_contains(a, b->address) || cidr_contains(b, a->address);
+}
+
+/* Of the same size, right behind the other. */
+static void choose_restricted(struct sandbox_config *config, const struct cidr *subnet)
+{
+    struct cidr next = *subnet;
+    next.address += 1U << (32U - subnet->bits);
+    cidr_format(&next, config->restricted_subnet);
+}
+
+static bool check_restricted(struct sandbox_config *config)
+{
+    struct cidr subnet;
+    struct cidr restricted;
+    if (!cidr_parse(view_of(config->subnet), &subnet)) {
+        return true; /* complained of already */
+    }
+    if (config->restricted_subnet[0] == '\0') {
+        choose_restricted(config, &subnet);
+        return true;
+    }
+    return (cidr_parse(view_of(config->restricted_subnet), &restricted) && restricted.bits >= 8 &&
+            restricted.bits <= 28 && !overlap(&subnet, &restricted)) ||
+           complain("SANDBOX_RESTRICTED_SUBNET",
+                    "must be a range from /8 to /28 beside SANDBOX_SUBNET");
+}
+
 static bool add_blocked(struct sandbox_config *config, struct view text)
 {
     struct cidr range;
@@ -265,6 +300,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_subnet(config);
     ok &= split(config, config->blocked_text, add_blocked);
     ok &= split(config, config->webhook_allowed_text, add_webhook_range);
+    ok &= check_restricted(config);
     ok &= check_docker_host(config);
     ok &= check_volumes_dir(config);
     ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);

@@ -36,6 +36,8 @@ struct sandbox_config {
     char node_name[NODE_NAME_SIZE];
     char default_network[8]; /* "open", "none" */
     char subnet[CIDR_TEXT_SIZE];
+    char restricted_subnet[CIDR_TEXT_SIZE]; /* empty in the environment: the one behind subnet */
+    int64_t rate_kbytes[TIER_COUNT];        /* a second, each way, of one sandbox; 0: no limit */
     char blocked_text[CONFIG_TEXT_SIZE];
     char blocked[BLOCKED_CIDRS_MAX][CIDR_TEXT_SIZE]; /* blocked_text, checked and taken apart */
     size_t blocked_count;

@@ -13,6 +13,8 @@
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/life/store.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/network/networks.h"
+#include "sandbox-service/network/restricted.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/disk.h"
@@ -76,6 +78,8 @@ struct app {
     struct secrets *secrets;
     struct volumes *volumes;
     struct network *network;
+    struct restricted *restricted;
+    struct networks *networks;
     struct reconciler *reconciler;
     struct engine *engine;
     struct disk_watch *disk_watch;
@@ -173,11 +177,18 @@ static void on_network_settled(void *arg)
     serve_if_ready(app);
 }
 
+static void on_restricted(void *arg)
+{
+    const struct app *app = arg;
+    networks_adopt(app->networks);
+}
+
 static void on_docker_state(bool up, void *arg)
 {
     struct app *app = arg;
     if (up) {
         engine_came(app->engine);
+        restricted_check(app->restricted);
         return;
     }
     engine_went(app->engine);
@@ -193,6 +204,7 @@ static void finish_drain(void *arg)
                 life_calls_open(app->life_calls) > 0 || shifts_count(app->shifts) > 0 ||
                 events_open_requests(app->events) > 0 || secrets_open_requests(app->secrets) > 0 ||
                 volumes_open_requests(app->volumes) > 0 || system_open_requests(app->system) > 0 ||
+                networks_open_requests(app->networks) > 0 ||
                 (app->service != NULL && service_open_requests(app->service) > 0) ||
                 audit_writer_count(trail_writer(app->trail)) > 0;
     app->drain_left_ms -= DRAIN_LOOK_MS;
@@ -261,6 +273,24 @@ static bool open_engine(struct app *app, struct err *err)
                                           .reconciler = app->reconciler,
                                           .network = app->network};
     return (app->engine = engine_new(&engine, err)) != NULL;
+}
+
+static bool open_networks(struct app *app, struct err *err)
+{
+    const struct restricted_options restricted = {.loop = app->loop,
+                                                  .docker = app->docker,
+                                                  .config = &app->config,
+                                                  .open = network_rules(app->network),
+                                                  .on_available = on_restricted,
+                                                  .arg = app};
+    app->sandboxes.network = app->network;
+    if ((app->restricted = restricted_new(&restricted, err)) == NULL ||
+        (app->networks = networks_open(&app->sandboxes, app->restricted, err)) == NULL) {
+        return false;
+    }
+    app->sandboxes.restricted = app->restricted;
+    app->sandboxes.networks = app->networks;
+    return true;
 }
 
 /* An engine that remaps users can't raise a limit above its own. */
@@ -347,7 +377,9 @@ static bool open_parts(struct app *app, struct err *err)
         !share(app, err) || !open_engine(app, err)) {
         return false;
     }
-    app->sandboxes.network = app->network;
+    if (!open_networks(app, err)) {
+        return false;
+    }
     app->reaper = reaper_open(&app->sandboxes, err);
     app->sandboxes.reaper = app->reaper;
     return app->reaper != NULL &&
@@ -375,6 +407,7 @@ static void fail_all(struct app *app)
         called = (app->reconciler != NULL && reconciler_fail_all(app->reconciler)) || called;
         called = (app->secrets != NULL && secrets_fail_all(app->secrets)) || called;
         called = (app->volumes != NULL && volumes_fail_all(app->volumes)) || called;
+        called = (app->networks != NULL && networks_fail_all(app->networks)) || called;
     } while (called);
 }
 
@@ -383,6 +416,7 @@ static void close_parts(struct app *app)
 {
     app->sandboxes.draining = true; /* what ends now begins nothing new */
     worker_pool_free(app->workers);
+    restricted_stop(app->restricted);
     fail_all(app);
     service_close(app->service);
     news_close(app->news);
@@ -396,6 +430,9 @@ static void close_parts(struct app *app)
     timer_close(&app->drain);
     engine_free(app->engine);
     reconciler_close(app->reconciler);
+    app->sandboxes.networks = NULL;
+    networks_close(app->networks);
+    restricted_free(app->restricted);
     network_free(app->network);
     presence_free(app->presence);
     starts_free(app->starts);

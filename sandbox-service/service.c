@@ -5,6 +5,7 @@
 #include "common/contracts/admin.h"
 #include "common/contracts/events.h"
 #include "common/contracts/life.h"
+#include "common/contracts/network.h"
 #include "common/contracts/ports.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/secrets.h"
@@ -18,6 +19,7 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/events/calls.h"
 #include "sandbox-service/life/calls.h"
+#include "sandbox-service/network/networks.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/connect.h"
 #include "sandbox-service/sandbox/create.h"
@@ -365,6 +367,8 @@ static void handle_health(struct ipc_exchange *exchange, const struct ipc_reques
 HANDLER(handle_port_expose, ports_handle_expose, ports)
 HANDLER(handle_port_list, ports_handle_list, ports)
 HANDLER(handle_port_close, ports_handle_close, ports)
+HANDLER(handle_network_set, networks_handle_set, networks)
+HANDLER(handle_network_get, networks_handle_get, networks)
 HANDLER(handle_pause, life_handle_pause, life_calls)
 HANDLER(handle_resume, life_handle_resume, life_calls)
 HANDLER(handle_times, life_handle_times, life_calls)
@@ -407,6 +411,8 @@ static const struct ipc_method methods[] = {
     {PORT_EXPOSE, handle_port_expose},
     {PORT_LIST, handle_port_list},
     {PORT_CLOSE, handle_port_close},
+    {NETWORK_SET, handle_network_set},
+    {NETWORK_GET, handle_network_get},
     {TEMPLATE_CREATE, handle_template_create},
     {TEMPLATE_GET, handle_template_get},
     {TEMPLATE_LIST, handle_template_list},

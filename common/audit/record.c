@@ -23,6 +23,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_SANDBOX_TIMES_SET] = "sandbox.times_set",
     [AUDIT_PORT_EXPOSED] = "port.exposed",
     [AUDIT_PORT_CLOSED] = "port.closed",
+    [AUDIT_NETWORK_CHANGED] = "sandbox.network_changed",
     [AUDIT_FILE_URL_MADE] = "file_url.made",
     [AUDIT_TOKEN_MADE] = "token.made",
     [AUDIT_USER_CREATED] = "user.created",

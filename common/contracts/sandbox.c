@@ -1,5 +1,6 @@
 #include "common/contracts/sandbox.h"
 
+#include "common/contracts/network.h"
 #include "common/contracts/quota.h"
 
 const char *const sandbox_statuses[] = {"creating", "running",   "pausing", "paused", "resuming",
@@ -141,6 +142,8 @@ FIELDS create_fields[] = {
                .check = secret_file_name_check),
     JSON_PAIRS(struct sandbox_create, volumes, "volumes", .max_len = VOLUMES_PER_SANDBOX_MAX,
                .item_max = VOLUME_USE_MAX, .check = volume_path_check),
+    JSON_STRINGS(struct sandbox_create, allow, "allow", .max_len = NETWORK_ALLOW_MAX,
+                 .item_max = NETWORK_ALLOW_ITEM_MAX),
 };
 SCHEMA(sandbox_create_schema, create_fields);
 

@@ -54,7 +54,7 @@ struct sandbox_create {
     int64_t timeout_ms;    /* life of the sandbox; 0: the tier's */
     struct json_pairs env; /* for every process started through the API */
     struct view metadata;  /* a JSON object; empty: {} */
-    struct view network;   /* "none", "open"; empty: the default */
+    struct view network;   /* one of network_modes; empty: the default */
     int64_t memory_mb;     /* this and the rest: less than the tier's, which is 0 */
     int64_t cpu_milli;
     int64_t pids;
@@ -66,6 +66,7 @@ struct sandbox_create {
     struct json_pairs secret_env;   /* variable: the secret that it gets */
     struct json_pairs secret_files; /* file below SECRET_FILES_DIR: the secret that is in it */
     struct json_pairs volumes;      /* path inside: volume_use_read */
+    struct json_strings allow;      /* what "restricted" may reach */
 };
 extern const struct json_schema sandbox_create_schema;
 

@@ -10,7 +10,7 @@ BUILD_PACKAGES=(
     libarchive-dev zlib1g-dev
 )
 RUN_PACKAGES=(
-    postgresql-15 redis-server runit docker.io iptables e2fsprogs debootstrap curl ca-certificates
+    postgresql-15 redis-server runit docker.io iptables e2fsprogs nftables debootstrap curl ca-certificates
     busybox-static procps
 )
 TEST_PACKAGES=(libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev shellcheck git)

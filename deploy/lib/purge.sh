@@ -79,6 +79,9 @@ purge_rules() {
         command -v "$tables" >/dev/null || continue
         purge_chain "$tables" "$chain"
     done
+    if command -v nft >/dev/null; then
+        nft delete table inet "insien_${INSIEN_INSTANCE//-/_}" >>"$STEP_LOG" 2>&1 || true
+    fi
 }
 
 purge_chain() {

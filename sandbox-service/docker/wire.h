@@ -46,6 +46,8 @@ struct container_spec {
     const char *instance;
     const char *runtime;      /* NULL: the engine's default */
     const char *network;      /* NULL: no network at all */
+    const char *address;      /* on it; NULL: the engine chooses */
+    const char *name_server;  /* whom the engine's own asks; NULL: the host's */
     const char *agent_volume; /* seen at AGENT_DIR */
     bool agent_volume_writable;
     const char *run_dir;                  /* of the host; seen read-only at AGENT_RUN_DIR */

@@ -207,6 +207,32 @@ static void put_hosts(struct json_writer *json, const struct container_spec *spe
     json_end_array(json);
 }
 
+/* Also without a network: it can be given one later, and this not. */
+static void put_name_server(struct json_writer *json, const struct container_spec *spec)
+{
+    json_begin_array(json, "Dns");
+    if (spec->name_server != NULL) {
+        put(json, NULL, spec->name_server);
+    }
+    json_end_array(json);
+}
+
+static void put_address(struct json_writer *json, const struct container_spec *spec)
+{
+    if (spec->network == NULL || spec->address == NULL) {
+        return;
+    }
+    json_begin_object(json, "NetworkingConfig");
+    json_begin_object(json, "EndpointsConfig");
+    json_begin_object(json, spec->network);
+    json_begin_object(json, "IPAMConfig");
+    put(json, "IPv4Address", spec->address);
+    json_end_object(json);
+    json_end_object(json);
+    json_end_object(json);
+    json_end_object(json);
+}
+
 static void put_host_config(struct json_writer *json, const struct container_spec *spec)
 {
     json_begin_object(json, "HostConfig");
@@ -221,6 +247,7 @@ static void put_host_config(struct json_writer *json, const struct container_spe
     put_security(json, spec);
     put_mounts(json, spec);
     put_hosts(json, spec);
+    put_name_server(json, spec);
     json_begin_array(json, "ReadonlyPaths");
     put_items(json, read_only_paths);
     json_end_array(json);
@@ -257,6 +284,7 @@ char *wire_write_create(const struct container_spec *spec, struct err *err)
     json_end_array(&json);
     put_labels(&json, spec);
     put_host_config(&json, spec);
+    put_address(&json, spec);
     json_end_object(&json);
     if (!str_check(&body, "the container's description", err)) {
         str_free(&body);

@@ -6,15 +6,14 @@
 #include "sandbox-service/network/bridge.h"
 #include "sandbox-service/network/firewall.h"
 #include "sandbox-service/network/selftest.h"
+#include "sandbox-service/network/status_file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define STATUS_FILE "network.status"
 
@@ -90,37 +89,21 @@ static void make_key(struct network *network)
                    network->options.agent_volume);
 }
 
-static void status_path(const struct network *network, const char *suffix,
-                        char out[CONFIG_PATH_SIZE + 32])
-{
-    (void)snprintf(out, CONFIG_PATH_SIZE + 32, "%s/" STATUS_FILE "%s",
-                   network->options.config->run_dir, suffix);
-}
-
 /* For people and deploy/status; the second line is for the next process. */
 static void write_status(const struct network *network)
 {
-    char path[CONFIG_PATH_SIZE + 32];
-    char part[CONFIG_PATH_SIZE + 32];
     char text[STATUS_SIZE];
-    status_path(network, "", path);
-    status_path(network, ".part", part);
-    int len =
-        snprintf(text, sizeof text, "%s %s\n%s\n", network->state == STATE_OPEN ? "open" : "none",
-                 network->reason, network->key);
-    AUTO(close_fd) int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0 || fchmod(fd, 0644) != 0 || write(fd, text, (size_t)len) != len ||
-        rename(part, path) != 0) {
-        log_warn("network.status_not_written", LOG_STR("path", path));
-    }
+    (void)snprintf(text, sizeof text, "%s %s\n%s\n", network->state == STATE_OPEN ? "open" : "none",
+                   network->reason, network->key);
+    status_file_write(network->options.config->run_dir, STATUS_FILE, text);
 }
 
 static bool was_open(const struct network *network)
 {
-    char path[CONFIG_PATH_SIZE + 32];
+    char path[STATUS_PATH_SIZE];
     char text[STATUS_SIZE];
     struct err ignored = {0};
-    status_path(network, "", path);
+    status_file_path(network->options.config->run_dir, STATUS_FILE, path);
     if (!config_read_file(path, text, sizeof text, &ignored)) {
         return false;
     }
@@ -313,4 +296,9 @@ const char *network_reason(const struct network *network)
 const char *network_name(const struct network *network)
 {
     return network->name;
+}
+
+const struct rules *network_rules(const struct network *network)
+{
+    return &network->rules;
 }

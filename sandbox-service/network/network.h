@@ -7,6 +7,7 @@
 #include "sandbox-service/docker/docker.h"
 
 struct network;
+struct rules;
 
 /* The network was found open or not; called at each change, and at the first finding. */
 typedef void network_settled_fn(void *arg);
@@ -41,5 +42,7 @@ bool network_is_open(const struct network *network);
 const char *network_reason(const struct network *network);
 /* "insien-<instance>": on the engine. */
 const char *network_name(const struct network *network);
+/* What is closed to every sandbox; as long as the network lives. */
+const struct rules *network_rules(const struct network *network);
 
 #endif

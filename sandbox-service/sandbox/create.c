@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/network/networks.h"
 #include "sandbox-service/sandbox/creation.h"
 #include "sandbox-service/sandbox/metadata.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -27,6 +28,7 @@ void creation_release(struct creation *creation)
     timer_close(&creation->deadline);
     timer_close(&creation->repeat);
     str_free(&creation->info);
+    placement_free(creation->placement);
     free(creation);
 }
 
@@ -69,28 +71,21 @@ static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_
 }
 
 /* "": what the template says, or else the server's. */
-static bool choose_network(const struct sandboxes *sandboxes, struct view wanted, const char **out,
-                           struct err *err)
+static bool choose_network(struct view wanted, const char **out, struct err *err)
 {
-    bool can_open = network_is_open(sandboxes->network);
     if (wanted.len == 0) {
         *out = "";
         return true;
     }
-    if (!view_equal(wanted, VIEW("open")) && !view_equal(wanted, VIEW("none"))) {
-        return err_set_reason(err, ERR_INVALID, "validation_failed",
-                              "network must be one of none, open");
-    }
-    *out = view_equal(wanted, VIEW("open")) ? "open" : "none";
-    return can_open || (*out)[0] == 'n' ||
-           err_set_reason(err, ERR_UNAVAILABLE, "network_unavailable",
-                          "the open network is not available: %s",
-                          network_reason(sandboxes->network));
+    *out = network_mode(wanted);
+    return view_equal(wanted, view_of(*out)) ||
+           err_set_reason(err, ERR_INVALID, "validation_failed",
+                          "network must be one of none, restricted, open");
 }
 
 static struct creation *creation_new(struct sandboxes *sandboxes,
-                                     const struct sandbox_create *request, int64_t deadline_ms,
-                                     struct err *err)
+                                     const struct sandbox_create *request, const char *network,
+                                     int64_t deadline_ms, struct err *err)
 {
     struct creation *creation = calloc(1, sizeof *creation);
     if (creation == NULL) {
@@ -105,7 +100,9 @@ static struct creation *creation_new(struct sandboxes *sandboxes,
     memcpy(creation->sandbox_id, request->sandbox_id, ID_SIZE);
     memcpy(creation->user_id, request->user_id, ID_SIZE);
     if (!timer_open(&creation->deadline, sandboxes->loop, creation_deadline, creation, err) ||
-        !timer_open(&creation->repeat, sandboxes->loop, on_repeat, creation, err)) {
+        !timer_open(&creation->repeat, sandboxes->loop, on_repeat, creation, err) ||
+        (strcmp(network, "restricted") == 0 &&
+         (creation->placement = placement_new(&request->allow, err)) == NULL)) {
         creation_release(creation);
         return NULL;
     }
@@ -134,8 +131,10 @@ static bool create(struct sandboxes *sandboxes, const struct sandbox_create *req
 {
     const char *network = "none";
     bool is_fine = is_possible(sandboxes, request, deadline_ms, err) &&
-                   choose_network(sandboxes, request->network, &network, err);
-    struct creation *creation = is_fine ? creation_new(sandboxes, request, deadline_ms, err) : NULL;
+                   choose_network(request->network, &network, err) &&
+                   networks_offer(sandboxes->networks, view_of(network), &request->allow, err);
+    struct creation *creation =
+        is_fine ? creation_new(sandboxes, request, network, deadline_ms, err) : NULL;
     if (creation == NULL) {
         audit_act_end_with(act, request->sandbox_id, err);
         return false;

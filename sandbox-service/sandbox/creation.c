@@ -12,6 +12,9 @@
 #include "sandbox-service/events/events.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/network/networks.h"
+#include "sandbox-service/network/restricted.h"
+#include "sandbox-service/network/rules.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/volumes/volumes.h"
@@ -117,6 +120,7 @@ static void note_start_failed(struct creation *creation, const struct err *err)
         /* Somebody removed the network: it is made and tested anew. */
         err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable", "%s", err->message);
         network_refresh(creation->sandboxes->network);
+        restricted_check(creation->sandboxes->restricted);
         return;
     }
     err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s", err->message);
@@ -205,19 +209,36 @@ static void on_image(const struct wire_image *image, const struct err *err, void
     fail(creation);
 }
 
+/* NULL: the engine's choice, where the host names no other server. Not where it names one: the
+ * engine asks a server on the host's loopback from outside of the sandbox's network. */
+static const char *choose_name_server(struct creation *creation)
+{
+    const struct sandboxes *sandboxes = creation->sandboxes;
+    const struct rules *rules = network_rules(sandboxes->network);
+    if (restricted_is_available(sandboxes->restricted)) {
+        return restricted_name_server(sandboxes->restricted);
+    }
+    if (rules->resolver_count == 0) {
+        return NULL;
+    }
+    address_format(rules->resolvers[0], creation->name_server);
+    return creation->name_server;
+}
+
 static void describe(struct creation *creation, const struct store_begun *begun)
 {
     static const char *const command[] = {AGENT_PROGRAM, NULL};
     const struct sandboxes *sandboxes = creation->sandboxes;
     const struct sandbox_info *info = &begun->info;
-    bool is_open = view_equal(info->network, VIEW("open"));
+    bool has_network = !view_equal(info->network, VIEW("none"));
     container_name(creation->sandbox_id, creation->container);
     agent_dir_path(sandboxes->dirs, creation->sandbox_id, creation->run_dir);
     (void)snprintf(creation->image_name, sizeof creation->image_name, "%s", begun->image);
     (void)snprintf(creation->cpus, sizeof creation->cpus, "%s", begun->cpus);
     (void)snprintf(creation->runtime, sizeof creation->runtime, "%s", begun->runtime);
     (void)snprintf(creation->network, sizeof creation->network, "%s",
-                   network_name(sandboxes->network));
+                   creation->placement != NULL ? restricted_network(sandboxes->restricted)
+                                               : network_name(sandboxes->network));
     (void)snprintf(creation->env, sizeof creation->env, AGENT_ENV_SANDBOX_ID "=%s",
                    creation->sandbox_id);
     char id32[ID32_SIZE];
@@ -229,12 +250,13 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .command = command,
         .env = creation->env,
         /* Without a network nothing but this name resolves. */
-        .hostname = is_open ? creation->host_name : "localhost",
+        .hostname = has_network ? creation->host_name : "localhost",
         .sandbox_id = creation->sandbox_id,
         .node = sandboxes->config->node_name,
         .instance = sandboxes->config->instance,
         .runtime = creation->runtime[0] == '\0' ? NULL : creation->runtime,
-        .network = is_open ? creation->network : NULL,
+        .network = has_network ? creation->network : NULL,
+        .name_server = choose_name_server(creation),
         .agent_volume = sandboxes->agent_volume,
         .run_dir = creation->run_dir,
         .mounts = creation->volumes.mounts,
@@ -337,6 +359,18 @@ static void mount_volumes(struct creation *creation)
     }
 }
 
+static void on_placed(const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err != NULL) {
+        creation->err = *err;
+        fail(creation);
+        return;
+    }
+    creation->spec.address = creation->placement->change.row.address;
+    mount_volumes(creation);
+}
+
 static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
@@ -365,7 +399,13 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
         fail(creation);
         return;
     }
-    mount_volumes(creation);
+    if (creation->placement == NULL) {
+        mount_volumes(creation);
+    } else if (!placement_begin(creation->placement, networks_parts(sandboxes->networks),
+                                creation->sandbox_id, creation->user_id, on_placed, creation,
+                                &creation->err)) {
+        fail(creation);
+    }
 }
 
 static void on_row_failed(const PGresult *result, const struct err *err, void *arg)

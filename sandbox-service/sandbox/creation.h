@@ -9,6 +9,7 @@
 #include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/docker/image.h"
+#include "sandbox-service/network/placement.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/starts.h"
 #include "sandbox-service/sandbox/store.h"
@@ -16,11 +17,11 @@
 
 enum { HOST_NAME_LEN = 12 };
 
-/* In the order of what happens: the row is inserted; its volumes are mounted; the image asked for
- * when it is not remembered; a turn is waited for; directory and token are made; the container
- * starts while the row is told what the image says. When both are done the answer goes out, and the
- * creation stays known until the agent connects. Once there is a row, every failure goes through
- * fail(). */
+/* In the order of what happens: the row is inserted; a restricted one gets its address and rules;
+ * volumes are mounted; the image is asked for when it is not remembered; a turn is waited for;
+ * directory and token are made; the container starts while the row is told what the image says.
+ * When both are done the answer goes out, and the creation stays known until the agent connects.
+ * Once there is a row, every failure goes through fail(). */
 struct creation {
     struct map_node by_id;
     struct sandboxes *sandboxes; /* borrowed */
@@ -36,10 +37,11 @@ struct creation {
     bool has_secret_files;
     struct image_call image_call;
     struct start_turn turn;
-    int parts_left; /* of the start: container, row */
-    bool aborted;   /* its row has ended */
-    bool connected; /* its agent has */
-    bool answered;  /* well; only the agent is waited for */
+    struct placement *placement; /* owned; of a restricted one */
+    int parts_left;              /* of the start: container, row */
+    bool aborted;                /* its row has ended */
+    bool connected;              /* its agent has */
+    bool answered;               /* well; only the agent is waited for */
     struct wire_image image;
     struct container_spec spec; /* its strings are the members below */
     char sandbox_id[ID_SIZE];
@@ -49,6 +51,7 @@ struct creation {
     char host_name[HOST_NAME_LEN + 1];
     char env[sizeof AGENT_ENV_SANDBOX_ID + 1 + ID_SIZE];
     char network[CONTAINER_NAME_SIZE];
+    char name_server[ADDRESS_SIZE];
     char cpus[ABILITIES_CPU_LIST_SIZE];
     char runtime[TEMPLATE_RUNTIME_MAX + 1]; /* "": the engine's */
     char run_dir[AGENT_DIR_PATH_SIZE];

@@ -5,6 +5,8 @@
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/network/network.h"
+#include "sandbox-service/network/networks.h"
+#include "sandbox-service/network/restricted.h"
 #include "sandbox-service/reconcile/leftovers.h"
 #include "sandbox-service/reconcile/store.h"
 #include "sandbox-service/reconcile/unknown.h"
@@ -482,6 +484,8 @@ static void on_due(void *arg)
         return;
     }
     network_refresh(sandboxes->network);
+    restricted_refresh(sandboxes->restricted);
+    networks_refresh(sandboxes->networks);
     start(reconciler);
 }
 

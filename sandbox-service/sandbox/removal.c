@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
+#include "sandbox-service/network/networks.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/sandbox/store.h"
 #include "sandbox-service/volumes/volumes.h"
@@ -67,6 +68,7 @@ static void on_container_gone(const struct err *err, void *arg)
         return;
     }
     sandboxes_locate(removal->sandboxes, removal->sandbox_id, NULL);
+    networks_forget(removal->sandboxes->networks, removal->sandbox_id);
     store_finish(removal->sandboxes->store, &removal->row, removal->sandbox_id, on_row, removal);
 }
 

@@ -215,6 +215,22 @@ static void what_a_network_writes_it_also_reads(void **state)
     assert_true(again.icc_off);
 }
 
+static void network_address_and_name_server_are_there_when_they_are_chosen(void **state)
+{
+    (void)state;
+    struct container_spec spec = example();
+    AUTO(free_string) char *without = write_spec(&spec);
+    contains(without, "\"Dns\":[]");
+    lacks(without, "NetworkingConfig");
+    spec.network = "insien-x";
+    spec.address = "10.200.16.5";
+    spec.name_server = "10.200.16.1";
+    AUTO(free_string) char *with = write_spec(&spec);
+    contains(with, "\"Dns\":[\"10.200.16.1\"]");
+    contains(with, "\"NetworkingConfig\":{\"EndpointsConfig\":{\"insien-x\":{\"IPAMConfig\":"
+                   "{\"IPv4Address\":\"10.200.16.5\"}}}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +246,7 @@ int main(void)
         cmocka_unit_test(own_name_resolves_on_a_network),
         cmocka_unit_test(network_keeps_neighbours_apart),
         cmocka_unit_test(what_a_network_writes_it_also_reads),
+        cmocka_unit_test(network_address_and_name_server_are_there_when_they_are_chosen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
