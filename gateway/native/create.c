@@ -2,6 +2,7 @@
  * the client gets its answer. */
 #include "common/base/clock.h"
 #include "common/contracts/life.h"
+#include "common/contracts/network.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
 #include "common/ipc/client.h"
@@ -40,6 +41,7 @@ struct create_body {
     struct json_pairs env;
     struct view metadata;
     struct view network;
+    struct json_strings allow;
     int64_t memory_mb; /* this and the rest: absent: 0, the tier's */
     double cpu;
     bool has_cpu;
@@ -53,8 +55,6 @@ struct create_body {
     struct json_pairs volumes;
 };
 
-static const char *const networks[] = {"none", "open", NULL};
-
 static const struct json_field create_fields[] = {
     JSON_STRING(struct create_body, template_name, "template", .not_empty = true,
                 .max_len = TEMPLATE_NAME_MAX, .nullable = true),
@@ -66,7 +66,9 @@ static const struct json_field create_fields[] = {
                .check = sandbox_env_name_check, .nullable = true),
     JSON_OBJECT(struct create_body, metadata, "metadata", .max_len = METADATA_BYTES_MAX,
                 .nullable = true),
-    JSON_STRING(struct create_body, network, "network", .one_of = networks, .nullable = true),
+    JSON_STRING(struct create_body, network, "network", .one_of = network_modes, .nullable = true),
+    JSON_STRINGS(struct create_body, allow, "allow", .max_len = NETWORK_ALLOW_MAX,
+                 .item_max = NETWORK_ALLOW_ITEM_MAX, .nullable = true),
     JSON_INT(struct create_body, memory_mb, "memoryMB", .min = LIMIT_MEMORY_MB_MIN,
              .max = LIMIT_MEMORY_MB_MAX, .nullable = true),
     JSON_NUMBER(struct create_body, cpu, "cpu", .nullable = true,
@@ -213,6 +215,7 @@ static bool write_message(const struct request *request, const struct create_bod
         .env = wanted->env,
         .metadata = wanted->metadata,
         .network = wanted->network,
+        .allow = wanted->allow,
         .memory_mb = wanted->memory_mb,
         .pids = wanted->pids,
         .disk_mb = wanted->disk_mb,

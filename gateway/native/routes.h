@@ -99,5 +99,7 @@ request_handler_fn templates_show_handle;                       /* templates.c *
 request_handler_fn templates_remove_handle;                     /* templates.c */
 request_handler_fn template_context_handle;                     /* template_streams.c */
 request_handler_fn template_log_handle;                         /* template_streams.c */
+request_handler_fn sandbox_network_get_handle;                  /* network.c */
+request_handler_fn sandbox_network_set_handle;                  /* network.c */
 
 #endif

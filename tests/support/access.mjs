@@ -95,6 +95,8 @@ export const rows = {
 
   'POST /sandbox/{sandboxId}/expose': { scope: 'sandbox:write', body: { containerPort: 8001 } },
   'GET /sandbox/{sandboxId}/ports': { scope: 'sandbox:read' },
+  'GET /sandbox/{sandboxId}/network': { scope: 'sandbox:read' },
+  'PUT /sandbox/{sandboxId}/network': { scope: 'sandbox:write', body: { network: 'none' } },
 
   // What ends something comes last, as the owner does these in this order.
   'DELETE /sandbox/{sandboxId}/ports/{containerPort}': { scope: 'sandbox:write' },
