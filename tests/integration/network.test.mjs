@@ -1,24 +1,18 @@
 // The two network modes. Machines that a sandbox may and may not reach are played by a network
 // namespace with an address of each kind, and by the host itself.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { after, before, describe, it, test } from 'node:test';
 import { assertError, call, createSandbox, destroySandbox, exec, sandboxFor, shellOutput } from '../support/api.mjs';
-import { apiUrl, docker, run, runDir, until } from '../support/stack.mjs';
+import { Far, hostReaches } from '../support/far.mjs';
+import { apiUrl, docker, runDir, until } from '../support/stack.mjs';
 
 const [offered, ...why] = (await readFile(`${runDir}/network.status`, 'utf8')).trim().split(/\s+/);
 const PORT = Number(new URL(apiUrl).port) + 60;
-const NAMESPACE = 'insien-far';
 const outside = '203.0.113.7'; // of the range for documentation: an address of the open internet
 const inside = ['10.254.254.7', '172.31.254.7', '192.168.254.7', '100.64.254.7', '169.254.254.7'];
-
-const ip = async (...args) => {
-  const { code, stderr } = await run('ip', args);
-  assert.equal(code, 0, `ip ${args.join(' ')}: ${stderr}`);
-};
 
 // Connects from the sandbox to each address at once; resolves to those that answered.
 async function reachable(id, addresses, port) {
@@ -38,17 +32,6 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
   return JSON.parse(stdout || `"${stderr}"`);
 }
 
-const hostReaches = (address, port) => new Promise((resolve) => {
-  const socket = net.connect({ host: address, port, timeout: 2000 });
-  const settle = (yes) => () => {
-    socket.destroy();
-    resolve(yes);
-  };
-  socket.on('connect', settle(true));
-  socket.on('error', settle(false));
-  socket.on('timeout', settle(false));
-});
-
 test('none has nothing but the loopback, and that works', async (t) => {
   const id = await sandboxFor(t, { template: 'base', network: 'none' });
   assert.equal(await shellOutput(id, 'ls /sys/class/net; wc -l < /proc/net/route'), 'lo\n1');
@@ -66,38 +49,20 @@ describe('open', { skip: offered !== 'open' && `not offered: ${why.join(' ')}` }
   let id;
   let neighbour;
   let server;
-  let far;
+  const far = new Far('insien-far');
   let addresses; // of the host
 
   before(async () => {
-    await run('ip', ['netns', 'del', NAMESPACE]);
-    await ip('netns', 'add', NAMESPACE);
-    await ip('link', 'add', 'insien-far', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', NAMESPACE);
-    await ip('addr', 'add', '198.18.254.1/30', 'dev', 'insien-far');
-    await ip('link', 'set', 'insien-far', 'up');
-    await ip('-n', NAMESPACE, 'addr', 'add', '198.18.254.2/30', 'dev', 'eth0');
-    await ip('-n', NAMESPACE, 'link', 'set', 'eth0', 'up');
-    await ip('-n', NAMESPACE, 'route', 'add', 'default', 'via', '198.18.254.1');
-    for (const address of [outside, ...inside]) {
-      await ip('-n', NAMESPACE, 'addr', 'add', `${address}/32`, 'dev', 'eth0');
-      await ip('route', 'add', `${address}/32`, 'via', '198.18.254.2');
-    }
-    far = spawn('nsenter', [`--net=/run/netns/${NAMESPACE}`, process.execPath, '-e',
-      `require('net').createServer((s) => s.end()).listen(${PORT}, '0.0.0.0')`], { stdio: 'inherit' });
+    await far.open({ link: '198.18.254.0', addresses: [outside, ...inside], ports: [PORT] });
     server = net.createServer((socket) => socket.end()).listen(PORT, '0.0.0.0');
     [{ sandboxId: id }, { sandboxId: neighbour }] = await Promise.all(
       [0, 1].map(() => createSandbox({ template: 'base', network: 'open' })));
     addresses = Object.values(networkInterfaces()).flat().filter(({ family }) => family === 'IPv4')
       .map(({ address }) => address).filter((address) => address !== '127.0.0.1');
-    for (const address of [outside, ...inside]) {
-      await until(`the host reaches ${address}`, () => hostReaches(address, PORT), 30_000);
-    }
   });
   after(async () => {
     server?.close();
-    far?.kill();
-    await run('ip', ['netns', 'del', NAMESPACE]);
-    await run('ip', ['link', 'del', 'insien-far']);
+    await far.close();
     await Promise.all([id, neighbour].filter(Boolean).map((box) => destroySandbox(box)));
   });
 
