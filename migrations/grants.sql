@@ -57,6 +57,9 @@ DECLARE
         ['sandbox', 'SELECT', 'sandbox_secrets', NULL],
         ['sandbox', 'SELECT', 'nodes_draining', NULL],
         ['sandbox', 'SELECT', 'network_denials', NULL],
+        ['sandbox', 'SELECT, DELETE', 'warm_sandboxes', NULL],
+        ['sandbox', 'UPDATE', 'warm_sandboxes', 'status, ready_at, work_dir, image_user, '
+                                                'image_id, agent_generation'],
         ['sandbox', 'INSERT', 'audit_log', 'at, action, result, actor_user, actor_key, '
                                            'target_kind, target, request_id, service, detail, '
                                            'personal_digest'],
@@ -102,6 +105,10 @@ DECLARE
         ['sandbox', 'sandbox_resume', 'definer'],
         ['sandbox', 'sandbox_not_paused', 'definer'],
         ['sandbox', 'sandbox_set_times', 'definer'],
+        ['sandbox', 'pool_take', 'definer'],
+        ['sandbox', 'pool_bind', 'definer'],
+        ['sandbox', 'pool_add', 'definer'],
+        ['sandbox', 'pool_shed_stale', 'definer'],
         ['sandbox', 'port_expose', 'definer'],
         ['sandbox', 'node_state', 'invoker'],
         ['sandbox', 'node_set_draining', 'definer'],

@@ -104,6 +104,10 @@ static const struct config_item items[] = {
     TEXT("SANDBOX_CPUSET", cpuset, .fallback = "on"),
     TEXT("LXCFS_DIR", lxcfs_dir, .fallback = "/var/lib/lxcfs"),
     INT("AGENT_LOST_AFTER_S", agent_lost_after_s, "120", 1, AGENT_LOST_AFTER_S_MAX),
+    TEXT("WARM_POOLS", warm_pools_text, .fallback = "base=2"),
+    INT("WARM_POOL_MAX", warm_pool_max, "4", 0, POOL_COUNT_MAX),
+    INT("WARM_POOL_MEMORY_MB", warm_pool_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
+    INT("WARM_POOL_CONCURRENCY", warm_pool_concurrency, "1", 1, 64),
     TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2", "2", "2048"),
     TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24", "10", "20480"),
     TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "20480", "168", "50",
@@ -262,6 +266,14 @@ static bool check_volumes_dir(const struct sandbox_config *config)
            complain("VOLUMES_DIR", "must be an absolute path of at most 200 bytes");
 }
 
+static bool split_warm_pools(struct sandbox_config *config)
+{
+    const char *problem;
+    return pool_kinds_read(config->warm_pools_text, config->default_network, &config->warm_pools,
+                           &problem) ||
+           complain("WARM_POOLS", problem);
+}
+
 static bool check_docker_host(const struct sandbox_config *config)
 {
     return view_starts_with(view_of(config->docker_host), VIEW(DOCKER_SCHEME "/")) ||
@@ -301,6 +313,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= split(config, config->blocked_text, add_blocked);
     ok &= split(config, config->webhook_allowed_text, add_webhook_range);
     ok &= check_restricted(config);
+    ok &= split_warm_pools(config);
     ok &= check_docker_host(config);
     ok &= check_volumes_dir(config);
     ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);

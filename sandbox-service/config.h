@@ -4,6 +4,7 @@
 
 #include "common/base/config.h"
 #include "sandbox-service/network/cidr.h"
+#include "sandbox-service/pool/targets.h"
 #include "sandbox-service/sandbox/tiers.h"
 
 enum {
@@ -70,6 +71,11 @@ struct sandbox_config {
     int64_t template_folder_mb; /* the same, of what is built from */
     int64_t template_concurrency;
     struct tier_limits tiers[TIER_COUNT];
+    char warm_pools_text[CONFIG_TEXT_SIZE];
+    struct pool_kinds warm_pools; /* warm_pools_text, checked and taken apart */
+    int64_t warm_pool_max;        /* this and the next: of struct pool_bounds */
+    int64_t warm_pool_memory_mb;
+    int64_t warm_pool_concurrency; /* containers that are started for the pools at a time */
 };
 
 /* Reads and checks the environment. Mistakes are in the log when this returns false. */

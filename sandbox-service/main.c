@@ -15,6 +15,7 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/networks.h"
 #include "sandbox-service/network/restricted.h"
+#include "sandbox-service/pool/pool.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/disk.h"
@@ -89,6 +90,7 @@ struct app {
     struct room *room;
     struct housekeeping *housekeeping;
     struct system *system;
+    struct pool *pool;
     struct news *news;
     struct service *service;
     struct timer serve; /* armed until the service is open */
@@ -382,7 +384,9 @@ static bool open_parts(struct app *app, struct err *err)
     }
     app->reaper = reaper_open(&app->sandboxes, err);
     app->sandboxes.reaper = app->reaper;
-    return app->reaper != NULL &&
+    app->pool = pool_open(&app->sandboxes, app->limits.data, err);
+    app->sandboxes.pool = app->pool;
+    return app->reaper != NULL && app->pool != NULL &&
            (app->disk_watch = disk_watch_open(&app->sandboxes, err)) != NULL &&
            (app->housekeeping = housekeeping_open(&app->sandboxes, err)) != NULL &&
            (app->news = news_open(&app->sandboxes, app->reaper, err)) != NULL &&
@@ -408,6 +412,7 @@ static void fail_all(struct app *app)
         called = (app->secrets != NULL && secrets_fail_all(app->secrets)) || called;
         called = (app->volumes != NULL && volumes_fail_all(app->volumes)) || called;
         called = (app->networks != NULL && networks_fail_all(app->networks)) || called;
+        called = (app->pool != NULL && pool_fail_all(app->pool)) || called;
     } while (called);
 }
 
@@ -424,6 +429,8 @@ static void close_parts(struct app *app)
     housekeeping_close(app->housekeeping);
     system_close(app->system);
     room_close(app->room);
+    app->sandboxes.pool = NULL;
+    pool_close(app->pool);
     app->sandboxes.reaper = NULL;
     reaper_close(app->reaper);
     timer_close(&app->serve);

@@ -114,6 +114,7 @@ bool sandbox_extras_check(const struct sandbox_create *create, struct err *err)
 #define SCHEMA(name, table)                                                                        \
     const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
 
+static const char *const create_modes[] = {"cold", NULL};
 FIELDS create_fields[] = {
     JSON_ID(struct sandbox_create, sandbox_id, "sandboxId", .required = true),
     JSON_ID(struct sandbox_create, user_id, "userId", .required = true),
@@ -144,6 +145,8 @@ FIELDS create_fields[] = {
                .item_max = VOLUME_USE_MAX, .check = volume_path_check),
     JSON_STRINGS(struct sandbox_create, allow, "allow", .max_len = NETWORK_ALLOW_MAX,
                  .item_max = NETWORK_ALLOW_ITEM_MAX),
+    JSON_ID(struct sandbox_create, dead_id, "deadId"),
+    JSON_STRING(struct sandbox_create, mode, "mode", .one_of = create_modes),
 };
 SCHEMA(sandbox_create_schema, create_fields);
 
@@ -180,6 +183,7 @@ FIELDS info_fields[] = {
     JSON_BOOL(struct sandbox_info, has_start, "hasStart",
               JSON_PRESENT(struct sandbox_info, has_start)),
     JSON_STRUCT(struct sandbox_info, container, "container", container_fields, .required = true),
+    JSON_OBJECT(struct sandbox_info, configure, "configure"),
 };
 SCHEMA(sandbox_info_schema, info_fields);
 

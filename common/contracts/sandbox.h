@@ -40,11 +40,14 @@ bool sandbox_extras_check(const struct sandbox_create *create, struct err *err) 
 bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
 
 /* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
- * sandbox_id is the caller's choice and makes the call idempotent. ERR_NOT_FOUND
- * "template_not_found", "secret_not_found", "volume_not_found", ERR_CONFLICT "volume_in_use",
- * "volume_elsewhere", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
- * "tier_limit_exceeded", ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable",
- * ERR_TIMEOUT. */
+ * sandbox_id is the caller's choice and makes the call idempotent: it is the sandbox's id too,
+ * unless the answer has another, of a container that was waiting. That one's agent is connected and
+ * must be told the answer's `configure` before the sandbox is its user's. Where that fails the
+ * caller asks again with its id as dead_id, and gets another. sandbox.destroy knows what was made
+ * by the chosen id as well. ERR_NOT_FOUND "template_not_found", "secret_not_found",
+ * "volume_not_found", ERR_CONFLICT "volume_in_use", "volume_elsewhere", ERR_LIMIT "quota_exceeded",
+ * "key_quota_exceeded" or "node_full", ERR_DENIED "tier_limit_exceeded", ERR_UNAVAILABLE
+ * "docker_unavailable" or "network_unavailable", ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
 struct sandbox_create {
     char sandbox_id[ID_SIZE];
@@ -67,6 +70,8 @@ struct sandbox_create {
     struct json_pairs secret_files; /* file below SECRET_FILES_DIR: the secret that is in it */
     struct json_pairs volumes;      /* path inside: volume_use_read */
     struct json_strings allow;      /* what "restricted" may reach */
+    char dead_id[ID_SIZE];          /* empty, or what this create was given before */
+    struct view mode;               /* "cold": a container is to be started; empty: any will do */
 };
 extern const struct json_schema sandbox_create_schema;
 
@@ -105,6 +110,7 @@ struct sandbox_info {
     int64_t lifetime_hours;
     bool has_start; /* its template starts something in it, which may not serve yet */
     struct container_state container;
+    struct view configure; /* of a create alone: sandbox_agent_welcome as JSON; empty: none */
 };
 extern const struct json_schema sandbox_info_schema;
 

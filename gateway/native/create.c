@@ -1,26 +1,22 @@
-/* POST /sandbox/create: the sandbox-service starts a container, its agent connects here, and then
- * the client gets its answer. */
-#include "common/base/clock.h"
+/* POST /sandbox/create: a sandbox, and then its answer. */
 #include "common/contracts/life.h"
 #include "common/contracts/network.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/config.h"
-#include "gateway/native/agent_ask.h"
-#include "gateway/native/agent_errors.h"
+#include "gateway/native/making.h"
 #include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
-#include "gateway/native/sandbox_discard.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum {
-    CREATE_TIMEOUT_MS = 60 * 1000,
-    MESSAGE_MAX = 2 * JSON_BODY_MAX,
-    ANSWER_MAX = 4096,
-    READY_MESSAGE_MAX = 64,
+enum { ANSWER_MAX = 4096 };
+
+/* The request's work. */
+struct creating {
+    struct making *making; /* NULL when it is over */
 };
 
 struct secrets_wanted {
@@ -88,22 +84,17 @@ static const struct json_field create_fields[] = {
                .item_max = VOLUME_USE_MAX, .check = volume_path_check, .nullable = true),
 };
 
-/* Whoever left and has an Idempotency-Key comes back for the answer. */
-static bool nobody_will_know(const struct request *request)
+static void end_creating(void *work)
 {
-    return request->exchange == NULL && request->repeat == NULL;
+    struct creating *creating = work;
+    if (creating->making != NULL) {
+        making_cancel(TAKE(creating->making));
+    }
 }
 
-/* Nobody will ever learn the sandbox's id. */
-static void fail_and_undo(struct request *request, const struct err *err)
+static void write_answer(const struct request *request, const struct sandbox_meta *sandbox,
+                         struct str *out)
 {
-    sandbox_discard(request, request->id);
-    request_fail(request, err);
-}
-
-static void write_answer(const struct request *request, struct str *out)
-{
-    const struct sandbox_meta *sandbox = &request->sandbox;
     char agent_url[CONFIG_PATH_SIZE + ID_SIZE + sizeof "/agent/"];
     (void)snprintf(agent_url, sizeof agent_url, "%s/agent/%s", request->gateway->config->ws_url,
                    sandbox->id);
@@ -117,97 +108,26 @@ static void write_answer(const struct request *request, struct str *out)
     json_end_object(&writer);
 }
 
-static void finish(struct request *request)
+static void on_made(const struct sandbox_meta *sandbox, const struct err *err, void *arg)
 {
-    if (nobody_will_know(request)) {
-        sandbox_discard(request, request->id);
+    struct request *request = arg;
+    struct creating *creating = request->work;
+    creating->making = NULL;
+    if (err != NULL) {
+        request_fail(request, err);
+        return;
     }
-    sandbox_cache_prefetch(request->gateway->sandboxes, request->id);
+    memcpy(request->id, sandbox->id, ID_SIZE);
+    sandbox_cache_prefetch(request->gateway->sandboxes, sandbox->id);
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    write_answer(request, &out);
+    write_answer(request, sandbox, &out);
     request_respond_json(request, 200, &out);
 }
 
-static void on_started(const struct hub_reply *reply, const struct err *err, void *arg)
+static bool fill_message(const struct request *request, const struct create_body *wanted,
+                         struct sandbox_create *out, struct err *err)
 {
-    struct request *request = arg;
-    struct err failure = {0};
-    request->hub_call = NULL;
-    if (err != NULL) {
-        fail_and_undo(request, err);
-    } else if (view_equal(reply->type, VIEW("error"))) {
-        agent_error_read(reply->text, &failure);
-        fail_and_undo(request, &failure);
-    } else {
-        finish(request);
-    }
-}
-
-/* What the template starts serves before the client hears of the sandbox. */
-static void wait_for_start(struct request *request)
-{
-    struct err err = {0};
-    struct hub_message message;
-    int64_t left_ms = request->until_ms - clock_monotonic_ms();
-    AUTO(str_free) struct str text = STR_INIT(READY_MESSAGE_MAX);
-    str_append_string(&text, "{\"type\":\"ready\"}");
-    if (agent_message(&text, &message, &err)) {
-        request->hub_call = hub_call_begin(request->gateway->hub, request->id, &message,
-                                           left_ms > 0 ? left_ms : 1, on_started, request, &err);
-    }
-    if (request->hub_call == NULL) {
-        fail_and_undo(request, &err);
-    }
-}
-
-static void on_agent_ready(const struct err *err, void *arg)
-{
-    struct request *request = arg;
-    request->hub_wait = NULL;
-    if (err != NULL) {
-        fail_and_undo(request, err);
-    } else if (request->sandbox.has_start) {
-        wait_for_start(request);
-    } else {
-        finish(request);
-    }
-}
-
-static void on_created(const struct view *body, const struct err *err, void *arg)
-{
-    struct request *request = arg;
-    struct err failure = {0};
-    request->ipc_call = NULL;
-    if (err != NULL) {
-        /* Known refusals made nothing; of anything else it is not known. */
-        if (err->code >= ERR_UNAVAILABLE) {
-            fail_and_undo(request, err);
-        } else {
-            request_fail(request, err);
-        }
-        return;
-    }
-    if (!sandbox_meta_read(*body, &request->sandbox, &failure)) {
-        fail_and_undo(request, &failure);
-        return;
-    }
-    if (nobody_will_know(request)) {
-        fail_and_undo(request, &failure); /* Only ends the request: nobody hears it. */
-        return;
-    }
-    int64_t left_ms = request->until_ms - clock_monotonic_ms();
-    request->hub_wait =
-        hub_wait_begin(request->gateway->hub, request->id, left_ms > 0 ? left_ms : 0,
-                       on_agent_ready, request, &failure);
-    if (request->hub_wait == NULL) {
-        fail_and_undo(request, &failure);
-    }
-}
-
-static bool write_message(const struct request *request, const struct create_body *wanted,
-                          struct str *out, struct err *err)
-{
-    struct sandbox_create message = {
+    *out = (struct sandbox_create){
         .template_name = wanted->snapshot.len > 0        ? wanted->snapshot
                          : wanted->template_name.len > 0 ? wanted->template_name
                                                          : VIEW("base"),
@@ -231,19 +151,14 @@ static bool write_message(const struct request *request, const struct create_bod
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "either template or snapshot may be named");
     }
-    if (wanted->has_cpu && !cpu_read(wanted->cpu, &message.cpu_milli)) {
+    if (wanted->has_cpu && !cpu_read(wanted->cpu, &out->cpu_milli)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "cpu must be from 0.01 to 1024");
     }
-    memcpy(message.sandbox_id, request->id, ID_SIZE);
-    memcpy(message.user_id, request->caller.user_id, ID_SIZE);
-    memcpy(message.api_key_id, request->caller.api_key_id, ID_SIZE);
-    struct json_writer writer = json_writer_on(out);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, &sandbox_create_schema, &message);
-    json_end_object(&writer);
-    return env_size_check(&wanted->env, err) && sandbox_extras_check(&message, err) &&
-           str_check(out, "sandbox.create", err);
+    memcpy(out->sandbox_id, request->id, ID_SIZE);
+    memcpy(out->user_id, request->caller.user_id, ID_SIZE);
+    memcpy(out->api_key_id, request->caller.api_key_id, ID_SIZE);
+    return env_size_check(&wanted->env, err) && sandbox_extras_check(out, err);
 }
 
 static bool choose_id(struct request *request, struct err *err)
@@ -261,25 +176,26 @@ void sandbox_create_handle(struct request *request)
     struct err err = {0};
     struct json_violations violations = {0};
     struct create_body wanted = {0};
+    struct sandbox_create message;
     const struct json_schema schema = JSON_SCHEMA(create_fields);
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
                                      &wanted, &violations, &err);
-    AUTO(str_free) struct str message = STR_INIT(MESSAGE_MAX);
+    struct creating *creating = calloc(1, sizeof *creating);
+    if (creating == NULL) {
+        err_set(&err, ERR_INTERNAL, "create: out of memory");
+        request_fail(request, &err);
+        return;
+    }
+    request_set_work(request, creating, end_creating);
     if (doc == NULL || !choose_id(request, &err) ||
-        !write_message(request, &wanted, &message, &err)) {
+        !fill_message(request, &wanted, &message, &err)) {
         request_fail_validation(request, &err, &violations);
         return;
     }
-    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
-                                             .trace = &request->trace,
-                                             .actor = request_actor(request),
-                                             .timeout_ms = CREATE_TIMEOUT_MS};
     request->outlives_client = true;
-    request->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
-    request->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
-                                       str_view(&message), on_created, request, &err);
-    if (request->ipc_call == NULL) {
+    creating->making = making_begin(request, &message, on_made, request, &err);
+    if (creating->making == NULL) {
         request_fail(request, &err);
     }
 }

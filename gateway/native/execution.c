@@ -1,26 +1,22 @@
 #include "gateway/native/execution.h"
 
-#include "common/base/clock.h"
 #include "common/contracts/agent.h"
-#include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/agent_errors.h"
 #include "gateway/native/execution_run.h"
+#include "gateway/native/making.h"
 #include "gateway/native/sandbox_discard.h"
 
 #include <stdlib.h>
 
 enum {
-    CREATE_TIMEOUT_MS = 60 * 1000,
     WRITE_TIMEOUT_MS = 30 * 1000,
-    CREATE_MESSAGE_MAX = 4096,
     RUN_MESSAGE_MAX = 4 * AGENT_ASK_MAX,
     AGENT_GRACE_MS = 30 * 1000, /* an agent that is silent for longer than a run may take */
 };
 
 /* In the order it happens: files as often as there are files, runs as often as there are tests. */
-enum step { STEP_CREATE, STEP_CONNECT, STEP_FILES, STEP_COMPILE, STEP_RUNS };
+enum step { STEP_CREATE, STEP_FILES, STEP_COMPILE, STEP_RUNS };
 
 struct execution {
     struct request *request;           /* borrowed */
@@ -31,11 +27,9 @@ struct execution {
     char sandbox_id[ID_SIZE];
     bool is_in_common; /* and not in the template of the language */
     bool may_exist;    /* the sandbox: it has to be destroyed */
-    int64_t until_ms;  /* monotonic; for the sandbox to be there */
     size_t next;       /* of the files, or of the runs */
-    struct ipc_call *ipc_call;
+    struct making *making;
     struct hub_call *hub_call;
-    struct hub_wait *hub_wait;
     const char *verdict;       /* NULL: all is well so far */
     struct str compile_result; /* JSON objects, as they go into the answer */
     struct str last_run;       /* members alone, without the braces */
@@ -46,14 +40,11 @@ static void on_agent_reply(const struct hub_reply *reply, const struct err *err,
 
 static void cancel_in_flight(struct execution *execution)
 {
-    if (execution->ipc_call != NULL) {
-        ipc_call_cancel(TAKE(execution->ipc_call));
+    if (execution->making != NULL) {
+        making_cancel(TAKE(execution->making));
     }
     if (execution->hub_call != NULL) {
         hub_call_cancel(TAKE(execution->hub_call));
-    }
-    if (execution->hub_wait != NULL) {
-        hub_wait_cancel(TAKE(execution->hub_wait));
     }
 }
 
@@ -342,59 +333,35 @@ static void on_agent_reply(const struct hub_reply *reply, const struct err *err,
     }
 }
 
-static void on_connected(const struct err *err, void *arg)
-{
-    struct execution *execution = arg;
-    execution->hub_wait = NULL;
-    if (err != NULL) {
-        fail(execution, err);
-        return;
-    }
-    execution->step = STEP_FILES;
-    write_next_file(execution);
-}
-
 static bool create(struct execution *execution, const char *template_name, struct err *err);
 
-/* What the sandbox-service refused was not made; of anything else it is not known. */
-static void on_not_created(struct execution *execution, const struct err *err)
+/* A language without a template of its own runs in the common one. */
+static bool create_in_common(struct execution *execution, const struct err *why, struct err *err)
 {
-    struct err failure = *err;
-    execution->may_exist = err->code >= ERR_UNAVAILABLE;
-    if (is_no_template(err) && !execution->is_in_common) {
-        if (execution->may_exist) {
-            sandbox_discard(execution->request, execution->sandbox_id);
-            execution->may_exist = false;
-        }
-        execution->is_in_common = true;
-        if (id_new(execution->sandbox_id,
-                   &failure) && /* the other is taken, if only by a failure */
-            create(execution, LANGUAGE_TEMPLATE_COMMON, &failure)) {
-            return;
-        }
+    if (!is_no_template(why) || execution->is_in_common) {
+        return false;
     }
-    explain(execution, &failure);
-    fail(execution, &failure);
+    execution->is_in_common = true;
+    /* The other id is taken, if only by a failure. */
+    return id_new(execution->sandbox_id, err) && create(execution, LANGUAGE_TEMPLATE_COMMON, err);
 }
 
-static void on_created(const struct view *body, const struct err *err, void *arg)
+static void on_made(const struct sandbox_meta *sandbox, const struct err *err, void *arg)
 {
     struct execution *execution = arg;
-    struct err failure = {0};
-    (void)body;
-    execution->ipc_call = NULL;
+    execution->making = NULL;
     if (err != NULL) {
-        on_not_created(execution, err);
+        struct err failure = *err;
+        execution->may_exist = false;
+        if (!create_in_common(execution, err, &failure)) {
+            explain(execution, &failure);
+            fail(execution, &failure);
+        }
         return;
     }
-    int64_t left_ms = execution->until_ms - clock_monotonic_ms();
-    execution->step = STEP_CONNECT;
-    execution->hub_wait =
-        hub_wait_begin(execution->request->gateway->hub, execution->sandbox_id,
-                       left_ms > 0 ? left_ms : 0, on_connected, execution, &failure);
-    if (execution->hub_wait == NULL) {
-        fail(execution, &failure);
-    }
+    memcpy(execution->sandbox_id, sandbox->id, ID_SIZE);
+    execution->step = STEP_FILES;
+    write_next_file(execution);
 }
 
 static bool create(struct execution *execution, const char *template_name, struct err *err)
@@ -408,22 +375,8 @@ static bool create(struct execution *execution, const char *template_name, struc
     memcpy(message.sandbox_id, execution->sandbox_id, ID_SIZE);
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.api_key_id, request->caller.api_key_id, ID_SIZE);
-    AUTO(str_free) struct str text = STR_INIT(CREATE_MESSAGE_MAX);
-    struct json_writer writer = json_writer_on(&text);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, &sandbox_create_schema, &message);
-    json_end_object(&writer);
-    const struct ipc_call_options options = {.method = SANDBOX_CREATE,
-                                             .trace = &request->trace,
-                                             .actor = request_actor(request),
-                                             .timeout_ms = CREATE_TIMEOUT_MS};
-    execution->until_ms = clock_monotonic_ms() + CREATE_TIMEOUT_MS;
-    if (!str_check(&text, "sandbox.create", err)) {
-        return false;
-    }
-    execution->ipc_call = ipc_call_begin(request->gateway->sandbox_service, &options,
-                                         str_view(&text), on_created, execution, err);
-    execution->may_exist = execution->ipc_call != NULL;
+    execution->making = making_begin(request, &message, on_made, execution, err);
+    execution->may_exist = execution->making != NULL;
     return execution->may_exist;
 }
 

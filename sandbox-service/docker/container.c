@@ -134,3 +134,22 @@ void container_list(struct docker *docker, struct container_call *call, const ch
     call->arg = arg;
     ask(docker, call, "GET", path, on_listed);
 }
+
+bool container_update(struct docker *docker, struct container_call *call,
+                      const struct container_spec *spec, int64_t timeout_ms,
+                      container_acted_fn *done, void *arg, struct err *err)
+{
+    AUTO(free_string) char *body = wire_write_update(spec, err);
+    char path[DOCKER_PATH_SIZE];
+    if (body == NULL) {
+        return false;
+    }
+    (void)snprintf(path, sizeof path, "/containers/%s/update", spec->name);
+    const struct docker_request request = {
+        .method = "POST", .path = path, .body = view_of(body), .timeout_ms = timeout_ms};
+    call->done.acted = done;
+    call->what = "update";
+    call->arg = arg;
+    docker_send(docker, &call->call, &request, on_acted, call);
+    return true;
+}

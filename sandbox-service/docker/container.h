@@ -62,4 +62,10 @@ void container_measure(struct docker *docker, struct container_call *call, const
 void container_list(struct docker *docker, struct container_call *call, const char *instance,
                     container_listed_fn *done, void *arg);
 
+/* Gives a container that runs the limits of spec (wire_write_update says which), within timeout_ms.
+ * ERR_NOT_FOUND when it is gone. False when the spec is unusable; then done is not called. */
+bool container_update(struct docker *docker, struct container_call *call,
+                      const struct container_spec *spec, int64_t timeout_ms,
+                      container_acted_fn *done, void *arg, struct err *err) MUST_CHECK;
+
 #endif

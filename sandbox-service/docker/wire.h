@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 enum {
-    WIRE_ID_SIZE = 65, /* 64 hex digits: containers, networks */
+    WIRE_ID_SIZE = 65,        /* 64 hex digits: containers, networks */
+    WIRE_IMAGE_ID_SIZE = 136, /* an algorithm and its digits */
     WIRE_NAME_SIZE = 128,
     WIRE_STATUS_SIZE = 16,
     WIRE_ERROR_SIZE = 256,
@@ -70,6 +71,10 @@ struct container_spec {
 /* The body of POST /containers/create; the caller frees it. NULL on failure. */
 char *wire_write_create(const struct container_spec *spec, struct err *err) MUST_CHECK;
 
+/* The body of POST /containers/x/update: the spec's limits, less those on files, which the engine
+ * sets at the start alone. The caller frees it. */
+char *wire_write_update(const struct container_spec *spec, struct err *err) MUST_CHECK;
+
 /* {"Id": ...} of a create. */
 bool wire_read_id(struct view body, char id[WIRE_ID_SIZE], struct err *err) MUST_CHECK;
 
@@ -125,7 +130,8 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err) MU
 bool wire_has_runtime(const char *runtimes, struct view name);
 
 struct wire_image {
-    char user[WIRE_USER_SIZE]; /* "" when the image names none */
+    char id[WIRE_IMAGE_ID_SIZE]; /* "sha256:..."; "" when the engine does not tell */
+    char user[WIRE_USER_SIZE];   /* "" when the image names none */
     char work_dir[WIRE_PATH_SIZE];
 };
 /* GET /images/x/json. */

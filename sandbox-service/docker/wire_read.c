@@ -342,13 +342,15 @@ static const struct json_field image_config_fields[] = {
 bool wire_read_image(struct view body, struct wire_image *out, struct err *err)
 {
     struct image {
+        struct view id;
         struct image_config config;
     } image;
     static const struct json_field fields[] = {
+        JSON_STRING(struct image, id, "Id"),
         JSON_STRUCT(struct image, config, "Config", image_config_fields, .nullable = true),
     };
     AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &image, err);
-    return doc != NULL &&
+    return doc != NULL && keep(image.id, out->id, sizeof out->id, "Id", err) &&
            keep(image.config.user, out->user, sizeof out->user, "Config.User", err) &&
            keep(image.config.work_dir, out->work_dir, sizeof out->work_dir, "Config.WorkingDir",
                 err);

@@ -8,6 +8,7 @@
 
 enum {
     BODY_MAX = 256 * 1024,
+    UPDATE_MAX = 1024,
     /* The agent raises its tenants' processes above this, so that they die first. Not negative:
      * runc 1.1 can't start such a container with a bind mount where the engine remaps users. */
     OOM_SCORE = 0,
@@ -95,7 +96,8 @@ static void put_limit(struct json_writer *json, const char *name, int64_t value)
     json_end_object(json);
 }
 
-static void put_limits(struct json_writer *json, const struct container_spec *spec)
+/* Those that can be changed while the container runs. */
+static void put_resources(struct json_writer *json, const struct container_spec *spec)
 {
     json_int(json, "Memory", spec->memory_bytes);
     json_int(json, "MemorySwap", spec->memory_bytes); /* memory and swap together: no swap */
@@ -107,6 +109,11 @@ static void put_limits(struct json_writer *json, const struct container_spec *sp
     if (spec->cpus != NULL) {
         put(json, "CpusetCpus", spec->cpus);
     }
+}
+
+static void put_limits(struct json_writer *json, const struct container_spec *spec)
+{
+    put_resources(json, spec);
     json_int(json, "OomScoreAdj", OOM_SCORE);
     json_int(json, "ShmSize", SHM_BYTES);
     json_begin_array(json, "Ulimits");
@@ -287,6 +294,20 @@ char *wire_write_create(const struct container_spec *spec, struct err *err)
     put_address(&json, spec);
     json_end_object(&json);
     if (!str_check(&body, "the container's description", err)) {
+        str_free(&body);
+        return NULL;
+    }
+    return body.data;
+}
+
+char *wire_write_update(const struct container_spec *spec, struct err *err)
+{
+    struct str body = STR_INIT(UPDATE_MAX);
+    struct json_writer json = json_writer_on(&body);
+    json_begin_object(&json, NULL);
+    put_resources(&json, spec);
+    json_end_object(&json);
+    if (!str_check(&body, "the container's limits", err)) {
         str_free(&body);
         return NULL;
     }

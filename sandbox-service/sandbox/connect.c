@@ -1,13 +1,13 @@
 #include "sandbox-service/sandbox/connect.h"
 
 #include "common/base/log.h"
-#include "common/base/secret.h"
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/welcome.h"
 #include "sandbox-service/secrets/given.h"
 #include "sandbox-service/secrets/secrets.h"
 
@@ -23,31 +23,6 @@ static bool check(const struct store_connected *row, struct err *err)
     }
     return err_set_reason(err, ERR_UNAUTHENTICATED, "invalid_agent_token", "agent token: %s",
                           row->known ? "of another generation" : "no such row");
-}
-
-struct env_holder {
-    struct json_pairs env;
-};
-static const struct json_field env_fields[] = {
-    JSON_PAIRS(struct env_holder, env, "env"),
-};
-static const struct json_schema env_schema = {env_fields, 1, true};
-
-/* The row has the environment as a JSON object; the contract wants it in pairs. */
-static struct json_doc *read_env(const char *text, struct json_pairs *out, struct err *err)
-{
-    struct env_holder holder = {0};
-    struct str wrapped = STR_INIT(strlen(text) + 16);
-    str_append_string(&wrapped, "{\"env\":");
-    str_append_string(&wrapped, text);
-    str_append_string(&wrapped, "}");
-    struct json_doc *doc = NULL;
-    if (str_check(&wrapped, "the environment", err)) {
-        doc = json_read(str_view(&wrapped), &env_schema, &holder, NULL, err);
-    }
-    str_free(&wrapped);
-    *out = holder.env;
-    return doc;
 }
 
 /* The row's variables and those that are secrets; the caller frees the array. No name is in both:
@@ -86,39 +61,36 @@ static bool welcome_with(struct sandbox_connection *connection,
 static bool welcome(struct sandbox_connection *connection, const struct store_connected *row,
                     struct err *err)
 {
+    const struct sandboxes *sandboxes = connection->sandboxes;
+    const struct welcome_source source = {.sandbox_id = connection->sandbox_id,
+                                          .generation = connection->generation,
+                                          .env = row->env,
+                                          .profile = row->profile,
+                                          .work_dir = row->work_dir,
+                                          .work_dir_chosen = row->work_dir_chosen,
+                                          .start = row->start,
+                                          .user = row->user};
     struct secrets_given given = {0};
-    struct sandbox_agent_welcome answer = {.profile = view_of(row->profile),
-                                           .work_dir = view_of(row->work_dir),
-                                           .work_dir_chosen = row->work_dir_chosen,
-                                           .start = view_of(row->start),
-                                           .user = view_of(row->user)};
-    AUTO(secret_free_string)
-    char *token = agent_token_sign(connection->sandboxes->config->agent_jwt_secret,
-                                   connection->sandbox_id, connection->generation + 1, 0, err);
-    AUTO(json_doc_release)
-    struct json_doc *doc = token == NULL ? NULL : read_env(row->env, &answer.env, err);
-    if (doc == NULL) {
-        return false;
-    }
-    answer.token = view_of(token);
-    bool ok = secrets_given_read(&given, secrets_keyring(connection->sandboxes->secrets),
-                                 row->secrets, err) &&
-              welcome_with(connection, &answer, &given, err);
+    struct welcome welcome = {0};
+    bool ok = welcome_make(&welcome, sandboxes->config->agent_jwt_secret, &source, err) &&
+              secrets_given_read(&given, secrets_keyring(sandboxes->secrets), row->secrets, err) &&
+              welcome_with(connection, &welcome.words, &given, err);
     secrets_given_end(&given);
+    welcome_clear(&welcome);
     return ok;
 }
 
-static void note(struct sandbox_connection *connection, bool first)
+static void note(struct sandbox_connection *connection, const struct store_connected *row)
 {
     struct sandboxes *sandboxes = connection->sandboxes;
     log_info("agent.connected", LOG_TRACE(&connection->trace),
              LOG_STR("sandbox_id", connection->sandbox_id),
-             LOG_INT("generation", connection->generation));
+             LOG_INT("generation", connection->generation), LOG_INT("warm", row->is_warm));
     presence_seen(sandboxes->presence, connection->sandbox_id);
     sandboxes_locate(sandboxes, connection->sandbox_id, connection->gateway_id);
     sandbox_create_over(sandboxes, connection->sandbox_id);
     shift_agent_came(sandboxes->shifts, connection->sandbox_id);
-    if (first) {
+    if (row->first) {
         reaper_hurry(sandboxes->reaper);
         sandboxes_publish(sandboxes, connection->sandbox_id);
     }
@@ -140,7 +112,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         connection->done(NULL, &failure, connection->arg);
         return;
     }
-    note(connection, row.first);
+    note(connection, &row);
     if (!welcome(connection, &row, &failure)) {
         connection->done(NULL, &failure, connection->arg);
     }

@@ -12,23 +12,24 @@
 
 #include <stdlib.h>
 
-enum { INFO_MAX = 128 * 1024 };
+enum { MESSAGE_MAX = 1024 * 1024 };
 
 static struct creation *find(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
 {
     struct map_node *node = map_find(&sandboxes->creating, view_of(sandbox_id));
-    return node == NULL ? NULL : MAP_ENTRY(node, struct creation, by_id);
+    return node == NULL ? NULL : MAP_ENTRY(node, struct creation, by_key);
 }
 
 void creation_release(struct creation *creation)
 {
-    map_remove(&creation->sandboxes->creating, &creation->by_id);
+    map_remove(&creation->sandboxes->creating, &creation->by_key);
     audit_act_cancel(creation->act);
     volume_hold_end(&creation->volumes);
     timer_close(&creation->deadline);
     timer_close(&creation->repeat);
     str_free(&creation->info);
     placement_free(creation->placement);
+    str_free(&creation->message);
     free(creation);
 }
 
@@ -51,16 +52,13 @@ static void on_repeat(void *arg)
 
 /* Whether it can be done now, before anything is written down. */
 static bool is_possible(const struct sandboxes *sandboxes, const struct sandbox_create *request,
-                        int64_t deadline_ms, struct err *err)
+                        struct err *err)
 {
     if (!sandboxes->engine_ready || !docker_is_up(sandboxes->docker)) {
         return err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable", "docker is not ready");
     }
     if (sandboxes->draining) {
         return err_set_reason(err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
-    }
-    if (starts_expected_ms(sandboxes->starts) > deadline_ms) {
-        return err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
     }
     if (room_is_short(sandboxes->room)) {
         return err_set_reason(err, ERR_UNAVAILABLE, "node_disk_full", "%lld MB are left",
@@ -83,9 +81,25 @@ static bool choose_network(struct view wanted, const char **out, struct err *err
                           "network must be one of none, restricted, open");
 }
 
-static struct creation *creation_new(struct sandboxes *sandboxes,
-                                     const struct sandbox_create *request, const char *network,
-                                     int64_t deadline_ms, struct err *err)
+/* What those that wait do not have, and what can't be given to them any more. */
+static bool needs_its_own(const struct sandbox_create *request)
+{
+    return request->mode.len > 0 || request->volumes.count > 0 || request->secret_env.count > 0 ||
+           request->secret_files.count > 0 || view_equal(request->network, VIEW("restricted"));
+}
+
+/* Which containers will do: none that would have to wait for longer than the caller does. */
+static bool choose_mode(const struct sandboxes *sandboxes, const struct sandbox_create *request,
+                        int64_t deadline_ms, const char **out, struct err *err)
+{
+    bool is_too_long = starts_expected_ms(sandboxes->starts) > deadline_ms;
+    *out = needs_its_own(request) ? "cold" : is_too_long ? "warm" : "any";
+    return !is_too_long || (*out)[0] == 'w' ||
+           err_set_reason(err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
+}
+
+struct creation *creation_new(struct sandboxes *sandboxes, const char key[ID_SIZE],
+                              int64_t deadline_ms, struct err *err)
 {
     struct creation *creation = calloc(1, sizeof *creation);
     if (creation == NULL) {
@@ -95,18 +109,16 @@ static struct creation *creation_new(struct sandboxes *sandboxes,
     creation->sandboxes = sandboxes;
     creation->began_ms = clock_monotonic_ms();
     creation->until_ms = creation->began_ms + deadline_ms;
-    creation->info = STR_INIT(INFO_MAX);
+    creation->message = STR_INIT(MESSAGE_MAX);
     list_init(&creation->waiters);
-    memcpy(creation->sandbox_id, request->sandbox_id, ID_SIZE);
-    memcpy(creation->user_id, request->user_id, ID_SIZE);
+    memcpy(creation->key, key, ID_SIZE);
+    memcpy(creation->sandbox_id, key, ID_SIZE);
     if (!timer_open(&creation->deadline, sandboxes->loop, creation_deadline, creation, err) ||
-        !timer_open(&creation->repeat, sandboxes->loop, on_repeat, creation, err) ||
-        (strcmp(network, "restricted") == 0 &&
-         (creation->placement = placement_new(&request->allow, err)) == NULL)) {
+        !timer_open(&creation->repeat, sandboxes->loop, on_repeat, creation, err)) {
         creation_release(creation);
         return NULL;
     }
-    map_insert(&sandboxes->creating, &creation->by_id, view_of(creation->sandbox_id));
+    map_insert(&sandboxes->creating, &creation->by_key, view_of(creation->key));
     return creation;
 }
 
@@ -130,19 +142,27 @@ static bool create(struct sandboxes *sandboxes, const struct sandbox_create *req
                    struct err *err)
 {
     const char *network = "none";
-    bool is_fine = is_possible(sandboxes, request, deadline_ms, err) &&
+    const char *mode = "any";
+    bool is_fine = is_possible(sandboxes, request, err) &&
                    choose_network(request->network, &network, err) &&
-                   networks_offer(sandboxes->networks, view_of(network), &request->allow, err);
+                   networks_offer(sandboxes->networks, view_of(network), &request->allow, err) &&
+                   choose_mode(sandboxes, request, deadline_ms, &mode, err);
     struct creation *creation =
-        is_fine ? creation_new(sandboxes, request, network, deadline_ms, err) : NULL;
+        is_fine ? creation_new(sandboxes, request->sandbox_id, deadline_ms, err) : NULL;
+    if (creation != NULL && strcmp(network, "restricted") == 0 &&
+        (creation->placement = placement_new(&request->allow, err)) == NULL) {
+        creation_release(creation);
+        creation = NULL;
+    }
     if (creation == NULL) {
         audit_act_end_with(act, request->sandbox_id, err);
         return false;
     }
+    memcpy(creation->user_id, request->user_id, ID_SIZE);
     creation->act = act;
     creation->trace = waiter->trace;
     list_append(&creation->waiters, &waiter->node);
-    creation_begin(creation, request, network);
+    creation_begin(creation, request, network, mode);
     return true;
 }
 
@@ -163,6 +183,21 @@ bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *re
     memcpy(record->actor_key, request->api_key_id, ID_SIZE);
     audit_record_add_detail(record, "template", request->template_name);
     return create(sandboxes, request, deadline_ms, waiter, act, err);
+}
+
+bool sandbox_create_warm(struct sandboxes *sandboxes, const struct store_warm *warm,
+                         struct create_waiter *waiter, struct err *err)
+{
+    char id[ID_SIZE];
+    struct creation *creation =
+        id_new(id, err) ? creation_new(sandboxes, id, CREATE_MAX_MS, err) : NULL;
+    if (creation == NULL) {
+        return false;
+    }
+    creation->trace = waiter->trace;
+    list_append(&creation->waiters, &waiter->node);
+    creation_begin_warm(creation, warm);
+    return true;
 }
 
 bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
@@ -191,7 +226,7 @@ void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_
 static void count_unanswered(struct map_node *node, void *arg)
 {
     size_t *count = arg;
-    *count += MAP_ENTRY(node, struct creation, by_id)->answered ? 0 : 1;
+    *count += MAP_ENTRY(node, struct creation, by_key)->answered ? 0 : 1;
 }
 
 size_t sandbox_creates_unanswered(struct sandboxes *sandboxes)
@@ -204,7 +239,7 @@ size_t sandbox_creates_unanswered(struct sandboxes *sandboxes)
 static void end_creation(struct map_node *node, void *arg)
 {
     (void)arg;
-    struct creation *creation = MAP_ENTRY(node, struct creation, by_id);
+    struct creation *creation = MAP_ENTRY(node, struct creation, by_key);
     if (list_is_linked(&creation->turn.node)) {
         creation_give_up(creation);
     } else if (creation->answered && timer_is_armed(&creation->deadline)) {

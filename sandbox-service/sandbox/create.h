@@ -26,6 +26,12 @@ struct create_waiter {
 bool sandbox_create(struct sandboxes *sandboxes, const struct sandbox_create *request,
                     int64_t deadline_ms, struct create_waiter *waiter, struct err *err) MUST_CHECK;
 
+/* Starts a container that will wait in the pool. Copies from warm. done comes as above, with a view
+ * of nothing, when it runs; its agent connects behind that. */
+struct store_warm;
+bool sandbox_create_warm(struct sandboxes *sandboxes, const struct store_warm *warm,
+                         struct create_waiter *waiter, struct err *err) MUST_CHECK;
+
 /* Whether this process is creating the sandbox, up to its agent's first connect. */
 bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
 /* The agent connected: the creation is over. */

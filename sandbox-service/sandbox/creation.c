@@ -15,13 +15,17 @@
 #include "sandbox-service/network/networks.h"
 #include "sandbox-service/network/restricted.h"
 #include "sandbox-service/network/rules.h"
+#include "sandbox-service/pool/claim.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/welcome.h"
 #include "sandbox-service/volumes/volumes.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
+    INFO_MAX = 512 * 1024, /* with an environment in it */
     START_LEAST_MS = 1000, /* what is left of the deadline must be worth a try */
 };
 
@@ -60,8 +64,7 @@ static void on_row_ended(const PGresult *result, const struct err *err, void *ar
     finish_failed(creation);
 }
 
-/* creation->err says why. */
-static void fail(struct creation *creation)
+void creation_fail(struct creation *creation)
 {
     static const struct store_end end = {
         .reason = "error", .container_status = "removed", .error = ""};
@@ -83,13 +86,14 @@ static void on_part_done(struct creation *creation)
         return;
     }
     if (creation->err.code != ERR_NONE || has_ended(creation)) {
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     starts_leave(creation->sandboxes->starts, &creation->turn);
     log_info("sandbox.started", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id),
-             LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
+             LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms),
+             LOG_INT("warm", creation->is_for_pool));
     creation->answered = true;
     audit_act_end_with(TAKE(creation->act), creation->sandbox_id, NULL);
     creation_answer(creation, NULL);
@@ -167,28 +171,32 @@ static void on_turn(void *arg)
         err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
     }
     if (creation->err.code != ERR_NONE || has_ended(creation) || !make_dir(creation)) {
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     if (docker_start_begin(sandboxes->docker, &creation->spec, left_ms, on_started, creation,
                            &creation->err) == NULL) {
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     creation->parts_left = 2;
-    store_set_image(sandboxes->store, &creation->row, creation->sandbox_id,
-                    creation->image.work_dir, creation->image.user, on_image_set, creation);
+    store_set_image(sandboxes->store, &creation->row, creation->sandbox_id, &creation->image,
+                    on_image_set, creation);
 }
 
 static void wait_for_turn(struct creation *creation, const struct wire_image *image)
 {
+    struct starts *starts = creation->sandboxes->starts;
     creation->image = *image;
     int64_t left_ms = creation->until_ms - clock_monotonic_ms();
     if (has_ended(creation) ||
-        !starts_enter(creation->sandboxes->starts, &creation->turn, creation->user_id, on_turn,
-                      creation, &creation->err)) {
-        fail(creation);
+        (!creation->is_for_pool && !starts_enter(starts, &creation->turn, creation->user_id,
+                                                 on_turn, creation, &creation->err))) {
+        creation_fail(creation);
         return;
+    }
+    if (creation->is_for_pool) {
+        starts_enter_behind(starts, &creation->turn, on_turn, creation);
     }
     timer_arm(&creation->deadline, left_ms > 0 ? left_ms : 0);
 }
@@ -206,7 +214,18 @@ static void on_image(const struct wire_image *image, const struct err *err, void
                   LOG_STR("image", creation->image_name));
         creation->err.code = ERR_UNAVAILABLE;
     }
-    fail(creation);
+    creation_fail(creation);
+}
+
+/* One that runs already may be bound to some: an update must say all when it means all. */
+static void choose_cpus(struct creation *creation, const struct store_begun *begun)
+{
+    int64_t count = creation->sandboxes->abilities.cpus;
+    if (begun->cpus[0] == '\0' && begun->is_warm && count > 0) {
+        (void)snprintf(creation->cpus, sizeof creation->cpus, "0-%" PRId64, count - 1);
+    } else {
+        (void)snprintf(creation->cpus, sizeof creation->cpus, "%s", begun->cpus);
+    }
 }
 
 /* NULL: the engine's choice, where the host names no other server. Not where it names one: the
@@ -234,7 +253,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
     container_name(creation->sandbox_id, creation->container);
     agent_dir_path(sandboxes->dirs, creation->sandbox_id, creation->run_dir);
     (void)snprintf(creation->image_name, sizeof creation->image_name, "%s", begun->image);
-    (void)snprintf(creation->cpus, sizeof creation->cpus, "%s", begun->cpus);
+    choose_cpus(creation, begun);
     (void)snprintf(creation->runtime, sizeof creation->runtime, "%s", begun->runtime);
     (void)snprintf(creation->network, sizeof creation->network, "%s",
                    creation->placement != NULL ? restricted_network(sandboxes->restricted)
@@ -276,12 +295,36 @@ static void describe(struct creation *creation, const struct store_begun *begun)
     };
 }
 
-/* What will be true when the container runs. */
-static bool write_info(struct creation *creation, struct sandbox_info *info)
+/* The agent of a claimed one knows nothing of its user yet. */
+static bool write_configure(struct creation *creation, const struct store_begun *begun,
+                            struct str *out)
 {
+    const struct welcome_source source = {.sandbox_id = begun->info.sandbox_id,
+                                          .generation = begun->agent_generation,
+                                          .env = begun->env,
+                                          .profile = begun->profile,
+                                          .work_dir = begun->work_dir,
+                                          .work_dir_chosen = begun->work_dir_chosen,
+                                          .start = "", /* templates with one have no pools */
+                                          .user = begun->user};
+    return !begun->is_warm || welcome_write(creation->sandboxes->config->agent_jwt_secret, &source,
+                                            out, &creation->err);
+}
+
+/* What will be true when the container runs. */
+static bool write_info(struct creation *creation, struct store_begun *begun)
+{
+    AUTO(str_free) struct str configure = STR_INIT(INFO_MAX);
+    struct sandbox_info *info = &begun->info;
+    if (!write_configure(creation, begun, &configure)) {
+        return false;
+    }
+    str_free(&creation->info);
+    creation->info = STR_INIT(INFO_MAX);
     struct json_writer json = json_writer_on(&creation->info);
     info->container.running = true;
     info->container.status = VIEW("running");
+    info->configure = str_view(&configure);
     json_begin_object(&json, NULL);
     json_struct(&json, &sandbox_info_schema, info);
     json_end_object(&json);
@@ -291,14 +334,15 @@ static bool write_info(struct creation *creation, struct sandbox_info *info)
 static void on_repeated(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
-    struct sandbox_info info;
+    struct store_begun begun;
     if (err != NULL) {
         creation->err = *err;
     } else if (pg_rows(result) == 1) {
-        store_read_info(result, 0, &info);
-        if (strcmp(info.user_id, creation->user_id) == 0 && sandbox_status_is_live(info.status)) {
+        store_read_begun(result, &begun);
+        if (strcmp(begun.info.user_id, creation->user_id) == 0 &&
+            sandbox_status_is_live(begun.info.status)) {
             creation->err = (struct err){0};
-            if (write_info(creation, &info)) {
+            if (write_info(creation, &begun)) {
                 creation_answer(creation, NULL);
                 creation_release(creation);
                 return;
@@ -332,7 +376,7 @@ static void find_image(struct creation *creation)
     } else if (!image_ask(images, &creation->image_call, creation->image_name, on_image, creation,
                           &creation->err)) {
         creation->err.code = ERR_UNAVAILABLE;
-        fail(creation);
+        creation_fail(creation);
     }
 }
 
@@ -343,7 +387,7 @@ static void on_volumes(const struct err *err, void *arg)
         creation->err = *err;
         log_error("volume.not_mounted", LOG_TRACE(&creation->trace),
                   LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     find_image(creation);
@@ -355,7 +399,31 @@ static void mount_volumes(struct creation *creation)
         find_image(creation);
     } else if (!volume_hold_begin(creation->sandboxes->volumes, &creation->volumes, on_volumes,
                                   creation, &creation->err)) {
-        fail(creation);
+        creation_fail(creation);
+    }
+}
+
+static void on_refused(struct creation *creation, const struct err *err)
+{
+    if (strcmp(err->reason, "pool_stale") == 0) {
+        creation_again(creation, "cold");
+        return;
+    }
+    creation->err = *err;
+    if (strcmp(err->reason, "sandbox_exists") == 0) {
+        store_get_created(creation->sandboxes->store, &creation->row, creation->key, on_repeated,
+                          creation);
+        return;
+    }
+    finish_failed(creation);
+}
+
+/* What was found dead is no row of the user's any more. */
+static void clear_dead_away(struct creation *creation)
+{
+    if (creation->dead_id[0] != '\0') {
+        sandbox_clear_away(creation->sandboxes, creation->dead_id, &creation->trace);
+        creation->dead_id[0] = '\0';
     }
 }
 
@@ -364,48 +432,69 @@ static void on_placed(const struct err *err, void *arg)
     struct creation *creation = arg;
     if (err != NULL) {
         creation->err = *err;
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     creation->spec.address = creation->placement->change.row.address;
     mount_volumes(creation);
 }
 
+static void start_own(struct creation *creation)
+{
+    if (creation->placement == NULL) {
+        mount_volumes(creation);
+    } else if (!placement_begin(creation->placement, networks_parts(creation->sandboxes->networks),
+                                creation->sandbox_id, creation->user_id, on_placed, creation,
+                                &creation->err)) {
+        creation_fail(creation);
+    }
+}
+
 static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
-    struct sandboxes *sandboxes = creation->sandboxes;
     if (err != NULL) {
-        creation->err = *err;
-        if (strcmp(err->reason, "sandbox_exists") == 0) {
-            store_get(sandboxes->store, &creation->row, creation->sandbox_id, on_repeated,
-                      creation);
-            return;
-        }
+        on_refused(creation, err);
+        return;
+    }
+    clear_dead_away(creation);
+    if (pg_rows(result) == 0) {
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
         finish_failed(creation);
         return;
     }
     struct store_begun begun;
     store_read_begun(result, &begun);
-    reaper_hurry(sandboxes->reaper);
-    events_hurry(sandboxes->events);
-    if (!volume_hold_read(&creation->volumes, volumes_disks(sandboxes->volumes), begun.volumes,
-                          &creation->err)) {
-        fail(creation);
+    reaper_hurry(creation->sandboxes->reaper);
+    events_hurry(creation->sandboxes->events);
+    memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);
+    if (!volume_hold_read(&creation->volumes, volumes_disks(creation->sandboxes->volumes),
+                          begun.volumes, &creation->err)) {
+        creation_fail(creation);
         return;
     }
     describe(creation, &begun);
-    if (!can_start(creation, &begun.info) || !write_info(creation, &begun.info)) {
-        fail(creation);
+    if (!can_start(creation, &begun.info) || !write_info(creation, &begun)) {
+        creation_fail(creation);
+    } else if (begun.is_warm) {
+        claim_settle(creation, begun.limits_differ);
+    } else {
+        start_own(creation);
+    }
+}
+
+static void on_added(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    struct store_begun begun;
+    if (err != NULL) {
+        creation->err = *err;
+        finish_failed(creation);
         return;
     }
-    if (creation->placement == NULL) {
-        mount_volumes(creation);
-    } else if (!placement_begin(creation->placement, networks_parts(sandboxes->networks),
-                                creation->sandbox_id, creation->user_id, on_placed, creation,
-                                &creation->err)) {
-        fail(creation);
-    }
+    store_read_warm(result, &begun);
+    describe(creation, &begun);
+    find_image(creation);
 }
 
 static void on_row_failed(const PGresult *result, const struct err *err, void *arg)
@@ -423,7 +512,7 @@ static void on_row_failed(const PGresult *result, const struct err *err, void *a
 void creation_give_up(struct creation *creation)
 {
     err_set_reason(&creation->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
-    fail(creation);
+    creation_fail(creation);
 }
 
 /* Before the start: it waited too long. After the answer: the agent never came. */
@@ -432,7 +521,7 @@ void creation_deadline(void *arg)
     struct creation *creation = arg;
     if (!creation->answered) {
         err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
-        fail(creation);
+        creation_fail(creation);
         return;
     }
     store_fail(creation->sandboxes->store, &creation->row, creation->sandbox_id, "agent_lost",
@@ -446,14 +535,58 @@ static const char *default_network(const struct sandboxes *sandboxes)
     return is_open ? "open" : "none";
 }
 
-void creation_begin(struct creation *creation, const struct sandbox_create *request,
-                    const char *network)
+static struct store_bounds bounds_of(const struct sandboxes *sandboxes)
 {
-    const struct sandboxes *sandboxes = creation->sandboxes;
-    const struct store_bounds bounds = {.node_memory_mb = sandboxes->abilities.memory_mb,
-                                        .total_memory_mb = sandboxes->config->total_memory_mb,
-                                        .cpus = sandboxes->abilities.cpus,
-                                        .network = default_network(sandboxes)};
+    return (struct store_bounds){.node_memory_mb = sandboxes->abilities.memory_mb,
+                                 .total_memory_mb = sandboxes->config->total_memory_mb,
+                                 .cpus = sandboxes->abilities.cpus,
+                                 .network = default_network(sandboxes),
+                                 .limits_disk = sandboxes->abilities.limits_disk};
+}
+
+static void begin_row(struct creation *creation, const struct sandbox_create *request)
+{
+    const struct store_bounds bounds = bounds_of(creation->sandboxes);
+    const struct store_claim claim = {creation->mode, creation->dead_id};
+    store_begin(creation->sandboxes->store, &creation->row, request, creation->asked_network,
+                &bounds, &claim, on_begun, creation);
+}
+
+void creation_begin(struct creation *creation, const struct sandbox_create *request,
+                    const char *network, const char *mode)
+{
+    struct json_writer json = json_writer_on(&creation->message);
+    creation->asked_network = network;
+    creation->mode = mode;
     creation->has_secret_files = request->secret_files.count > 0;
-    store_begin(sandboxes->store, &creation->row, request, network, &bounds, on_begun, creation);
+    memcpy(creation->dead_id, request->dead_id, ID_SIZE);
+    json_begin_object(&json, NULL);
+    json_struct(&json, &sandbox_create_schema, request);
+    json_end_object(&json);
+    begin_row(creation, request);
+}
+
+void creation_again(struct creation *creation, const char *mode)
+{
+    struct sandbox_create request;
+    AUTO(json_doc_release) struct json_doc *doc = NULL;
+    if (str_check(&creation->message, "the request", &creation->err)) {
+        doc = json_read(str_view(&creation->message), &sandbox_create_schema, &request, NULL,
+                        &creation->err);
+    }
+    if (doc == NULL) {
+        creation->err.code = ERR_INTERNAL; /* it was read before */
+        finish_failed(creation);           /* the caller destroys what there may be */
+        return;
+    }
+    creation->mode = mode;
+    begin_row(creation, &request);
+}
+
+void creation_begin_warm(struct creation *creation, const struct store_warm *warm)
+{
+    const struct store_bounds bounds = bounds_of(creation->sandboxes);
+    creation->is_for_pool = true;
+    store_add_warm(creation->sandboxes->store, &creation->row, creation->sandbox_id, warm, &bounds,
+                   on_added, creation);
 }

@@ -17,13 +17,14 @@
 
 enum { HOST_NAME_LEN = 12 };
 
-/* In the order of what happens: the row is inserted; a restricted one gets its address and rules;
- * volumes are mounted; the image is asked for when it is not remembered; a turn is waited for;
- * directory and token are made; the container starts while the row is told what the image says.
- * When both are done the answer goes out, and the creation stays known until the agent connects.
- * Once there is a row, every failure goes through fail(). */
+/* In the order of what happens: the row is inserted; where one of the pool was claimed with it, the
+ * rest is pool/claim.h's. Else a restricted one gets its address and rules; volumes are mounted;
+ * the image is asked for when it is not remembered; a turn is waited for; directory and token are
+ * made; the container starts while the row is told what the image says. When both are done the
+ * answer goes out, and the creation stays known until the agent connects. Once there is a row,
+ * every failure goes through creation_fail(). */
 struct creation {
-    struct map_node by_id;
+    struct map_node by_key;
     struct sandboxes *sandboxes; /* borrowed */
     struct trace trace;          /* of the request that began it */
     struct audit_act *act;       /* owned until it is known what came of it */
@@ -38,12 +39,20 @@ struct creation {
     struct image_call image_call;
     struct start_turn turn;
     struct placement *placement; /* owned; of a restricted one */
-    int parts_left;              /* of the start: container, row */
-    bool aborted;                /* its row has ended */
-    bool connected;              /* its agent has */
-    bool answered;               /* well; only the agent is waited for */
+    struct container_call update;
+    const char *asked_network; /* a literal; this and the next four: of another try */
+    const char *mode;          /* the same: of store_claim */
+    char dead_id[ID_SIZE];
+    int claims;         /* that were in vain */
+    struct str message; /* the request */
+    bool is_for_pool;   /* nobody asked for it */
+    int parts_left;     /* of the start: container, row */
+    bool aborted;       /* its row has ended */
+    bool connected;     /* its agent has */
+    bool answered;      /* well; only the agent is waited for */
     struct wire_image image;
     struct container_spec spec; /* its strings are the members below */
+    char key[ID_SIZE]; /* what it is asked for by; its sandbox's id too, unless it was claimed */
     char sandbox_id[ID_SIZE];
     char user_id[ID_SIZE];
     char image_name[IMAGE_NAME_SIZE];
@@ -59,9 +68,20 @@ struct creation {
     struct err err;  /* the first failure */
 };
 
-/* The first step. Copies from request; network "": none was asked for. */
+/* Known by key from here on. NULL on failure. */
+struct creation *creation_new(struct sandboxes *sandboxes, const char key[ID_SIZE],
+                              int64_t deadline_ms, struct err *err) MUST_CHECK;
+
+/* The first step. Copies from request; network and mode (of store_claim) are literals; network "":
+ * none was asked for. */
 void creation_begin(struct creation *creation, const struct sandbox_create *request,
-                    const char *network);
+                    const char *network, const char *mode);
+/* The same for one that will wait in the pool. */
+void creation_begin_warm(struct creation *creation, const struct store_warm *warm);
+/* The first step once more, without the sandbox that it was given. */
+void creation_again(struct creation *creation, const char *mode);
+/* Ends the row; creation->err says why. */
+void creation_fail(struct creation *creation);
 /* Fails one that waits for its turn. */
 void creation_give_up(struct creation *creation);
 /* When the deadline's timer fires. */

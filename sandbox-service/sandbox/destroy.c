@@ -36,6 +36,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         finish(destruction, &failure);
         return;
     }
+    (void)view_copy(view_of(store_read_destroyed(result)), destruction->sandbox_id, ID_SIZE);
     if (store_read_moved(result)) {
         sandbox_clear_away(destruction->sandboxes, destruction->sandbox_id, &destruction->trace);
     } else {

@@ -17,6 +17,7 @@ struct images;
 struct life_calls;
 struct network;
 struct networks;
+struct pool;
 struct ports;
 struct presence;
 struct reaper;
@@ -60,6 +61,7 @@ struct sandboxes {
     struct room *room;     /* NULL: not looked at */
     struct reaper *reaper; /* NULL while it is not open */
     struct events *events; /* NULL while it opens or closes */
+    struct pool *pool;     /* NULL: there is none */
     struct secrets *secrets;
     struct volumes *volumes;
     const char *seccomp; /* the profile's text */

@@ -19,9 +19,10 @@ struct queue {
 };
 
 struct starts {
-    struct map queues; /* by user; none is empty */
-    struct list ring;  /* the same; the first has the next turn */
-    struct timer due;  /* somebody may go */
+    struct map queues;  /* by user; none is empty */
+    struct list ring;   /* the same; the first has the next turn */
+    struct list behind; /* turns that nobody waits for; not among waiting */
+    struct timer due;   /* somebody may go */
     size_t waiting;
     size_t at_it;
     size_t concurrency;
@@ -38,6 +39,7 @@ struct starts *starts_new(struct loop *loop, int64_t concurrency, struct err *er
         return NULL;
     }
     list_init(&starts->ring);
+    list_init(&starts->behind);
     starts->concurrency = (size_t)concurrency;
     starts->average_ms = FIRST_GUESS_MS;
     if (!map_init(&starts->queues, err) || !timer_open(&starts->due, loop, on_due, starts, err)) {
@@ -66,6 +68,9 @@ void starts_free(struct starts *starts)
         }
         drop_queue(starts, queue);
     }
+    for (LIST_EACH(turn, &starts->behind)) {
+        list_remove(turn);
+    }
     map_free(&starts->queues);
     timer_close(&starts->due);
     free(starts);
@@ -87,15 +92,29 @@ int64_t starts_expected_ms(const struct starts *starts)
     return starts->average_ms * (ahead / (int64_t)starts->concurrency + 1);
 }
 
+bool starts_are_quiet(const struct starts *starts)
+{
+    return starts->waiting == 0 && starts->at_it < starts->concurrency;
+}
+
+static bool somebody_may_go(const struct starts *starts)
+{
+    return (starts->waiting > 0 || !list_is_empty(&starts->behind)) &&
+           starts->at_it < starts->concurrency;
+}
+
 static void wake(struct starts *starts)
 {
-    if (starts->waiting > 0 && starts->at_it < starts->concurrency) {
+    if (somebody_may_go(starts)) {
         timer_arm(&starts->due, 0);
     }
 }
 
 static struct start_turn *take_next(struct starts *starts)
 {
+    if (starts->waiting == 0) {
+        return LIST_ENTRY(list_pop(&starts->behind), struct start_turn, node);
+    }
     struct queue *queue = LIST_ENTRY(starts->ring.next, struct queue, node);
     struct start_turn *turn = LIST_ENTRY(queue->turns.next, struct start_turn, node);
     list_remove(&turn->node);
@@ -105,17 +124,17 @@ static struct start_turn *take_next(struct starts *starts)
     } else {
         list_append(&starts->ring, &queue->node);
     }
+    starts->waiting--;
     return turn;
 }
 
 static void on_due(void *arg)
 {
     struct starts *starts = arg;
-    if (starts->waiting == 0 || starts->at_it >= starts->concurrency) {
+    if (!somebody_may_go(starts)) {
         return;
     }
     struct start_turn *turn = take_next(starts);
-    starts->waiting--;
     starts->at_it++;
     turn->at_it = true;
     turn->began_ms = clock_monotonic_ms();
@@ -154,6 +173,14 @@ bool starts_enter(struct starts *starts, struct start_turn *turn, const char use
     return true;
 }
 
+void starts_enter_behind(struct starts *starts, struct start_turn *turn, start_turn_fn *go,
+                         void *arg)
+{
+    *turn = (struct start_turn){.go = go, .arg = arg};
+    list_append(&starts->behind, &turn->node);
+    wake(starts);
+}
+
 void starts_leave(struct starts *starts, struct start_turn *turn)
 {
     if (turn->at_it) {
@@ -161,6 +188,8 @@ void starts_leave(struct starts *starts, struct start_turn *turn)
         starts->average_ms += (took_ms - starts->average_ms) / MEMORY_OF_STARTS;
         turn->at_it = false;
         starts->at_it--;
+    } else if (list_is_linked(&turn->node) && turn->user_id[0] == '\0') {
+        list_remove(&turn->node);
     } else if (list_is_linked(&turn->node)) {
         struct map_node *node = map_find(&starts->queues, view_of(turn->user_id));
         struct queue *queue = MAP_ENTRY(node, struct queue, by_user);

@@ -35,10 +35,17 @@ int64_t starts_expected_ms(const struct starts *starts);
 size_t starts_waiting(const struct starts *starts);
 size_t starts_at_it(const struct starts *starts);
 
+/* Whether one more would go at once. */
+bool starts_are_quiet(const struct starts *starts);
+
 /* Queues the turn; go comes once, later, on the loop, when it may start. ERR_UNAVAILABLE
  * "overloaded" when too many wait, or out of memory. */
 bool starts_enter(struct starts *starts, struct start_turn *turn, const char user_id[ID_SIZE],
                   start_turn_fn *go, void *arg, struct err *err) MUST_CHECK;
+/* The same for what nobody waits for: it goes when no user's turn waits. Whoever enters so keeps
+ * the number of its turns small: those that are at it take room from the users. */
+void starts_enter_behind(struct starts *starts, struct start_turn *turn, start_turn_fn *go,
+                         void *arg);
 /* Ends the turn, whether it waits or is at it. Does nothing to one that is neither. */
 void starts_leave(struct starts *starts, struct start_turn *turn);
 

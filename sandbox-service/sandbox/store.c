@@ -3,6 +3,7 @@
 #include "common/base/str.h"
 #include "common/contracts/quota.h"
 #include "common/json/write.h"
+#include "sandbox-service/docker/wire.h"
 #include "sandbox-service/sandbox/store_statements.h"
 
 #include <inttypes.h>
@@ -203,6 +204,7 @@ static void write_bounds(const struct store_bounds *bounds, struct str *out)
     json_int(&json, "totalMemoryMB", bounds->total_memory_mb);
     json_int(&json, "cpus", bounds->cpus);
     json_string(&json, "network", view_of(bounds->network));
+    json_bool(&json, "limitsDisk", bounds->limits_disk);
     json_end_object(&json);
 }
 
@@ -224,8 +226,8 @@ static void write_volumes(const struct json_pairs *volumes, struct str *out)
 }
 
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
-                 const char *network, const struct store_bounds *bounds, pg_result_fn *done,
-                 void *arg)
+                 const char *network, const struct store_bounds *bounds,
+                 const struct store_claim *claim, pg_result_fn *done, void *arg)
 {
     char timeout[INT_SIZE];
     char template_name[TEMPLATE_NAME_MAX + 1] = "";
@@ -250,8 +252,9 @@ void store_begin(struct store *store, struct store_call *call, const struct sand
         {create->sandbox_id, create->user_id, create->api_key_id, fits ? template_name : "",
          timeout, network, store->instance, store->node, fits ? env.data : "{}",
          fits ? metadata.data : "{}", store->limits, fits ? wanted.data : "{}",
-         fits ? limits.data : "{}", fits ? volumes.data : "[]", fits ? secrets.data : "{}"},
-        15};
+         fits ? limits.data : "{}", fits ? volumes.data : "[]", fits ? secrets.data : "{}",
+         claim->mode, claim->dead},
+        17};
     store_ask(store, call, "sandbox_begin", &parameters, done, arg);
     str_free(&env);
     str_free(&metadata);
@@ -261,10 +264,31 @@ void store_begin(struct store *store, struct store_call *call, const struct sand
     str_free(&secrets);
 }
 
-void store_set_image(struct store *store, struct store_call *call, const char *id,
-                     const char *work_dir, const char *user, pg_result_fn *done, void *arg)
+void store_get_created(struct store *store, struct store_call *call, const char *id,
+                       pg_result_fn *done, void *arg)
 {
-    const struct pg_parameters parameters = {{id, work_dir, user}, 3};
+    const struct pg_parameters parameters = {{id}, 1};
+    store_ask(store, call, "sandbox_get_created", &parameters, done, arg);
+}
+
+void store_add_warm(struct store *store, struct store_call *call, const char *id,
+                    const struct store_warm *warm, const struct store_bounds *bounds,
+                    pg_result_fn *done, void *arg)
+{
+    struct str limits = STR_INIT(NUMBERS_MAX);
+    write_bounds(bounds, &limits);
+    const struct pg_parameters parameters = {{id, warm->template_name, warm->network, warm->tier,
+                                              store->instance, store->node, warm->bundle,
+                                              store->limits, limits.failed ? "{}" : limits.data},
+                                             9};
+    store_ask(store, call, "sandbox_add_warm", &parameters, done, arg);
+    str_free(&limits);
+}
+
+void store_set_image(struct store *store, struct store_call *call, const char *id,
+                     const struct wire_image *image, pg_result_fn *done, void *arg)
+{
+    const struct pg_parameters parameters = {{id, image->work_dir, image->user, image->id}, 4};
     store_ask(store, call, "sandbox_set_image", &parameters, done, arg);
 }
 
@@ -423,6 +447,30 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->runtime = pg_text(result, 0, BEGUN_RUNTIME);
     out->cpus = pg_text(result, 0, BEGUN_CPUS);
     out->volumes = view_of(pg_text(result, 0, BEGUN_VOLUMES));
+    out->is_warm = pg_bool(result, 0, BEGUN_IS_WARM);
+    out->limits_differ = pg_bool(result, 0, BEGUN_LIMITS_DIFFER);
+    out->agent_generation = pg_int(result, 0, BEGUN_GENERATION);
+    out->env = pg_text(result, 0, BEGUN_ENV);
+    out->work_dir = pg_text(result, 0, BEGUN_WORK_DIR);
+    out->work_dir_chosen = pg_bool(result, 0, BEGUN_WORK_DIR_CHOSEN);
+    out->user = pg_text(result, 0, BEGUN_USER);
+}
+
+void store_read_warm(const PGresult *result, struct store_begun *out)
+{
+    *out = (struct store_begun){
+        .info = {.network = text(result, 0, WARM_NETWORK),
+                 .memory_mb = pg_int(result, 0, WARM_MEMORY_MB),
+                 .cpu_milli = pg_int(result, 0, WARM_CPU_MILLI),
+                 .pids = pg_int(result, 0, WARM_PIDS),
+                 .disk_mb = pg_int(result, 0, WARM_DISK_MB)},
+        .image = pg_text(result, 0, WARM_IMAGE),
+        .profile = pg_text(result, 0, WARM_PROFILE),
+        .read_only_root = pg_bool(result, 0, WARM_READ_ONLY_ROOT),
+        .runtime = pg_text(result, 0, WARM_RUNTIME),
+        .cpus = pg_text(result, 0, WARM_CPUS),
+    };
+    copy_id(result, 0, WARM_ID, out->info.sandbox_id);
 }
 
 void store_read_usage(const PGresult *result, struct quota_usage *out)
@@ -453,6 +501,11 @@ bool store_read_moved(const PGresult *result)
     return pg_bool(result, 0, DESTROY_MOVED);
 }
 
+const char *store_read_destroyed(const PGresult *result)
+{
+    return pg_text(result, 0, DESTROY_ID);
+}
+
 const char *store_read_id(const PGresult *result, int row)
 {
     return pg_text(result, row, LIVE_ID);
@@ -476,6 +529,7 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
     }
     out->alive = sandbox_status_is_live(text(result, 0, CONNECT_STATUS));
     out->first = pg_bool(result, 0, CONNECT_COMES);
+    out->is_warm = view_equal(text(result, 0, CONNECT_STATUS), VIEW("warm"));
     out->accepted = pg_bool(result, 0, CONNECT_ACCEPTED);
     out->env = pg_text(result, 0, CONNECT_ENV);
     out->profile = pg_text(result, 0, CONNECT_PROFILE);

@@ -9,6 +9,7 @@
 #include "common/event/loop.h"
 
 struct store;
+struct wire_image;
 
 struct store_options {
     const char *url;
@@ -55,6 +56,13 @@ struct store_begun {
     const char *runtime; /* "": the engine's */
     const char *cpus;    /* "0,3": the processors that it is bound to; "": all */
     struct view volumes; /* volume_hold_read */
+    bool is_warm;        /* it was claimed from the pool and runs; the rest is for its agent */
+    bool limits_differ;  /* from those that its container has */
+    int64_t agent_generation;
+    const char *env;
+    const char *work_dir;
+    bool work_dir_chosen; /* by the template */
+    const char *user;
 };
 /* What the node can promise; 0: no bound, or no processors that can be told apart. */
 struct store_bounds {
@@ -62,17 +70,44 @@ struct store_bounds {
     int64_t total_memory_mb;
     int64_t cpus;
     const char *network; /* where neither the request nor the template names one */
+    bool limits_disk;    /* the engine does: of one that runs it can't be changed */
 };
-/* Counts, checks and inserts the row `creating`, with the volumes and secrets that it attaches.
- * Errors: those of SANDBOX_CREATE, ERR_CONFLICT "sandbox_exists", ERR_DENIED "user_suspended". */
+/* Which containers will do. */
+struct store_claim {
+    const char *mode; /* "any", "warm", "cold": a waiting one, one that has to be started */
+    const char *dead; /* "", or what was given before and does not answer */
+};
+/* Counts, checks and inserts the row `creating`, with the volumes and secrets that it attaches, or
+ * claims one that waits in the pool, whose row is `running`. No row: none waits, and nothing else
+ * would do. Errors: those of SANDBOX_CREATE, ERR_CONFLICT "sandbox_exists" and "pool_stale" (only a
+ * cold one will do), ERR_DENIED "user_suspended". */
 void store_begin(struct store *store, struct store_call *call, const struct sandbox_create *create,
-                 const char *network, const struct store_bounds *bounds, pg_result_fn *done,
-                 void *arg);
+                 const char *network, const struct store_bounds *bounds,
+                 const struct store_claim *claim, pg_result_fn *done, void *arg);
+/* At most one row: of what was created as id. */
+void store_get_created(struct store *store, struct store_call *call, const char *id,
+                       pg_result_fn *done, void *arg);
+/* Of both. */
 void store_read_begun(const PGresult *result, struct store_begun *out);
+
+/* What the containers of a pool have in common. */
+struct store_warm {
+    const char *template_name;
+    const char *network;
+    const char *tier;
+    const char *bundle; /* the volume of the agent */
+};
+/* Inserts the row of a container that will wait in the pool. From here on it is as a sandbox's to
+ * all that is below, but that it has no user. ERR_NOT_FOUND "template_not_found", ERR_LIMIT
+ * "node_full". */
+void store_add_warm(struct store *store, struct store_call *call, const char *id,
+                    const struct store_warm *warm, const struct store_bounds *bounds,
+                    pg_result_fn *done, void *arg);
+void store_read_warm(const PGresult *result, struct store_begun *out);
 
 /* Remembers what the image says, while the sandbox lives: one row when it does. */
 void store_set_image(struct store *store, struct store_call *call, const char *id,
-                     const char *work_dir, const char *user, pg_result_fn *done, void *arg);
+                     const struct wire_image *image, pg_result_fn *done, void *arg);
 /* creating -> failed. One row when that was so. */
 void store_fail(struct store *store, struct store_call *call, const char *id, const char *reason,
                 pg_result_fn *done, void *arg);
@@ -104,12 +139,14 @@ struct store_any_selection {
 void store_list_any(struct store *store, struct store_call *call,
                     const struct store_any_selection *selection, pg_result_fn *done, void *arg);
 
-/* living -> stopping, when it is the user's. No row: not the user's; store_read_moved
- * tells whether it was this call that changed it. api_key_id: whose event it is; "" for a session.
- */
+/* living -> stopping, when it is the user's; id may be what it was created as. No row: not the
+ * user's; store_read_moved tells whether it was this call that changed it. api_key_id: whose event
+ * it is; "" for a session. */
 void store_destroy(struct store *store, struct store_call *call, const char *id,
                    const char *user_id, const char *api_key_id, pg_result_fn *done, void *arg);
 bool store_read_moved(const PGresult *result);
+/* Its own id. */
+const char *store_read_destroyed(const PGresult *result);
 /* The same of whoever's. No row: there is no such sandbox, or admin_id does not administer. */
 void store_destroy_any(struct store *store, struct store_call *call, const char *id,
                        const char *admin_id, pg_result_fn *done, void *arg);
@@ -140,6 +177,7 @@ struct store_connected {
     bool alive;    /* and it has not ended */
     bool accepted; /* and the generation was right: the rest is there */
     bool first;    /* and it was not `running` until now */
+    bool is_warm;  /* it waits in the pool */
     const char *env;
     const char *profile;
     const char *work_dir;

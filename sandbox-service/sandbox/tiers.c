@@ -16,6 +16,11 @@ bool tier_find(struct view name, enum tier *out)
     return false;
 }
 
+const char *tier_name(enum tier tier)
+{
+    return names[tier];
+}
+
 bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out, struct err *err)
 {
     struct json_writer json = json_writer_on(out);

@@ -23,6 +23,8 @@ struct tier_limits {
 /* False: there is no tier of that name. */
 bool tier_find(struct view name, enum tier *out) MUST_CHECK;
 
+const char *tier_name(enum tier tier);
+
 /* All tiers as the JSON object that the SQL function sandbox_begin reads. */
 bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out,
                  struct err *err) MUST_CHECK;

@@ -1,6 +1,6 @@
 // The deployment under test: where it is, what it runs, and its insides for tests that look there.
 import { execFile, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,6 +91,20 @@ export async function supervise(command, name) {
   await sv(command === 'restart' ? 'up' : command, name);
 }
 
+// Starts the service anew with these settings beside its own. Resolves to who gives it back what it
+// had; the next deploy/up would too.
+export async function withSettings(name, settings) {
+  const file = path.join(serviceDir(name), 'env');
+  const before = readFileSync(file, 'utf8');
+  const added = Object.entries(settings).map(([setting, value]) => `${setting}='${value}'\n`);
+  const startWith = async (text) => {
+    writeFileSync(file, text);
+    await supervise('restart', name);
+  };
+  await startWith(before + added.join(''));
+  return () => startWith(before);
+}
+
 // runit sends CONT behind each TERM. One that comes when a program is at its end already takes away
 // the stop by which its leak checker holds the threads, and that waits for ever. PostgreSQL would
 // wait for its clients at a TERM.
@@ -151,7 +165,9 @@ export async function until(what, condition, timeoutMs) {
 export async function whatLives() {
   const [rows, containers, agentDirs, locks] = await Promise.all([
     sql(`SELECT id, status FROM sandboxes WHERE instance = '${instance}'
-         AND status IN ('creating', 'running', 'stopping') ORDER BY id`),
+         AND status IN ('creating', 'running', 'stopping')
+         UNION ALL SELECT id, CASE status WHEN 'ready' THEN 'running' ELSE status END
+         FROM warm_sandboxes WHERE instance = '${instance}' ORDER BY id`),
     docker('ps', '-a', '--no-trunc', '--filter', `label=insien.instance=${instance}`,
       '--filter', 'label=insien.sandbox', '--format', '{{.Label "insien.sandbox"}}|{{.State}}'),
     readdir(path.join(runDir, 'agents')),

@@ -21,6 +21,7 @@ export AUDIT_DATA_PLANE=${AUDIT_DATA_PLANE:-all}
 export TEMPLATE_BUILDS=${TEMPLATE_BUILDS:-on}
 export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,none-such} # the engine has no such thing as the second
 export WEBHOOK_ALLOWED_CIDRS=${WEBHOOK_ALLOWED_CIDRS:-127.0.0.0/8} # where tests receive
+export WARM_POOLS=${WARM_POOLS:-none} WARM_POOL_MAX=${WARM_POOL_MAX:-0} # tests count containers
 export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
 
 # The stand-in for Clerk: where it listens and what the auth-service is told about it.

@@ -38,6 +38,10 @@ static void messages_survive(void **state)
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"apiKeyId\":\"" ID_C
          "\",\"template\":\"base\",\"timeoutMs\":0,\"memoryMB\":0,\"cpuMilli\":0,\"pids\":0,"
          "\"diskMB\":0,\"idleTimeoutMs\":0}"},
+        {&sandbox_create_schema,
+         "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B
+         "\",\"template\":\"base\",\"timeoutMs\":0,\"memoryMB\":0,\"cpuMilli\":0,\"pids\":0,"
+         "\"diskMB\":0,\"idleTimeoutMs\":0,\"deadId\":\"" ID_C "\",\"mode\":\"cold\"}"},
         {&sandbox_get_schema, "{\"sandboxId\":\"" ID_A "\"}"},
         {&sandbox_info_schema,
          "{\"sandboxId\":\"" ID_A "\",\"userId\":\"" ID_B "\",\"template\":\"base\","
@@ -46,7 +50,7 @@ static void messages_survive(void **state)
          "\"endedAt\":\"2026-02-01T00:00:00Z\",\"metadata\":{},\"memoryMB\":512,"
          "\"cpuMilli\":1000,\"pids\":256,\"diskMB\":2048,\"lifetimeHours\":2,"
          "\"container\":{\"running\":false,\"status\":\"removed\",\"exitCode\":137,"
-         "\"error\":\"why\"}}"},
+         "\"error\":\"why\"},\"configure\":{\"token\":\"a.b.c\"}}"},
         {&sandbox_list_schema, "{\"userId\":\"" ID_A "\",\"limit\":100,\"cursor\":\"x\"}"},
         {&sandbox_list_schema,
          "{\"userId\":\"" ID_A "\",\"status\":\"failed\",\"limit\":1,\"cursor\":\"x\"}"},

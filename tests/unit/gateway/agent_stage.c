@@ -59,7 +59,9 @@ static void serve_create(struct ipc_exchange *exchange, const struct ipc_request
     agent_vanish(stage);
     memcpy(stage->sandbox_id, body.sandbox_id, ID_SIZE);
     adopt_agent(stage, "");
-    ipc_reply_ok(exchange, VIEW(INFO("running", "")));
+    char info[] = INFO("running", "");
+    memcpy(info + sizeof "{\"sandboxId\":\"" - 1, body.sandbox_id, ID_SIZE - 1);
+    ipc_reply_ok(exchange, view_of(info));
 }
 
 static void serve_destroy(struct ipc_exchange *exchange, const struct ipc_request *request,

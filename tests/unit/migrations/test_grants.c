@@ -71,7 +71,7 @@ static void every_function_is_decided_on(void **state)
                    " AND proname NOT IN ('api_key_has_room', 'port_next_free', "
                    "'network_free_address', 'audit_field', 'audit_hash',"
                    " 'quota_check_user', 'quota_check_memory', 'quota_choose_cpus', 'quota_limit',"
-                   " 'node_check_admin',"
+                   " 'pool_limit', 'node_check_admin',"
                    " 'audit_owner', 'template_find')"
                    " AND NOT has_function_privilege('postgres_auth', p.oid, 'EXECUTE')"
                    " AND NOT has_function_privilege('postgres_sandbox', p.oid, 'EXECUTE')");

@@ -71,7 +71,8 @@ static struct answer begin(struct fixture *fixture, struct sandbox_create *creat
     create->template_name = VIEW("base");
     assert_true(view_copy(VIEW(SANDBOX), create->sandbox_id, ID_SIZE));
     assert_true(view_copy(VIEW(USER), create->user_id, ID_SIZE));
-    store_begin(fixture->store, &call, create, "none", &bounds, on_begun, &answer);
+    static const struct store_claim claim = {"any", ""};
+    store_begin(fixture->store, &call, create, "none", &bounds, &claim, on_begun, &answer);
     turn_until(fixture->loop, &answer.done);
     return answer;
 }

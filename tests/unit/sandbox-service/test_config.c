@@ -76,6 +76,8 @@ static void unusable_values_are_refused(void **state)
         {"SANDBOX_BLOCKED_CIDRS", "10.0.0.0/8,nonsense"},
         {"WEBHOOK_ALLOWED_CIDRS", "10.0.0.0/8,10.0.0.1/8"},
         {"EVENT_RETENTION_DAYS", "0"},
+        {"WARM_POOLS", "base"},
+        {"WARM_POOL_MAX", "-1"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (accepts(wrong[i][0], wrong[i][1])) {

@@ -128,6 +128,31 @@ static void expected_time_grows_with_the_queue(void **state)
     assert_int_equal(starts_expected_ms(world->starts), 3 * alone_ms);
 }
 
+static void what_nobody_waits_for_goes_last(void **state)
+{
+    struct world *world = *state;
+    assert_true(starts_are_quiet(world->starts));
+    for (int i = 0; i < 2; i++) {
+        world->wishes[i].world = world;
+        starts_enter_behind(world->starts, &world->wishes[i].turn, on_turn, &world->wishes[i]);
+    }
+    int64_t expected_ms = starts_expected_ms(world->starts);
+    enter(world, 2, greedy);
+    enter(world, 3, modest);
+    assert_false(starts_are_quiet(world->starts));
+    assert_true(starts_expected_ms(world->starts) > expected_ms);
+    expect_gone(world, CONCURRENCY);
+    assert_int_equal(world->wishes[0].order, 0);
+    starts_leave(world->starts, &world->wishes[1].turn); /* while it waits */
+    starts_leave(world->starts, &world->wishes[2].turn);
+    expect_gone(world, CONCURRENCY + 1);
+    assert_int_equal(world->wishes[0].order, 3);
+    assert_int_equal(world->wishes[1].order, 0);
+    starts_leave(world->starts, &world->wishes[0].turn);
+    starts_leave(world->starts, &world->wishes[3].turn);
+    assert_true(starts_are_quiet(world->starts));
+}
+
 static void too_many_are_refused_at_once(void **state)
 {
     struct world *world = *state;
@@ -152,6 +177,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_leaves_the_queue_is_not_called, begin, end),
         cmocka_unit_test_setup_teardown(leaving_twice_changes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(expected_time_grows_with_the_queue, begin, end),
+        cmocka_unit_test_setup_teardown(what_nobody_waits_for_goes_last, begin, end),
         cmocka_unit_test_setup_teardown(too_many_are_refused_at_once, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,19 @@ static void volumes_and_secret_files_are_mounted(void **state)
     contains(body, "{\"Type\":\"tmpfs\",\"Source\":\"\",\"Target\":\"/run/secrets\",");
 }
 
+static void limits_of_one_that_runs_are_those_that_can_change(void **state)
+{
+    (void)state;
+    struct container_spec spec = example();
+    struct err err = {0};
+    spec.cpus = "0,3";
+    AUTO(free_string) char *body = wire_write_update(&spec, &err);
+    assert_non_null(body);
+    assert_string_equal(body, "{\"Memory\":536870912,\"MemorySwap\":536870912,\"CpuPeriod\":100000,"
+                              "\"CpuQuota\":150000,\"CpuShares\":1536,\"PidsLimit\":256,"
+                              "\"CpusetCpus\":\"0,3\"}");
+}
+
 static void sudo_profile_keeps_nine_capabilities(void **state)
 {
     (void)state;
@@ -238,6 +251,7 @@ int main(void)
         cmocka_unit_test(limits_that_only_some_engines_hold_are_there_when_asked_for),
         cmocka_unit_test(runtime_is_named_when_one_is_asked_for),
         cmocka_unit_test(volumes_and_secret_files_are_mounted),
+        cmocka_unit_test(limits_of_one_that_runs_are_those_that_can_change),
         cmocka_unit_test(sudo_profile_keeps_nine_capabilities),
         cmocka_unit_test(locked_profile_gains_no_privileges),
         cmocka_unit_test(helper_keeps_no_capability),

@@ -1,0 +1,49 @@
+#include "sandbox-service/pool/claim.h"
+
+#include "common/audit/act.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "sandbox-service/pool/pool.h"
+#include "sandbox-service/sandbox/creation.h"
+#include "sandbox-service/sandbox/sandboxes.h"
+
+enum { UPDATE_TIMEOUT_MS = 5000 };
+
+static void finish(struct creation *creation)
+{
+    log_info("sandbox.claimed", LOG_TRACE(&creation->trace),
+             LOG_STR("sandbox_id", creation->sandbox_id),
+             LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
+    audit_act_end_with(TAKE(creation->act), creation->sandbox_id, NULL);
+    pool_hurry(creation->sandboxes->pool);
+    creation_answer(creation, NULL);
+    creation_release(creation);
+}
+
+static void on_updated(const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err == NULL) {
+        finish(creation);
+        return;
+    }
+    memcpy(creation->dead_id, creation->sandbox_id, ID_SIZE);
+    creation->claims++;
+    log_warn("sandbox.claim_failed", LOG_TRACE(&creation->trace),
+             LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
+    creation_again(creation, creation->claims < CLAIMS_MAX ? creation->mode : "cold");
+}
+
+void claim_settle(struct creation *creation, bool limits_differ)
+{
+    if (!limits_differ) {
+        finish(creation);
+        return;
+    }
+    int64_t left_ms = creation->until_ms - clock_monotonic_ms();
+    int64_t timeout_ms = left_ms < UPDATE_TIMEOUT_MS ? left_ms : UPDATE_TIMEOUT_MS;
+    if (!container_update(creation->sandboxes->docker, &creation->update, &creation->spec,
+                          timeout_ms > 0 ? timeout_ms : 1, on_updated, creation, &creation->err)) {
+        creation_fail(creation);
+    }
+}
