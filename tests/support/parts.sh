@@ -7,8 +7,9 @@ PASSED=0 FAILED=0
 FAILURES=()
 TEST_LOG_DIR=$INSIEN_STATE_DIR/test-log
 SUPPORT=$ROOT/tests/support
-# A WebSocket client that is not ours; ip and ss; a browser; programs for a terminal.
-HARNESS_PACKAGES=(node-ws iproute2 chromium vim-tiny tmux)
+# A WebSocket client that is not ours; ip and ss; a browser; programs for a terminal; a second runtime
+# for containers; what tells the truth in their /proc.
+HARNESS_PACKAGES=(node-ws iproute2 chromium vim-tiny tmux crun lxcfs)
 BENCH_PACKAGES=(wrk)
 THREADED_TESTS=(event ipc auth_material) # beginnings of their names
 SHOWN_LINES=80

@@ -19,10 +19,16 @@ export RATE_LIMIT_EXEMPT=${RATE_LIMIT_EXEMPT:-127.0.0.0/8}
 export CLIENT_BACKLOG_MB=${CLIENT_BACKLOG_MB:-32}      # so little that a test can fill it
 export AUDIT_DATA_PLANE=${AUDIT_DATA_PLANE:-all}
 export TEMPLATE_BUILDS=${TEMPLATE_BUILDS:-on}
-export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,none-such} # the engine has no such thing as the second
+export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,crun,runsc,none-such} # no engine has the last
+export LXCFS_DIR=${LXCFS_DIR:-$INSIEN_RUN_DIR-lxcfs} # one test mounts it
 export WEBHOOK_ALLOWED_CIDRS=${WEBHOOK_ALLOWED_CIDRS:-127.0.0.0/8} # where tests receive
 export WARM_POOLS=${WARM_POOLS:-none} WARM_POOL_MAX=${WARM_POOL_MAX:-0} # tests count containers
 export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
+
+# An engine that this starts has crun beside runc, where it is installed.
+if [ -x /usr/bin/crun ] && ! grep -qs '"runtimes"' /etc/docker/daemon.json; then
+    export DOCKERD_OPTIONS=${DOCKERD_OPTIONS:---add-runtime crun=$ROOT/tests/support/crun}
+fi
 
 # The stand-in for Clerk: where it listens and what the auth-service is told about it.
 export CLERK_STAND_IN_PORT=${CLERK_STAND_IN_PORT:-4302}
