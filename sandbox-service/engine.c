@@ -4,6 +4,7 @@
 #include "sandbox-service/docker/abilities.h"
 #include "sandbox-service/docker/events.h"
 #include "sandbox-service/docker/info.h"
+#include "sandbox-service/docker/version.h"
 #include "sandbox-service/docker/volume.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/create.h"
@@ -81,6 +82,22 @@ static void on_volume(const struct err *err, void *arg)
                    on_abilities, engine);
 }
 
+/* Whoever runs it is to know; what a distribution has mended can't be told from here. */
+static void judge_runc(const char *version)
+{
+    const struct runc_flaw *flaw = runc_find_flaw(version);
+    if (flaw == NULL) {
+        return;
+    }
+    if (flaw->is_way_out && !runc_may_be_mended(version)) {
+        log_error("engine.runc_flawed", LOG_STR("version", version), LOG_STR("flaw", flaw->id),
+                  LOG_STR("mended_in", flaw->mended));
+    } else {
+        log_warn("engine.runc_may_be_flawed", LOG_STR("version", version),
+                 LOG_STR("flaw", flaw->id), LOG_STR("mended_in", flaw->mended));
+    }
+}
+
 static void on_info(const struct wire_info *info, const struct err *err, void *arg)
 {
     struct engine *engine = arg;
@@ -95,6 +112,7 @@ static void on_info(const struct wire_info *info, const struct err *err, void *a
     room_watch(engine->options.sandboxes->room, info->root_dir);
     engine->options.sandboxes->dirs->root_gid = info->remapped_gid;
     volumes_engine_came(engine->options.sandboxes->volumes, info->remapped_uid, info->remapped_gid);
+    judge_runc(info->runc);
     if (!info->live_restore) {
         log_warn("engine.no_live_restore", LOG_STR("version", info->version));
     }

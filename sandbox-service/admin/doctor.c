@@ -109,6 +109,7 @@ static int examine(const char *socket_path, struct err *err)
     int status = EXIT_NOT_DONE;
     if (ask_engine(&examination, socket_path, err)) {
         facts_read_host("", &examination.facts.host);
+        facts_read_mount("", examination.facts.engine.root_dir, &examination.facts.host);
         enum severity worst = findings_each(&examination.facts, on_finding, &examination.text);
         if (str_check(&examination.text, "the findings", err)) {
             status = worst == SEVERITY_BAD ? EXIT_UNSAFE : EXIT_SAFE;

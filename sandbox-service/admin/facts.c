@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mntent.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum { FILE_TEXT_SIZE = 512, NAME_PART_MAX = 64 };
 struct info {
     struct view version;
     struct view storage;
+    struct view root_dir;
     struct view cgroup_version;
     struct view storage_status;
     struct view security;
@@ -30,6 +32,7 @@ struct info {
 static const struct json_field info_fields[] = {
     JSON_STRING(struct info, version, "ServerVersion", .required = true),
     JSON_STRING(struct info, storage, "Driver"),
+    JSON_STRING(struct info, root_dir, "DockerRootDir"),
     JSON_STRING(struct info, cgroup_version, "CgroupVersion"),
     JSON_ARRAY(struct info, storage_status, "DriverStatus", .nullable = true),
     JSON_ARRAY(struct info, security, "SecurityOptions", .nullable = true),
@@ -117,6 +120,7 @@ bool facts_read_info(struct view body, struct engine_facts *out, struct err *err
     }
     keep(info.version, out->version, sizeof out->version);
     keep(info.storage, out->storage, sizeof out->storage);
+    keep(info.root_dir, out->root_dir, sizeof out->root_dir);
     keep(info.cgroup_version, out->cgroup_version, sizeof out->cgroup_version);
     out->live_restore = info.live_restore;
     out->memory_limit = info.memory_limit;
@@ -242,6 +246,36 @@ void facts_read_host(const char *root, struct host_facts *out)
                     strchr(text, '\n')[1] != '\0';
     out->has_lxcfs = exists(root, "/var/lib/lxcfs/proc/meminfo");
     out->has_iptables = exists(root, "/usr/sbin/iptables") || exists(root, "/sbin/iptables");
+    out->has_nft = exists(root, "/usr/sbin/nft") || exists(root, "/sbin/nft");
+    out->has_loop = exists(root, "/dev/loop-control");
+    out->has_mkfs = exists(root, "/usr/sbin/mkfs.ext4") || exists(root, "/sbin/mkfs.ext4");
     out->has_kvm = exists(root, "/dev/kvm");
     read_vulnerabilities(root, out);
+}
+
+static bool is_below(const char *dir, const char *mount)
+{
+    size_t len = strlen(mount);
+    return strcmp(mount, "/") == 0 ||
+           (strncmp(dir, mount, len) == 0 && (dir[len] == '/' || dir[len] == '\0'));
+}
+
+void facts_read_mount(const char *root, const char *dir, struct host_facts *out)
+{
+    char path[PATH_MAX];
+    size_t longest = 0;
+    const struct mntent *entry;
+    (void)snprintf(path, sizeof path, "%s/proc/self/mounts", root);
+    FILE *table = setmntent(path, "r");
+    while (table != NULL && (entry = getmntent(table)) != NULL) {
+        size_t len = strlen(entry->mnt_dir);
+        if (len >= longest && is_below(dir, entry->mnt_dir)) { /* the latest covers the others */
+            longest = len;
+            out->has_project_quota =
+                hasmntopt(entry, "prjquota") != NULL || hasmntopt(entry, "pquota") != NULL;
+        }
+    }
+    if (table != NULL) {
+        (void)endmntent(table);
+    }
 }

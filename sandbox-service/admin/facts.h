@@ -21,6 +21,7 @@ struct engine_facts {
     char runc[FACTS_TEXT_SIZE]; /* "" when it does not say */
     char storage[FACTS_TEXT_SIZE];
     char file_system[FACTS_TEXT_SIZE]; /* under the storage */
+    char root_dir[FACTS_TEXT_SIZE];    /* of its data; "" when it does not say */
     char cgroup_version[FACTS_TEXT_SIZE];
     char runtimes[FACTS_LIST_SIZE]; /* names, each behind a blank */
     bool live_restore;
@@ -48,6 +49,10 @@ struct host_facts {
     bool has_swap;
     bool has_lxcfs;
     bool has_iptables;
+    bool has_nft;
+    bool has_loop;
+    bool has_mkfs;
+    bool has_project_quota; /* where the engine keeps its data */
     bool has_kvm;
     char vulnerabilities[FACTS_LIST_SIZE]; /* of the processor, unmitigated; each behind a blank */
 };
@@ -64,5 +69,7 @@ bool facts_read_version(struct view body, struct engine_facts *out, struct err *
 
 /* root: "" but for tests: what stands before every path. */
 void facts_read_host(const char *root, struct host_facts *out);
+/* How dir is mounted, by the table of mounts of that root. */
+void facts_read_mount(const char *root, const char *dir, struct host_facts *out);
 
 #endif

@@ -1,38 +1,14 @@
 #include "sandbox-service/admin/findings.h"
 
-#include <ctype.h>
+#include "sandbox-service/docker/version.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-enum { VERSION_PARTS = 3, INOTIFY_WANTED = 1024, TERMINALS_WANTED = 8192 };
+enum { INOTIFY_WANTED = 1024, TERMINALS_WANTED = 8192 };
 
-/* The first one without a known way out of a container (CVE-2024-21626). */
-static const char runc_wanted[] = "1.1.12";
 static const char engine_wanted[] = "20.10.0";
-
-static long next_number(const char **at)
-{
-    char *end = NULL;
-    if (!isdigit((unsigned char)**at)) {
-        return 0;
-    }
-    long number = strtol(*at, &end, 10);
-    *at = *end == '.' ? end + 1 : end;
-    return number;
-}
-
-bool version_is_before(const char *version, const char *wanted)
-{
-    for (int i = 0; i < VERSION_PARTS; i++) {
-        long have = next_number(&version);
-        long want = next_number(&wanted);
-        if (have != want) {
-            return have < want;
-        }
-    }
-    return false;
-}
 
 static enum severity say(char *detail, enum severity severity, const char *text)
 {
@@ -58,20 +34,20 @@ static enum severity look_engine(const struct facts *facts, char *detail)
     return version_is_before(engine->version, engine_wanted) ? SEVERITY_BAD : SEVERITY_OK;
 }
 
-/* A distribution mends an old version without a new number: that can't be seen from here. */
 static enum severity look_runc(const struct facts *facts, char *detail)
 {
     const char *version = facts->engine.runc;
-    bool is_mended_maybe = strpbrk(version, "+~") != NULL;
+    const struct runc_flaw *flaw = runc_find_flaw(version);
     if (version[0] == '\0') {
         return say(detail, SEVERITY_NOTE, "the engine does not tell the version of runc");
     }
-    (void)snprintf(detail, FINDING_DETAIL_SIZE, "version %s; %s is without known ways out", version,
-                   runc_wanted);
-    if (!version_is_before(version, runc_wanted)) {
+    if (flaw == NULL) {
+        (void)snprintf(detail, FINDING_DETAIL_SIZE, "version %s", version);
         return SEVERITY_OK;
     }
-    return is_mended_maybe ? SEVERITY_WARNING : SEVERITY_BAD;
+    (void)snprintf(detail, FINDING_DETAIL_SIZE, "version %s; %s has not the flaw %s", version,
+                   flaw->mended, flaw->id);
+    return flaw->is_way_out && !runc_may_be_mended(version) ? SEVERITY_BAD : SEVERITY_WARNING;
 }
 
 static enum severity look_userns(const struct facts *facts, char *detail)
@@ -124,11 +100,14 @@ static enum severity look_live_restore(const struct facts *facts, char *detail)
 static enum severity look_disk(const struct facts *facts, char *detail)
 {
     const struct engine_facts *engine = &facts->engine;
-    bool is_limited =
-        strcmp(engine->storage, "btrfs") == 0 || strcmp(engine->storage, "zfs") == 0 ||
-        (strcmp(engine->storage, "overlay2") == 0 && strcmp(engine->file_system, "xfs") == 0);
-    (void)snprintf(detail, FINDING_DETAIL_SIZE, "%s on %s", engine->storage,
-                   engine->file_system[0] == '\0' ? "an unknown file system" : engine->file_system);
+    bool is_limited = strcmp(engine->storage, "btrfs") == 0 ||
+                      strcmp(engine->storage, "zfs") == 0 ||
+                      (strcmp(engine->storage, "overlay2") == 0 &&
+                       strcmp(engine->file_system, "xfs") == 0 && facts->host.has_project_quota);
+    (void)snprintf(detail, FINDING_DETAIL_SIZE, "%s on %s, %s a quota for each container",
+                   engine->storage,
+                   engine->file_system[0] == '\0' ? "an unknown file system" : engine->file_system,
+                   is_limited ? "with" : "without");
     return is_limited ? SEVERITY_OK : SEVERITY_NOTE;
 }
 
@@ -143,6 +122,19 @@ static enum severity look_firewall(const struct facts *facts, char *detail)
 {
     return need(detail, facts->host.has_iptables, SEVERITY_BAD, "iptables is there",
                 "there is no iptables");
+}
+
+static enum severity look_allow_lists(const struct facts *facts, char *detail)
+{
+    return need(detail, facts->host.has_nft, SEVERITY_NOTE, "nftables are there",
+                "there are no nftables");
+}
+
+static enum severity look_volumes(const struct facts *facts, char *detail)
+{
+    return need(detail, facts->host.has_loop && facts->host.has_mkfs, SEVERITY_NOTE,
+                "there are loop devices and mkfs.ext4",
+                facts->host.has_loop ? "there is no mkfs.ext4" : "there are no loop devices");
 }
 
 static enum severity look_core(const struct facts *facts, char *detail)
@@ -221,8 +213,7 @@ static const struct check {
      "Start Docker (20.10 or later), and see that DOCKER_HOST names its socket."},
     {"runc", true, look_runc,
      "Older versions have known flaws by which a container takes over the host.",
-     "Update runc; of a distribution's version see in its changelog that CVE-2024-21626 is "
-     "mended."},
+     "Update runc; of a distribution's version see in its changelog that the flaw is mended."},
     {"user-namespaces", true, look_userns,
      "Whoever gets out of a sandbox through a flaw of the kernel or of runc is root of the host.",
      "Set \"userns-remap\": \"default\" in /etc/docker/daemon.json and restart the engine (images "
@@ -247,6 +238,11 @@ static const struct check {
     {"firewall", false, look_firewall,
      "What keeps sandboxes with a network from the host and its neighbours can't be set up.",
      "Install iptables."},
+    {"allow-lists", false, look_allow_lists,
+     "Sandboxes that may reach some names and addresses and nothing else can't be made.",
+     "Install nftables."},
+    {"volumes", false, look_volumes, "Volumes can't be given a size that holds, so there are none.",
+     "Use a kernel with loop devices (modprobe loop), and install e2fsprogs."},
     {"core-pattern", false, look_core,
      "A tenant chooses what that program reads; flaws in such programs gave root before.",
      "sysctl kernel.core_pattern=core"},

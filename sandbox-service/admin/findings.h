@@ -31,8 +31,4 @@ enum severity findings_each(const struct facts *facts, finding_fn *on_finding, v
 /* A list for people; what is in order takes a line. */
 void finding_write(const struct finding *finding, struct str *out);
 
-/* Whether version ("1.1.5+ds1", "1.2.0-rc.3") is before wanted, number by number; what follows the
- * numbers does not count. */
-bool version_is_before(const char *version, const char *wanted);
-
 #endif

@@ -119,6 +119,7 @@ struct wire_info {
     bool live_restore;
     char root_dir[WIRE_PATH_SIZE]; /* where it keeps its data; "" when longer than any path */
     char version[32];
+    char runc[64]; /* its version; "" when that is not told */
     char driver[WIRE_STATUS_SIZE]; /* of storage: "overlay2"; "" when longer than any we know */
     int64_t memory_bytes;          /* 0: not told, as the next */
     int64_t cpus;

@@ -291,6 +291,21 @@ bool wire_has_runtime(const char *runtimes, struct view name)
     return false;
 }
 
+struct commit {
+    struct view id;
+};
+static const struct json_field commit_fields[] = {
+    JSON_STRING(struct commit, id, "ID"),
+};
+
+/* "1.1.5+ds1-1", "v1.1.12-0-g51d5e94"; older engines tell the hash of a commit, which says nothing.
+ */
+static void keep_runc(struct view id, struct wire_info *out)
+{
+    bool is_version = id.len > 0 && memchr(id.ptr, '.', id.len) != NULL;
+    keep_start(is_version ? id : VIEW(""), out->runc, sizeof out->runc);
+}
+
 bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
 {
     struct info {
@@ -301,6 +316,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         int64_t memory_bytes;
         int64_t cpus;
         struct view runtimes;
+        struct commit runc;
     } info;
     static const struct json_field fields[] = {
         JSON_STRING(struct info, root_dir, "DockerRootDir", .required = true),
@@ -310,6 +326,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         JSON_INT(struct info, memory_bytes, "MemTotal"),
         JSON_INT(struct info, cpus, "NCPU"),
         JSON_OBJECT(struct info, runtimes, "Runtimes", .nullable = true),
+        JSON_STRUCT(struct info, runc, "RuncCommit", commit_fields, .nullable = true),
     };
     AUTO(json_doc_release) struct json_doc *doc = READ(body, fields, &info, err);
     if (doc == NULL) {
@@ -325,6 +342,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
         out->root_dir[0] = '\0';
     }
     keep_start(info.version, out->version, sizeof out->version);
+    keep_runc(info.runc.id, out);
     read_remap(info.root_dir, out);
     out->runtimes[0] = '\0';
     return info.runtimes.len == 0 || json_scan(info.runtimes, on_runtime, out->runtimes, err);

@@ -151,7 +151,23 @@ static void remapping_is_read_from_the_root_directory(void **state)
     assert_int_equal(info.remapped_gid, 100001);
     assert_true(info.live_restore);
     assert_string_equal(info.version, "20.10.24");
+    assert_string_equal(info.runc, "");
     assert_string_equal(info.runtimes, "");
+}
+
+static void the_version_of_runc_is_read(void **state)
+{
+    (void)state;
+    struct wire_info info;
+    struct err err = {0};
+    assert_true(wire_read_info(VIEW("{\"DockerRootDir\":\"/d\",\"RuncCommit\":"
+                                    "{\"ID\":\"v1.1.12-0-g51d5e94\",\"Expected\":\"x\"}}"),
+                               &info, &err));
+    assert_string_equal(info.runc, "v1.1.12-0-g51d5e94");
+    assert_true(wire_read_info(VIEW("{\"DockerRootDir\":\"/d\",\"RuncCommit\":"
+                                    "{\"ID\":\"51d5e94601ceffbbd85688df1c928ecccbfa4685\"}}"),
+                               &info, &err));
+    assert_string_equal(info.runc, "");
 }
 
 static void runtimes_are_listed_by_name(void **state)
@@ -290,6 +306,7 @@ int main(void)
         cmocka_unit_test(remapping_is_read_from_the_root_directory),
         cmocka_unit_test(what_the_engine_has_is_read),
         cmocka_unit_test(what_a_container_wrote_is_read_when_it_is_told),
+        cmocka_unit_test(the_version_of_runc_is_read),
         cmocka_unit_test(runtimes_are_listed_by_name),
         cmocka_unit_test(directories_that_only_look_like_it_are_not_a_remapping),
         cmocka_unit_test(image_may_name_user_and_folder),

@@ -1,11 +1,15 @@
 #include "sandbox-service/admin/facts.h"
 
+#include "tests/support/folder.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 static void info_is_read(void **state)
 {
@@ -61,6 +65,38 @@ static void what_a_host_lacks_is_not_known(void **state)
     assert_string_equal(facts.vulnerabilities, "");
 }
 
+static void the_latest_mount_above_a_folder_counts(void **state)
+{
+    (void)state;
+    char folder[FOLDER_PATH_SIZE];
+    char path[FOLDER_PATH_SIZE + 32];
+    struct host_facts facts = {0};
+    folder_make(folder);
+    (void)snprintf(path, sizeof path, "%s/proc", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/proc/self", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/proc/self/mounts", folder);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs("/dev/a / ext4 rw,prjquota 0 0\n"
+                      "/dev/b /var/lib/docker xfs rw,noatime,prjquota 0 0\n"
+                      "/dev/c /var/lib/docker-else xfs rw,noquota 0 0\n"
+                      "/dev/d /srv xfs rw,noquota 0 0\n",
+                      file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    facts_read_mount(folder, "/var/lib/docker/100000.100000", &facts);
+    assert_true(facts.has_project_quota);
+    facts_read_mount(folder, "/srv/docker", &facts);
+    assert_false(facts.has_project_quota);
+    facts_read_mount(folder, "/opt", &facts);
+    assert_true(facts.has_project_quota);
+    folder_remove(folder);
+    facts.has_project_quota = false;
+    facts_read_mount(folder, "/opt", &facts);
+    assert_false(facts.has_project_quota);
+}
+
 static void this_host_tells_something(void **state)
 {
     (void)state;
@@ -76,6 +112,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(the_version_of_runc_is_read),
         cmocka_unit_test(what_a_host_lacks_is_not_known),
+        cmocka_unit_test(the_latest_mount_above_a_folder_counts),
         cmocka_unit_test(this_host_tells_something),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 static const struct facts good = {
     .engine = {.is_reachable = true,
                .version = "24.0.7",
-               .runc = "1.1.12",
+               .runc = "1.2.8",
                .storage = "btrfs",
                .file_system = "btrfs",
                .cgroup_version = "2",
@@ -33,7 +33,10 @@ static const struct facts good = {
              .inotify_instances = 65536,
              .terminals = 65536,
              .has_lxcfs = true,
-             .has_iptables = true},
+             .has_iptables = true,
+             .has_nft = true,
+             .has_loop = true,
+             .has_mkfs = true},
 };
 
 struct wanted {
@@ -83,6 +86,8 @@ static void what_lacks_is_told(void **state)
     facts.engine.pids_limit = false;
     facts.engine.live_restore = false;
     facts.host.has_iptables = false;
+    facts.host.has_nft = false;
+    facts.host.has_mkfs = false;
     facts.host.has_core_pipe = true;
     facts.host.kptr_restrict = 0;
     facts.host.dmesg_restrict = FACTS_UNKNOWN;
@@ -91,6 +96,8 @@ static void what_lacks_is_told(void **state)
     assert_int_equal(severity_of(&facts, "limits"), SEVERITY_BAD);
     assert_int_equal(severity_of(&facts, "live-restore"), SEVERITY_WARNING);
     assert_int_equal(severity_of(&facts, "firewall"), SEVERITY_BAD);
+    assert_int_equal(severity_of(&facts, "allow-lists"), SEVERITY_NOTE);
+    assert_int_equal(severity_of(&facts, "volumes"), SEVERITY_NOTE);
     assert_int_equal(severity_of(&facts, "core-pattern"), SEVERITY_WARNING);
     assert_int_equal(severity_of(&facts, "kernel-pointers"), SEVERITY_WARNING);
     assert_int_equal(severity_of(&facts, "kernel-messages"), SEVERITY_NOTE);
@@ -103,6 +110,8 @@ static void an_old_runc_is_bad_unless_it_may_be_mended(void **state)
     memcpy(facts.engine.runc, "1.1.5", sizeof "1.1.5");
     assert_int_equal(severity_of(&facts, "runc"), SEVERITY_BAD);
     memcpy(facts.engine.runc, "1.1.5+ds1", sizeof "1.1.5+ds1");
+    assert_int_equal(severity_of(&facts, "runc"), SEVERITY_WARNING);
+    memcpy(facts.engine.runc, "1.1.15", sizeof "1.1.15");
     assert_int_equal(severity_of(&facts, "runc"), SEVERITY_WARNING);
     facts.engine.runc[0] = '\0';
     assert_int_equal(severity_of(&facts, "runc"), SEVERITY_NOTE);
@@ -130,15 +139,15 @@ static void swap_counts_when_there_is_some(void **state)
     assert_int_equal(severity_of(&facts, "swap"), SEVERITY_WARNING);
 }
 
-static void versions_are_compared_by_number(void **state)
+static void a_quota_takes_xfs_mounted_for_it(void **state)
 {
     (void)state;
-    assert_true(version_is_before("1.1.5+ds1", "1.1.12"));
-    assert_true(version_is_before("1.0.0-rc95", "1.1.12"));
-    assert_false(version_is_before("1.1.12", "1.1.12"));
-    assert_false(version_is_before("1.2", "1.1.12"));
-    assert_false(version_is_before("2", "1.1.12"));
-    assert_true(version_is_before("", "1.1.12"));
+    struct facts facts = good;
+    memcpy(facts.engine.storage, "overlay2", sizeof "overlay2");
+    memcpy(facts.engine.file_system, "xfs", sizeof "xfs");
+    assert_int_equal(severity_of(&facts, "disk-quota"), SEVERITY_NOTE);
+    facts.host.has_project_quota = true;
+    assert_int_equal(severity_of(&facts, "disk-quota"), SEVERITY_OK);
 }
 
 static void a_finding_is_written_for_people(void **state)
@@ -164,7 +173,7 @@ int main(void)
         cmocka_unit_test(an_old_runc_is_bad_unless_it_may_be_mended),
         cmocka_unit_test(without_an_engine_that_is_told_first),
         cmocka_unit_test(swap_counts_when_there_is_some),
-        cmocka_unit_test(versions_are_compared_by_number),
+        cmocka_unit_test(a_quota_takes_xfs_mounted_for_it),
         cmocka_unit_test(a_finding_is_written_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
