@@ -19,6 +19,7 @@ enum {
     WIRE_USER_SIZE = 80,
     WIRE_ADDRESS_SIZE = 40,
     WIRE_RUNTIMES_SIZE = 512,
+    WIRE_NETWORKS_SIZE = 256,
 };
 
 /* Labels of everything we make. */
@@ -100,6 +101,7 @@ struct wire_listed {
     char id[WIRE_ID_SIZE];
     char sandbox_id[ID_SIZE]; /* from the label; "" without a good one */
     char state[WIRE_STATUS_SIZE];
+    char networks[WIRE_NETWORKS_SIZE]; /* that it is on: as the runtimes of wire_info */
 };
 typedef void wire_listed_fn(const struct wire_listed *container, void *arg);
 /* GET /containers/json. on_container may have been called before a mistake is found. */
@@ -128,7 +130,7 @@ struct wire_info {
 /* GET /info. */
 bool wire_read_info(struct view body, struct wire_info *out, struct err *err) MUST_CHECK;
 /* Whether a list with commas has the name. */
-bool wire_has_runtime(const char *runtimes, struct view name);
+bool wire_list_has(const char *list, struct view name);
 
 struct wire_image {
     char id[WIRE_IMAGE_ID_SIZE]; /* "sha256:..."; "" when the engine does not tell */

@@ -164,15 +164,53 @@ bool wire_read_container(struct view body, struct wire_container *out, struct er
     return keep(state->status, out->status, sizeof out->status, "State.Status", err);
 }
 
+/* A list of names, with commas. */
+struct names {
+    char *out;
+    size_t size;
+};
+
+/* What does not fit is left out. */
+static void on_name(const struct json_member *member, void *arg)
+{
+    const struct names *names = arg;
+    size_t len = strlen(names->out);
+    if (member->name.len > 0 && member->name.len < names->size - len - 1) {
+        (void)snprintf(names->out + len, names->size - len, "%s%.*s", len > 0 ? "," : "",
+                       (int)member->name.len, member->name.ptr);
+    }
+}
+
+/* The names of an object's members. */
+static bool keep_names(struct view object, char *out, size_t size, struct err *err)
+{
+    struct names names = {out, size};
+    out[0] = '\0';
+    return object.len == 0 || json_scan(object, on_name, &names, err);
+}
+
+bool wire_list_has(const char *list, struct view name)
+{
+    struct view rest = view_of(list);
+    while (rest.len > 0) {
+        if (view_equal(view_cut(&rest, ','), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct listed {
     struct view id;
     struct json_pairs labels;
     struct view state;
+    struct networking networking;
 };
 static const struct json_field listed_fields[] = {
     JSON_STRING(struct listed, id, "Id", .required = true),
     JSON_PAIRS(struct listed, labels, "Labels", .nullable = true),
     JSON_STRING(struct listed, state, "State", .required = true),
+    JSON_STRUCT(struct listed, networking, "NetworkSettings", networking_fields, .nullable = true),
 };
 
 struct list_reader {
@@ -192,8 +230,10 @@ static void on_listed(struct view item, void *arg)
     }
     AUTO(json_doc_release)
     struct json_doc *doc = READ(item, listed_fields, &listed, reader->err);
-    reader->ok = doc != NULL && keep(listed.id, out.id, sizeof out.id, "Id", reader->err) &&
-                 keep(listed.state, out.state, sizeof out.state, "State", reader->err);
+    reader->ok =
+        doc != NULL && keep(listed.id, out.id, sizeof out.id, "Id", reader->err) &&
+        keep(listed.state, out.state, sizeof out.state, "State", reader->err) &&
+        keep_names(listed.networking.networks, out.networks, sizeof out.networks, reader->err);
     if (reader->ok) {
         find_sandbox(&listed.labels, out.sandbox_id);
         reader->on_container(&out, reader->arg);
@@ -270,27 +310,6 @@ static void read_remap(struct view root_dir, struct wire_info *out)
     }
 }
 
-static void on_runtime(const struct json_member *member, void *arg)
-{
-    char *names = arg;
-    size_t len = strlen(names);
-    if (member->name.len > 0 && member->name.len < WIRE_RUNTIMES_SIZE - len - 1) {
-        (void)snprintf(names + len, WIRE_RUNTIMES_SIZE - len, "%s%.*s", len > 0 ? "," : "",
-                       (int)member->name.len, member->name.ptr);
-    }
-}
-
-bool wire_has_runtime(const char *runtimes, struct view name)
-{
-    struct view rest = view_of(runtimes);
-    while (rest.len > 0) {
-        if (view_equal(view_cut(&rest, ','), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 struct commit {
     struct view id;
 };
@@ -344,8 +363,7 @@ bool wire_read_info(struct view body, struct wire_info *out, struct err *err)
     keep_start(info.version, out->version, sizeof out->version);
     keep_runc(info.runc.id, out);
     read_remap(info.root_dir, out);
-    out->runtimes[0] = '\0';
-    return info.runtimes.len == 0 || json_scan(info.runtimes, on_runtime, out->runtimes, err);
+    return keep_names(info.runtimes, out->runtimes, sizeof out->runtimes, err);
 }
 
 struct image_config {

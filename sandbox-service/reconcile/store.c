@@ -22,6 +22,9 @@ static const struct pg_statement statements[] = {
      "container_running = false, container_status = 'removed' "
      "WHERE id IN (SELECT id FROM gone) RETURNING id, end_reason)" STORE_TELL_ENDED
      "SELECT id FROM ended"},
+    {"bulk_unsettle",
+     "UPDATE sandboxes SET network_applied = network_version - 1 WHERE id = ANY ($1::uuid[]) "
+     "AND network_applied = network_version AND status = 'running' RETURNING id"},
     {"bulk_free_ports",
      "WITH freed AS (DELETE FROM ports p USING sandboxes s WHERE s.id = p.sandbox_id "
      "AND p.instance = $1 AND p.node = $2 "
@@ -140,6 +143,12 @@ bool bulk_store_end(struct bulk_store *store, struct bulk_ids *ids, const char *
                     pg_result_fn *done, void *arg, struct err *err)
 {
     return ask_about(store, "bulk_end", ids, reason, done, arg, err);
+}
+
+bool bulk_store_unsettle(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
+                         void *arg, struct err *err)
+{
+    return ask_about(store, "bulk_unsettle", ids, NULL, done, arg, err);
 }
 
 bool bulk_store_free_ports(struct bulk_store *store, pg_result_fn *done, void *arg, struct err *err)

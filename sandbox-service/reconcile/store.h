@@ -47,6 +47,10 @@ bool bulk_store_unknown(struct bulk_store *store, struct bulk_ids *ids, pg_resul
  * is changing are left out. */
 bool bulk_store_end(struct bulk_store *store, struct bulk_ids *ids, const char *reason,
                     pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* Says of those of them that live, and whose network is as it should be as far as is known, that it
+ * is not. Rows: which. */
+bool bulk_store_unsettle(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
+                         void *arg, struct err *err) MUST_CHECK;
 /* Frees the ports of sandboxes that have ended. Rows: whose. */
 bool bulk_store_free_ports(struct bulk_store *store, pg_result_fn *done, void *arg,
                            struct err *err) MUST_CHECK;

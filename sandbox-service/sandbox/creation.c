@@ -362,7 +362,7 @@ static bool can_start(struct creation *creation, const struct sandbox_info *info
                               network_reason(sandboxes->network));
     }
     return creation->runtime[0] == '\0' ||
-           wire_has_runtime(sandboxes->runtimes, view_of(creation->runtime)) ||
+           wire_list_has(sandboxes->runtimes, view_of(creation->runtime)) ||
            err_set_reason(&creation->err, ERR_UNAVAILABLE, "runtime_unavailable",
                           "the engine does not have the runtime %s", creation->runtime);
 }

@@ -7,6 +7,7 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/networks.h"
 #include "sandbox-service/network/restricted.h"
+#include "sandbox-service/reconcile/drift.h"
 #include "sandbox-service/reconcile/leftovers.h"
 #include "sandbox-service/reconcile/store.h"
 #include "sandbox-service/reconcile/unknown.h"
@@ -46,6 +47,7 @@ struct found {
     bool is_frozen; /* the same */
     bool on_disk;   /* the sandbox rests, or is to, without a running container */
     enum found_status status;
+    char networks[WIRE_NETWORKS_SIZE]; /* the container's */
 };
 
 /* What is on the engine and on disk is read before the rows are: since a row is written before all
@@ -59,6 +61,7 @@ struct reconciler {
     struct bulk_store *bulk;     /* owned */
     struct unknown *unknown;     /* owned */
     struct leftovers *leftovers; /* owned */
+    struct drift *drift;         /* owned */
     struct map found;
     struct list todo; /* the same */
     bool running;
@@ -157,6 +160,7 @@ static void note_container(struct found *found, const struct wire_listed *contai
     found->is_frozen = strcmp(container->state, "paused") == 0;
     found->runs = strcmp(container->state, "running") == 0 || found->is_frozen ||
                   strcmp(container->state, "created") == 0;
+    memcpy(found->networks, container->networks, sizeof found->networks);
 }
 
 static void on_container(const struct wire_listed *container, void *arg)
@@ -204,6 +208,10 @@ static void add_row(struct reconciler *reconciler, const PGresult *result, int r
     found->has_row = true;
     found->status = status;
     found->on_disk = store_read_on_disk(result, row);
+    if (status == FOUND_RUNNING && found->runs && !found->is_frozen) {
+        drift_note(reconciler->drift, found->sandbox_id, store_read_network(result, row),
+                   found->networks);
+    }
 }
 
 static void on_agent_lost(const char sandbox_id[ID_SIZE], void *arg)
@@ -362,9 +370,11 @@ static void on_rows(const PGresult *result, const struct err *err, void *arg)
         finish(reconciler);
         return;
     }
+    drift_begin(reconciler->drift);
     for (int row = 0; row < pg_rows(result); row++) {
         add_row(reconciler, result, row);
     }
+    drift_end(reconciler->drift);
     if (reconciler->out_of_memory) {
         err_set(&reconciler->err, ERR_INTERNAL, "reconcile: out of memory");
         finish(reconciler);
@@ -509,7 +519,8 @@ static bool open_parts(struct reconciler *reconciler, struct err *err)
            (reconciler->unknown = unknown_new(strcmp(config->reconcile_unknown, "remove") == 0,
                                               config->reconcile_unknown_after_s * 1000, err)) !=
                NULL &&
-           (reconciler->leftovers = leftovers_new(sandboxes, reconciler->bulk, err)) != NULL;
+           (reconciler->leftovers = leftovers_new(sandboxes, reconciler->bulk, err)) != NULL &&
+           (reconciler->drift = drift_new(sandboxes, reconciler->bulk, err)) != NULL;
 }
 
 struct reconciler *reconciler_open(struct sandboxes *sandboxes, reconciled_fn *on_done, void *arg,
@@ -541,6 +552,7 @@ void reconciler_close(struct reconciler *reconciler)
 {
     if (reconciler != NULL) {
         leftovers_free(reconciler->leftovers);
+        drift_free(reconciler->drift);
         unknown_free(reconciler->unknown);
         bulk_store_close(reconciler->bulk);
         forget_all(reconciler);

@@ -516,6 +516,11 @@ const char *store_read_status(const PGresult *result, int row)
     return pg_text(result, row, LIVE_STATUS);
 }
 
+const char *store_read_network(const PGresult *result, int row)
+{
+    return pg_text(result, row, LIVE_NETWORK);
+}
+
 bool store_read_on_disk(const PGresult *result, int row)
 {
     return pg_bool(result, row, LIVE_ON_DISK);

@@ -200,10 +200,12 @@ void store_read_usage(const PGresult *result, struct quota_usage *out);
 void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
 int64_t store_read_disk_mb(const PGresult *result, int row);
 
-/* All rows of this node that are not at their end: store_read_id, store_read_status and
- * store_read_on_disk (whether it rests, or is about to, without a running container). */
+/* All rows of this node that are not at their end: store_read_id, store_read_status,
+ * store_read_network and store_read_on_disk (whether it rests, or is about to, without a running
+ * container). */
 void store_live(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
 const char *store_read_status(const PGresult *result, int row);
+const char *store_read_network(const PGresult *result, int row);
 bool store_read_on_disk(const PGresult *result, int row);
 
 #endif

@@ -131,11 +131,11 @@ const struct pg_statement store_statements[] = {
      "warm"},
     /* Those of the pool are as those that live, to whoever compares. */
     {"sandbox_live",
-     "SELECT id, status, coalesce(pause_mode = 'disk', false) FROM sandboxes "
+     "SELECT id, status, coalesce(pause_mode = 'disk', false), network FROM sandboxes "
      "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping' "
      "OR (status = 'failed' AND id IN (SELECT sandbox_id FROM volume_attachments))) "
      "UNION ALL SELECT id, CASE status WHEN 'starting' THEN 'creating' WHEN 'ready' THEN 'running' "
-     "ELSE 'stopping' END, false FROM warm_sandboxes WHERE instance = $1 AND node = $2"},
+     "ELSE 'stopping' END, false, network FROM warm_sandboxes WHERE instance = $1 AND node = $2"},
     {"node_state", "SELECT sandboxes, promised, draining FROM node_state($1, $2)"},
     {"node_set_draining", "SELECT node_set_draining($1, $2, $3, $4, $5)"},
     {"sandboxes_forget", "SELECT sandboxes_forget($1, $2, $3)"},

@@ -68,7 +68,7 @@ enum {
     WARM_RUNTIME,
 };
 enum { LIST_CREATED_US = INFO_COUNT };
-enum { LIVE_ID, LIVE_STATUS, LIVE_ON_DISK };
+enum { LIVE_ID, LIVE_STATUS, LIVE_ON_DISK, LIVE_NETWORK };
 enum { DISK_ID, DISK_LIMIT_MB }; /* the id is where store_read_id looks */
 enum {
     USAGE_TIER,

@@ -74,11 +74,11 @@ static bool begin_act(struct request *request, enum audit_action action, const c
 static bool check_runtime(const struct templates *templates, struct view runtime, struct err *err)
 {
     const struct sandboxes *sandboxes = templates->sandboxes;
-    if (!wire_has_runtime(sandboxes->config->template_runtimes, runtime)) {
+    if (!wire_list_has(sandboxes->config->template_runtimes, runtime)) {
         return err_set_reason(err, ERR_INVALID, "runtime_not_allowed",
                               "this runtime is not offered here");
     }
-    return wire_has_runtime(sandboxes->runtimes, runtime) ||
+    return wire_list_has(sandboxes->runtimes, runtime) ||
            err_set_reason(err, ERR_UNAVAILABLE, "runtime_unavailable",
                           "the engine does not have this runtime");
 }

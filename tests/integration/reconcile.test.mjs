@@ -50,6 +50,20 @@ describe('a sandbox whose container is', () => {
   }
 });
 
+it('a sandbox that is put on another network behind our back is put back', async (t) => {
+  const network = `insien-${instance}`;
+  const on = async (id) => Object.keys(JSON.parse(await docker('inspect', '-f', '{{json .NetworkSettings.Networks}}', `insien-${id}`)));
+  const closed = await sandboxFor(t, { network: 'none' });
+  const open = await sandboxFor(t, { network: 'open' });
+  assert.deepEqual([await on(closed), await on(open)], [['none'], [network]]);
+  await docker('network', 'disconnect', 'none', `insien-${closed}`);
+  await docker('network', 'connect', network, `insien-${closed}`);
+  await docker('network', 'disconnect', network, `insien-${open}`);
+  await until('both are back', async () => (await on(closed)).join() === 'none' && (await on(open)).join() === network, PATIENCE_MS);
+  await until('the rows say so', async () => await sql(`SELECT count(*) FROM sandboxes WHERE id IN ('${closed}', '${open}')
+    AND network_applied = network_version`) === '2', PATIENCE_MS);
+});
+
 it('a container that outlived its row in the database is kept, and lives on when the row comes back', async () => {
   const { sandboxId: id } = await createSandbox();
   const row = JSON.parse(await sql(`SELECT to_jsonb(s) FROM sandboxes s WHERE id = '${id}'`));

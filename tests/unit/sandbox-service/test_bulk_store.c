@@ -105,6 +105,36 @@ static void what_has_begun_and_not_ended_ends_and_is_told(void **state)
                     "sandbox.ended{\"reason\": \"error\"}");
 }
 
+static void networks_of_what_runs_are_to_be_settled_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bulk_ids ids;
+    struct err err = {0};
+    for (int i = 0; i < 2; i++) { /* the second time it is known already */
+        add_all(&ids);
+        assert_true(bulk_store_unsettle(fixture->store, &ids, on_rows, fixture, &err));
+        bulk_ids_free(&ids);
+        turn(fixture);
+        assert_string_equal(fixture->ids, i == 0 ? RUNNING " " : "");
+    }
+    postgres_expect(fixture->postgres,
+                    "SELECT string_agg(id::text, ' ') FROM sandboxes"
+                    " WHERE network_applied <> network_version",
+                    RUNNING);
+}
+
+static void ports_of_another_node_are_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    postgres_run(fixture->postgres,
+                 "INSERT INTO ports (sandbox_id, container_port, visibility, instance, node)"
+                 " SELECT id, 80, 'token', 'test', 'node-2' FROM sandboxes");
+    assert_true(bulk_store_free_ports(fixture->store, on_rows, fixture, &err));
+    turn(fixture);
+    assert_int_equal(fixture->rows, 0);
+}
+
 static void ports_of_the_ended_are_freed_and_no_others(void **state)
 {
     struct fixture *fixture = *state;
@@ -208,6 +238,8 @@ int main(void)
         TEST(only_what_no_row_ever_told_of_is_unknown),
         TEST(no_ids_are_a_question_too),
         TEST(what_has_begun_and_not_ended_ends_and_is_told),
+        TEST(networks_of_what_runs_are_to_be_settled_anew),
+        TEST(ports_of_another_node_are_its_own),
         TEST(ports_of_the_ended_are_freed_and_no_others),
         TEST(what_ended_is_listed_once),
         cmocka_unit_test(there_is_a_bound_of_ids),

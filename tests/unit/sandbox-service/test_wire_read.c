@@ -82,12 +82,14 @@ static void each_listed_container_is_told(void **state)
     assert_true(wire_read_list(
         VIEW("[{\"Id\":\"a\",\"Names\":[\"/x\"],\"Labels\":{\"insien.sandbox\":\"nonsense\"},"
              "\"State\":\"created\"},{\"Id\":\"b\",\"Labels\":{\"insien.sandbox\":\"" SANDBOX
-             "\",\"insien.instance\":\"y\"},\"State\":\"running\"}]\n"),
+             "\",\"insien.instance\":\"y\"},\"State\":\"running\",\"NetworkSettings\":"
+             "{\"Networks\":{\"insien-x\":{\"IPAddress\":\"10.0.0.2\"},\"none\":{}}}}]\n"),
         on_listed, &listed, &err));
     assert_int_equal(listed.count, 2);
     assert_string_equal(listed.last.id, "b");
     assert_string_equal(listed.last.sandbox_id, SANDBOX);
     assert_string_equal(listed.last.state, "running");
+    assert_string_equal(listed.last.networks, "insien-x,none");
 }
 
 static void empty_list_is_a_list(void **state)
@@ -180,9 +182,9 @@ static void runtimes_are_listed_by_name(void **state)
                             "\"runsc\":{\"path\":\"/usr/bin/runsc\",\"runtimeArgs\":[\"a\"]}}}"),
                        &info, &err));
     assert_string_equal(info.runtimes, "runc,runsc");
-    assert_true(wire_has_runtime(info.runtimes, VIEW("runsc")));
-    assert_false(wire_has_runtime(info.runtimes, VIEW("run")));
-    assert_false(wire_has_runtime("", VIEW("runc")));
+    assert_true(wire_list_has(info.runtimes, VIEW("runsc")));
+    assert_false(wire_list_has(info.runtimes, VIEW("run")));
+    assert_false(wire_list_has("", VIEW("runc")));
 }
 
 static void what_the_engine_has_is_read(void **state)
