@@ -56,6 +56,7 @@ DECLARE
         ['sandbox', 'UPDATE', 'secrets', 'key_id, sealed'],
         ['sandbox', 'SELECT', 'sandbox_secrets', NULL],
         ['sandbox', 'SELECT', 'nodes_draining', NULL],
+        ['sandbox', 'SELECT', 'template_images_gone', NULL],
         ['sandbox', 'SELECT', 'network_denials', NULL],
         ['sandbox', 'SELECT, DELETE', 'warm_sandboxes', NULL],
         ['sandbox', 'UPDATE', 'warm_sandboxes', 'status, ready_at, work_dir, image_user, '
@@ -116,6 +117,9 @@ DECLARE
         ['sandbox', 'sandboxes_unknown', 'invoker'],
         ['sandbox', 'ports_left', 'definer'],
         ['sandbox', 'images_named', 'definer'],
+        ['sandbox', 'template_images', 'invoker'],
+        ['sandbox', 'template_images_forget', 'definer'],
+        ['sandbox', 'audit_forget_personal', 'definer'],
         ['sandbox', 'template_begin', 'definer'],
         ['sandbox', 'template_take_up', 'definer'],
         ['sandbox', 'template_made', 'definer'],

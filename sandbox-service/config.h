@@ -57,6 +57,7 @@ struct sandbox_config {
     int64_t free_disk_mb;    /* less than that is left where the engine keeps its data: no create */
     int64_t sandbox_keep_days; /* ended ones are known; 0: for ever */
     int64_t image_keep_days;   /* images that nothing names are kept so long after they were made */
+    int64_t personal_keep_days; /* what the audit trail has of persons; 0 (as above): for ever */
     char docker_data_dir[CONFIG_PATH_SIZE]; /* seen from here; empty: as the engine says */
     char cpuset[4]; /* "on": sandboxes are bound to processors, so that nproc is true */
     char lxcfs_dir[CONFIG_PATH_SIZE]; /* "none": not used */

@@ -139,6 +139,7 @@ const struct pg_statement store_statements[] = {
     {"node_state", "SELECT sandboxes, promised, draining FROM node_state($1, $2)"},
     {"node_set_draining", "SELECT node_set_draining($1, $2, $3, $4, $5)"},
     {"sandboxes_forget", "SELECT sandboxes_forget($1, $2, $3)"},
+    {"audit_forget_personal", "SELECT audit_forget_personal($1, $2)"},
     {"sandboxes_unknown",
      "SELECT sandboxes_unknown(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))"},
     {"ports_left", "SELECT ports_left($1, $2, $3, $4)"},

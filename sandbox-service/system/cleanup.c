@@ -45,7 +45,7 @@ static void remove_next(struct cleanup *cleanup);
  * for its next turn. */
 static void begin_sweeps(const struct cleanup *cleanup)
 {
-    if (!cleanup->options.dry_run) {
+    if (!cleanup->options.dry_run && !cleanup->options.of_engine) {
         volumes_sweep_soon(cleanup->options.sandboxes->volumes);
         sweep_soon(cleanup->options.sandboxes->templates->sweep);
     }
@@ -330,11 +330,17 @@ bool cleanup_begin(const struct cleanup_options *options, struct err *err)
         return err_set(err, ERR_INTERNAL, "cleanup: out of memory");
     }
     cleanup->options = *options;
+    int64_t keep_days = sandboxes->config->image_keep_days;
     cleanup->policy = (struct leftover_policy){
-        .before = (int64_t)time(NULL) - sandboxes->config->image_keep_days * DAY_S,
+        .before = keep_days == 0 ? 0 : (int64_t)time(NULL) - keep_days * DAY_S,
         .agent_volume = sandboxes->agent_volume,
+        .instance = sandboxes->config->instance,
     };
-    store_ports_left(sandboxes->store, &cleanup->row, sandboxes->config, options->admin_id,
-                     !options->dry_run, on_ports, cleanup);
+    if (options->of_engine) {
+        list_volumes(cleanup);
+    } else {
+        store_ports_left(sandboxes->store, &cleanup->row, sandboxes->config, options->admin_id,
+                         !options->dry_run, on_ports, cleanup);
+    }
     return true;
 }

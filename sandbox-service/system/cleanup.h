@@ -15,7 +15,8 @@ typedef void cleanup_done_fn(const struct leftover_list *leftovers, const struct
 
 struct cleanup_options {
     struct sandboxes *sandboxes; /* borrowed until done */
-    char admin_id[ID_SIZE];
+    char admin_id[ID_SIZE];      /* "" with of_engine */
+    bool of_engine;   /* only what an older version left on the engine; nobody asked for it */
     bool dry_run;     /* finds only */
     bool unknown;     /* what no row has ever told of goes too: the operator's word */
     int64_t until_ms; /* monotonic: what is not taken away until then is left */

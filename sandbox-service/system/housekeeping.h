@@ -1,5 +1,6 @@
-/* sandbox-service/system/housekeeping.h: forgets sandboxes that ended long ago, a batch at a time.
- * Of the nodes of an instance one does it at a time. */
+/* sandbox-service/system/housekeeping.h: forgets, once an hour, what was kept long enough:
+ * sandboxes that ended, a batch at a time (of the nodes of an instance one does it at a time); what
+ * the audit trail has of persons; images, and volumes of older agents, that nothing uses. */
 #ifndef SANDBOX_SYSTEM_HOUSEKEEPING_H
 #define SANDBOX_SYSTEM_HOUSEKEEPING_H
 

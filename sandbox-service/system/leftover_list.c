@@ -8,6 +8,7 @@
 
 #define AGENT_VOLUME_PREFIX "insien-agent-"
 #define LABEL_IMAGE "insien.image" /* of those that deploy/images makes */
+#define DEPLOYMENT_TAG "for-"      /* begins the tag that a deployment gives its present ones */
 #define NO_TAG "<none>:<none>"
 
 static const char *const kind_names[] = {[LEFTOVER_CONTAINER] = "container",
@@ -147,17 +148,43 @@ static bool comes_with_deployment(const struct image *image)
     return false;
 }
 
-static void add_image(struct leftover_list *leftovers, const struct image *image)
+/* "insien/base:for-<instance>", "insien/base:latest". */
+static bool is_present(struct view tag)
 {
-    bool has_tag = false;
+    struct view version = tag;
+    (void)view_cut(&version, ':');
+    return view_starts_with(version, VIEW(DEPLOYMENT_TAG)) || view_equal(version, VIEW("latest"));
+}
+
+/* "<instance>/template:<id32>". */
+static bool is_template(struct view tag, const char *instance)
+{
+    struct view rest = tag;
+    return view_equal(view_cut(&rest, '/'), view_of(instance)) &&
+           view_starts_with(rest, VIEW("template:"));
+}
+
+/* What some tag says keeps the image, whatever its other tags are. */
+static bool is_in_use(const struct image *image, const char *instance)
+{
     bool is_ours = comes_with_deployment(image);
     for (size_t i = 0; i < image->tags.count; i++) {
         struct view tag = image->tags.items[i];
-        if (view_equal(tag, VIEW(NO_TAG))) {
-            continue;
+        if (view_equal(tag, VIEW(EMPTY_IMAGE)) || is_template(tag, instance) ||
+            (is_ours && is_present(tag))) {
+            return true;
         }
-        has_tag = true;
-        if (!is_ours && !view_equal(tag, VIEW(EMPTY_IMAGE))) {
+    }
+    return false;
+}
+
+static void add_image(struct leftover_list *leftovers, const struct image *image)
+{
+    bool has_tag = false;
+    for (size_t i = 0; i < image->tags.count; i++) {
+        struct view tag = image->tags.items[i];
+        if (!view_equal(tag, VIEW(NO_TAG))) {
+            has_tag = true;
             leftover_list_add(leftovers, LEFTOVER_IMAGE, tag);
         }
     }
@@ -174,7 +201,8 @@ static void on_image(struct view item, void *arg)
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(item, &schema, &image, NULL, reading->err);
     reading->ok = reading->ok && doc != NULL;
-    if (doc != NULL && image.created < reading->policy->before) {
+    if (doc != NULL && image.created < reading->policy->before &&
+        !is_in_use(&image, reading->policy->instance)) {
         add_image(reading->leftovers, &image);
     }
 }

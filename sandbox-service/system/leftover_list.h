@@ -41,12 +41,14 @@ void leftover_list_drop(struct leftover_list *leftovers, enum leftover_kind kind
 struct leftover_policy {
     int64_t before;
     const char *agent_volume; /* the one in use; others like it were of older agents */
+    const char *instance;
 };
 /* Of GET /volumes, those that no container uses. */
 bool leftover_list_add_volumes(struct leftover_list *leftovers, struct view body,
                                const struct leftover_policy *policy, struct err *err) MUST_CHECK;
-/* Of GET /images/json. Without a tag by their id; those with tags of ours that come with a
- * deployment are none. */
+/* Of GET /images/json. Without a tag by their id. Of those that come with a deployment only such
+ * that no deployment has as its present one: all of those have the tag of a deployment. Never
+ * images of templates: they have their own sweep. */
 bool leftover_list_add_images(struct leftover_list *leftovers, struct view body,
                               const struct leftover_policy *policy, struct err *err) MUST_CHECK;
 

@@ -54,6 +54,18 @@ void store_forget(struct store *store, struct store_call *call, const struct san
     store_ask(store, call, "sandboxes_forget", &parameters, done, arg);
 }
 
+void store_forget_personal(struct store *store, struct store_call *call,
+                           const struct sandbox_config *config, int64_t limit, pg_result_fn *done,
+                           void *arg)
+{
+    char days[INT_SIZE];
+    char most[INT_SIZE];
+    write_int(config->personal_keep_days, days);
+    write_int(limit, most);
+    const struct pg_parameters parameters = {{days, most}, 2};
+    store_ask(store, call, "audit_forget_personal", &parameters, done, arg);
+}
+
 int64_t store_read_forgotten(const PGresult *result)
 {
     return pg_int(result, 0, ONLY_COLUMN);

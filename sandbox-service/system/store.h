@@ -30,6 +30,10 @@ void store_set_draining(struct store *store, struct store_call *call,
 /* Forgets at most limit sandboxes that ended too long ago. */
 void store_forget(struct store *store, struct store_call *call, const struct sandbox_config *config,
                   int64_t limit, pg_result_fn *done, void *arg);
+/* The same of what can be traced to a person in the audit trail. */
+void store_forget_personal(struct store *store, struct store_call *call,
+                           const struct sandbox_config *config, int64_t limit, pg_result_fn *done,
+                           void *arg);
 int64_t store_read_forgotten(const PGresult *result);
 
 /* The ports, "<sandbox id>/<port>" one a row, of sandboxes that are at their end; removed in the

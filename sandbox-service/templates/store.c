@@ -16,7 +16,7 @@ enum {
 enum { SHOWN, STATUS, SHOWN_ID, FAILURE, LOG };
 enum { MOVED };
 enum { REMOVED_ID, REMOVED_IMAGE };
-enum { KEPT_ID };
+enum { IMAGE_ID, IMAGE_IS_GONE };
 
 static const struct pg_statement statements[] = {
     {"template_begin", "SELECT template_shown(t, true), t.status FROM template_begin($1, $2, $3, "
@@ -33,7 +33,8 @@ static const struct pg_statement statements[] = {
     {"template_take_up", "SELECT template_take_up($1, $2)"},
     {"template_made", "SELECT template_made($1, $2, $3, $4)"},
     {"templates_interrupt", "SELECT templates_interrupt($1, $2)"},
-    {"templates_kept", "SELECT id FROM templates WHERE instance = $1 AND node = $2"},
+    {"template_images", "SELECT id, is_gone FROM template_images($1, $2)"},
+    {"template_images_forget", "SELECT template_images_forget($1, $2, $3)"},
 };
 
 struct template_store {
@@ -193,10 +194,17 @@ bool template_store_interrupt(struct template_store *store, pg_result_fn *done, 
     return ask_node(store, "templates_interrupt", done, arg, err);
 }
 
-bool template_store_kept(struct template_store *store, pg_result_fn *done, void *arg,
-                         struct err *err)
+bool template_store_images(struct template_store *store, pg_result_fn *done, void *arg,
+                           struct err *err)
 {
-    return ask_node(store, "templates_kept", done, arg, err);
+    return ask_node(store, "template_images", done, arg, err);
+}
+
+bool template_store_forget_images(struct template_store *store, const char *there,
+                                  pg_result_fn *done, void *arg, struct err *err)
+{
+    const struct pg_parameters parameters = {{store->instance, store->node, there}, 3};
+    return ask(store, "template_images_forget", &parameters, done, arg, err);
 }
 
 static struct view text(const PGresult *result, int row, int column)
@@ -252,7 +260,12 @@ struct view template_store_removed_image(const PGresult *result)
     return text(result, 0, REMOVED_IMAGE);
 }
 
-const char *template_store_kept_id(const PGresult *result, int row)
+const char *template_store_image_id(const PGresult *result, int row)
 {
-    return pg_text(result, row, KEPT_ID);
+    return pg_text(result, row, IMAGE_ID);
+}
+
+bool template_store_image_is_gone(const PGresult *result, int row)
+{
+    return pg_bool(result, row, IMAGE_IS_GONE);
 }

@@ -64,9 +64,13 @@ bool template_store_made(struct template_store *store, const struct template_end
 bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
                               struct err *err) MUST_CHECK;
 
-/* A row for each template of this node: template_store_kept_id. */
-bool template_store_kept(struct template_store *store, pg_result_fn *done, void *arg,
-                         struct err *err) MUST_CHECK;
+/* A row for each template of this node, and for each that it had and whose image may still be
+ * there: template_store_image_id, template_store_image_is_gone. */
+bool template_store_images(struct template_store *store, pg_result_fn *done, void *arg,
+                           struct err *err) MUST_CHECK;
+/* Of those that it had only such are needed whose image is there: "{<id>,...}". */
+bool template_store_forget_images(struct template_store *store, const char *there,
+                                  pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
 struct view template_store_shown(const PGresult *result, int row);
 struct view template_store_status(const PGresult *result);
@@ -76,6 +80,7 @@ bool template_store_moved(const PGresult *result);
 void template_store_id(const PGresult *result, char out[ID_SIZE]);
 void template_store_removed_id(const PGresult *result, char out[ID_SIZE]);
 struct view template_store_removed_image(const PGresult *result);
-const char *template_store_kept_id(const PGresult *result, int row);
+const char *template_store_image_id(const PGresult *result, int row);
+bool template_store_image_is_gone(const PGresult *result, int row);
 
 #endif

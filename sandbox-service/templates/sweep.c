@@ -14,13 +14,14 @@ enum {
     SWEEP_INTERVAL_MS = 10 * 60 * 1000,
     SWEEP_IMAGES_MAX = 4096, /* looked at each time; the rest have their turn behind these */
     PRUNE_MS = 5 * 60 * 1000,
+    THERE_TEXT_MAX = SWEEP_IMAGES_MAX * ID_SIZE + 8,
 };
 
 #define LAYERS_KEPT "24h" /* behind their making */
 
 /* In the order of what happens: the engine's images, then the rows, then the layers of builds that
- * nothing has been built on. Rows are written before their images: an image that was there, and has
- * no row now, is nobody's. */
+ * nothing has been built on. Rows are written before their images, and leave a mark when they go:
+ * an image that was there, and has a mark and no row now, is nobody's. */
 struct sweep {
     struct templates *templates; /* borrowed */
     struct timer due;
@@ -72,34 +73,78 @@ static void prune(struct sweep *sweep)
     docker_send(sweep->templates->sandboxes->docker, &sweep->call, &request, on_pruned, sweep);
 }
 
-static bool has_row(const PGresult *result, const char id[ID_SIZE])
+enum image_state { IMAGE_KEPT, IMAGE_GONE, IMAGE_UNKNOWN };
+
+static enum image_state state_of(const PGresult *result, const char id[ID_SIZE])
 {
     for (int row = 0; row < pg_rows(result); row++) {
-        if (strcmp(template_store_kept_id(result, row), id) == 0) {
-            return true;
+        if (strcmp(template_store_image_id(result, row), id) == 0) {
+            return template_store_image_is_gone(result, row) ? IMAGE_GONE : IMAGE_KEPT;
         }
     }
-    return false;
+    return IMAGE_UNKNOWN;
+}
+
+/* What the database has never heard of stays until the operator says otherwise: it was restored
+ * from before that template was made (as containers: reconcile/unknown.h). */
+static void judge(struct templates *templates, const PGresult *result, const char id[ID_SIZE])
+{
+    enum image_state state = state_of(result, id);
+    char image[MAKING_IMAGE_SIZE];
+    if (state == IMAGE_KEPT || work_find(templates, id) != NULL) {
+        return;
+    }
+    template_image(templates, id, image);
+    if (state == IMAGE_UNKNOWN &&
+        strcmp(templates->sandboxes->config->reconcile_unknown, "remove") != 0) {
+        log_warn("template.image_unknown", LOG_STR("image", image));
+        return;
+    }
+    log_info("template.image_swept", LOG_STR("image", image));
+    templates_remove_image(templates, image);
+}
+
+static void on_forgotten(const PGresult *result, const struct err *err, void *arg)
+{
+    (void)result;
+    struct sweep *sweep = arg;
+    if (err != NULL) {
+        fail(sweep, err);
+    } else {
+        prune(sweep);
+    }
+}
+
+static void forget_gone(struct sweep *sweep)
+{
+    struct err err = {0};
+    AUTO(str_free) struct str there = STR_INIT(THERE_TEXT_MAX);
+    str_append_char(&there, '{');
+    for (size_t i = 0; i < sweep->count; i++) {
+        str_append_string(&there, i == 0 ? "" : ",");
+        str_append_string(&there, sweep->ids[i]);
+    }
+    str_append_char(&there, '}');
+    if (sweep->count == SWEEP_IMAGES_MAX) { /* there may be more */
+        prune(sweep);
+    } else if (!str_check(&there, "the images", &err) ||
+               !template_store_forget_images(sweep->templates->store, there.data, on_forgotten,
+                                             sweep, &err)) {
+        fail(sweep, &err);
+    }
 }
 
 static void on_rows(const PGresult *result, const struct err *err, void *arg)
 {
     struct sweep *sweep = arg;
-    struct templates *templates = sweep->templates;
-    char image[MAKING_IMAGE_SIZE];
     if (err != NULL) {
         fail(sweep, err);
         return;
     }
     for (size_t i = 0; i < sweep->count; i++) {
-        const char *id = sweep->ids[i];
-        if (!has_row(result, id) && work_find(templates, id) == NULL) {
-            template_image(templates, id, image);
-            log_info("template.image_swept", LOG_STR("image", image));
-            templates_remove_image(templates, image);
-        }
+        judge(sweep->templates, result, sweep->ids[i]);
     }
-    prune(sweep);
+    forget_gone(sweep);
 }
 
 /* "<instance>/template:<id32>". */
@@ -144,9 +189,7 @@ static void on_images(const struct http_reply *reply, const struct err *err, voi
     sweep->ids = calloc(SWEEP_IMAGES_MAX, ID_SIZE);
     bool listed = sweep->ids != NULL ? json_scan_items(reply->body, note_image, sweep, &failure)
                                      : err_set(&failure, ERR_INTERNAL, "sweep: out of memory");
-    if (listed && sweep->count == 0) {
-        prune(sweep);
-    } else if (!listed || !template_store_kept(sweep->templates->store, on_rows, sweep, &failure)) {
+    if (!listed || !template_store_images(sweep->templates->store, on_rows, sweep, &failure)) {
         fail(sweep, &failure);
     }
 }

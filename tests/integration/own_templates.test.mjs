@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { randomUUID } from 'node:crypto';
 import { assertError, call, sandboxFor, shellOutput, whenHealthy } from '../support/api.mjs';
-import { docker, instance, kill9, run, until } from '../support/stack.mjs';
+import { docker, instance, kill9, run, sql, until } from '../support/stack.mjs';
 
 // Templates of users: from an image of this engine, and built, with a folder or without. No registry is asked.
 
@@ -149,6 +149,7 @@ test('what is no template is refused', async () => {
   assertError(await call('DELETE', '/api/templates/base'), 403, 'template_of_server');
 });
 
+const imageOf = (templateId) => `${instance}/template:${templateId.replaceAll('-', '')}`;
 const imageExists = async (name) => (await run('docker', ['image', 'inspect', name])).code === 0;
 const buildContainers = () => docker('ps', '-q', '--filter', `label=insien.build=${instance}`);
 
@@ -158,16 +159,22 @@ test('after a kill nothing of a build is left but its failure', async (t) => {
   const long = await create(t, { dockerfile: 'FROM insien/tiny\nRUN sleep 600\n' });
   const folder = await create(t, { dockerfile: 'FROM insien/tiny\nCOPY a /a\n', context: true });
   await until('the step runs', async () => (await buildContainers()) !== '', 30_000);
-  const stray = `${instance}/template:${randomUUID().replaceAll('-', '')}`;
-  await docker('tag', 'insien/tiny', stray);
+  const [went, unheard] = [randomUUID(), randomUUID()];
+  await sql(`INSERT INTO template_images_gone (id, instance, node)
+    SELECT '${went}', instance, node FROM templates WHERE id = '${kept.templateId}'`); // as its row went
+  for (const id of [went, unheard]) {
+    await docker('tag', 'insien/tiny', imageOf(id));
+  }
+  t.after(() => docker('rmi', imageOf(unheard)));
   await kill9('sandbox');
   await whenHealthy(30_000);
   for (const made of [long, folder]) {
     assert.equal((await settled(made.templateId)).failure, 'interrupted');
   }
   await until('the step has ended', async () => (await buildContainers()) === '', 60_000);
-  await until('the image without a row is gone', async () => !await imageExists(stray), 60_000);
-  assert.equal(await imageExists(`${instance}/template:${kept.templateId.replaceAll('-', '')}`), true);
+  await until('the image whose row went is gone', async () => !await imageExists(imageOf(went)), 60_000);
+  assert.equal(await imageExists(imageOf(kept.templateId)), true);
+  assert.equal(await imageExists(imageOf(unheard)), true, 'the database may have been restored from before it was made');
   // A template that failed gives way to one of its name.
   const again = await call('POST', '/api/templates', { body: { name: long.name, image: 'insien/tiny' } });
   assert.equal(again.status, 201, again.text);

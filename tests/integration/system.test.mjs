@@ -23,6 +23,27 @@ const stats = () => answer('GET', '/sandbox/system/stats');
 const drain = (draining, reason) => answer('POST', '/sandbox/system/drain', { draining, reason });
 const cleanup = (body) => answer('POST', '/sandbox/system/cleanup', body);
 
+// An image of long ago, of this deployment, as `docker save` would have written it.
+async function makeOldImage(image) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'image-'));
+  const layer = Buffer.alloc(1024);
+  const created = new Date(Date.now() - 40 * 24 * 3600 * 1000).toISOString();
+  const config = {
+    architecture: 'amd64', os: 'linux', created, config: { Labels: { 'insien.instance': instance } },
+    rootfs: { type: 'layers', diff_ids: [`sha256:${createHash('sha256').update(layer).digest('hex')}`] },
+  };
+  try {
+    writeFileSync(path.join(folder, 'layer.tar'), layer);
+    writeFileSync(path.join(folder, 'config.json'), JSON.stringify(config));
+    writeFileSync(path.join(folder, 'manifest.json'),
+      JSON.stringify([{ Config: 'config.json', RepoTags: [image], Layers: ['layer.tar'] }]));
+    assert.equal((await run('tar', ['-cf', path.join(folder, 'image.tar'), '-C', folder, 'manifest.json', 'config.json', 'layer.tar'])).code, 0);
+    await docker('load', '-i', path.join(folder, 'image.tar'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 before(async () => {
   ({ key } = await makeAdministrator());
 });
@@ -50,10 +71,15 @@ describe('what the server is at', () => {
   });
 });
 
+const forgotten = { image: `insien-forgotten:${instance}`, sandbox: randomUUID() };
+
 describe('draining', () => {
   it('takes no more sandboxes, keeps those that are there, and outlives the service', async (t) => {
     t.after(() => drain(false));
     const { sandboxId } = await createSandbox({ template: 'tiny' });
+    await sql(`INSERT INTO sandboxes SELECT (jsonb_populate_record(s, jsonb_build_object('id', '${forgotten.sandbox}',
+      'status', 'destroyed', 'end_reason', 'user', 'ended_at', now() - interval '100 days', 'network_address', NULL))).* FROM sandboxes s
+      WHERE s.id = '${sandboxId}'`);
     const reason = `a new kernel ${randomUUID()}`;
     const { draining } = await drain(true, reason);
     assert.equal(draining.reason, reason);
@@ -61,6 +87,7 @@ describe('draining', () => {
     const refused = await create();
     assertError(refused, 503, 'node_draining');
     assert.ok(Number(refused.headers['retry-after']) > 0);
+    await makeOldImage(forgotten.image);
     await kill9('sandbox');
     await whenHealthy(20_000);
     assertError(await create(), 503, 'node_draining');
@@ -78,29 +105,8 @@ describe('cleaning up', () => {
   const image = `insien-leftover:${instance}`;
   const leftover = ({ leftovers }) => leftovers.filter(({ name }) => name === image);
 
-  // An image of long ago, of this deployment, as `docker save` would have written it.
-  async function makeOldImage() {
-    const folder = mkdtempSync(path.join(tmpdir(), 'image-'));
-    const layer = Buffer.alloc(1024);
-    const created = new Date(Date.now() - 40 * 24 * 3600 * 1000).toISOString();
-    const config = {
-      architecture: 'amd64', os: 'linux', created, config: { Labels: { 'insien.instance': instance } },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${createHash('sha256').update(layer).digest('hex')}`] },
-    };
-    try {
-      writeFileSync(path.join(folder, 'layer.tar'), layer);
-      writeFileSync(path.join(folder, 'config.json'), JSON.stringify(config));
-      writeFileSync(path.join(folder, 'manifest.json'),
-        JSON.stringify([{ Config: 'config.json', RepoTags: [image], Layers: ['layer.tar'] }]));
-      assert.equal((await run('tar', ['-cf', path.join(folder, 'image.tar'), '-C', folder, 'manifest.json', 'config.json', 'layer.tar'])).code, 0);
-      await docker('load', '-i', path.join(folder, 'image.tar'));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  }
-
   it('tells what would go, then takes it, and leaves what is used', async (t) => {
-    await makeOldImage();
+    await makeOldImage(image);
     t.after(() => run('docker', ['rmi', '-f', image]));
     const { sandboxId } = await createSandbox({ template: 'tiny' });
     const dry = await cleanup();
@@ -116,7 +122,7 @@ describe('cleaning up', () => {
   });
 
   it('leaves an image that a template names', async (t) => {
-    await makeOldImage();
+    await makeOldImage(image);
     await sql(`INSERT INTO templates (name, image, profile) VALUES ('of-long-ago', '${image}', 'locked')`);
     t.after(async () => {
       await sql("DELETE FROM templates WHERE name = 'of-long-ago'");
@@ -149,5 +155,10 @@ describe('cleaning up', () => {
     assert.deepEqual(of(await cleanup({ dryRun: false, unknown: true })), told(true));
     assert.equal(existsSync(disk), false);
     await until('the container is gone', async () => await docker('ps', '-aq', '--filter', `label=insien.sandbox=${id}`) === '', PATIENCE_MS);
+  });
+
+  it('happens by itself too, to what was kept long enough', async () => {
+    await until('the sandbox is forgotten', async () => await sql(`SELECT count(*) FROM sandboxes WHERE id = '${forgotten.sandbox}'`) === '0', PATIENCE_MS);
+    await until('the image is gone', async () => await docker('images', '-q', forgotten.image) === '', PATIENCE_MS);
   });
 });

@@ -41,6 +41,20 @@ static const struct pg_statement statements[] = {
     {"count", "SELECT count(*) FROM sandboxes"},
     {"ports", "SELECT count(*) FROM ports_left($1, 'test', 'node-1', $2)"},
     {"named", "SELECT string_agg(n, ' ' ORDER BY n) FROM images_named($1) AS named (n)"},
+    {"record", "WITH l AS (INSERT INTO audit_log (at, action, result, service, personal_digest)"
+               " SELECT now() - make_interval(days => $1), 'exec', 'ok', 'test',"
+               " sha256(gen_random_uuid()::text::bytea) RETURNING id)"
+               " INSERT INTO audit_personal (audit_id, salt, address)"
+               " SELECT id, decode(repeat('00', 32), 'hex'), '127.0.0.1' FROM l"},
+    {"forget_personal", "SELECT audit_forget_personal($1, $2)"},
+    {"recorded", "SELECT (SELECT count(*) FROM audit_log) || ' ' ||"
+                 " (SELECT count(*) FROM audit_personal)"},
+    {"template", "INSERT INTO templates (id, user_id, name, image, instance, node)"
+                 " VALUES ('" ADMIN "', '" ADMIN "', 'mine', 'test/template:x', 'test', $1)"},
+    {"remove_template", "DELETE FROM templates WHERE name = 'mine'"},
+    {"images", "SELECT is_gone::text FROM template_images('test', 'node-1')"},
+    {"age", "UPDATE template_images_gone SET gone_at = now() - interval '2 days'"},
+    {"forget_images", "SELECT template_images_forget('test', 'node-1', $1)"},
     {"leave_port", "INSERT INTO ports (sandbox_id, container_port, visibility, instance, node)"
                    " SELECT id, 80, 'public', instance, node FROM sandboxes"},
     {"clear", "WITH d AS (DELETE FROM nodes_draining) DELETE FROM sandboxes"},
@@ -155,6 +169,28 @@ static void what_may_still_write_to_a_volume_is_not_forgotten(void **state)
     EXPECT("1", state, "forget", "30", "3");
 }
 
+static void persons_go_from_old_records_of_the_trail(void **state)
+{
+    EXPECT("", state, "record", "31");
+    EXPECT("", state, "record", "29");
+    EXPECT("1", state, "forget_personal", "30", "1");
+    EXPECT("0", state, "forget_personal", "30", "1");
+    EXPECT("2 1", state, "recorded", NULL);
+}
+
+static void images_of_templates_that_went_are_marked(void **state)
+{
+    EXPECT("", state, "template", "node-1");
+    EXPECT("false", state, "images", NULL);
+    EXPECT("", state, "remove_template", NULL);
+    EXPECT("true", state, "images", NULL);
+    EXPECT("0", state, "forget_images", "{}"); /* it has just gone */
+    EXPECT("", state, "age", NULL);
+    EXPECT("0", state, "forget_images", "{" ADMIN "}"); /* it is there yet */
+    EXPECT("1", state, "forget_images", "{}");
+    EXPECT("", state, "images", NULL);
+}
+
 static void ports_of_what_ended_are_told_and_removed(void **state)
 {
     EXPECT("", state, "make", "debian", "node-1", "1");
@@ -221,6 +257,8 @@ int main(void)
         TEST(only_administrators_drain_and_clean),
         TEST(what_ended_long_ago_is_forgotten_a_batch_at_a_time),
         TEST(what_may_still_write_to_a_volume_is_not_forgotten),
+        TEST(persons_go_from_old_records_of_the_trail),
+        TEST(images_of_templates_that_went_are_marked),
         TEST(ports_of_what_ended_are_told_and_removed),
         TEST(images_of_templates_and_of_what_lives_are_named),
     };

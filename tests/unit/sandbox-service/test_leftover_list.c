@@ -11,8 +11,8 @@
 
 #define NOW "1790000000" /* 2026-09-21 */
 
-static const struct leftover_policy policy = {.before = 1790000000,
-                                              .agent_volume = "insien-agent-current"};
+static const struct leftover_policy policy = {
+    .before = 1790000000, .agent_volume = "insien-agent-current", .instance = "test"};
 static struct leftover_list leftovers;
 
 static void expect(const char *json)
@@ -57,7 +57,7 @@ static void none_at_all_is_no_mistake(void **state)
     expect("{\"leftovers\":[],\"truncated\":false}");
 }
 
-static void old_images_are_left_over_by_their_tags_or_else_their_id(void **state)
+static void old_images_are_left_over_unless_they_are_in_use(void **state)
 {
     (void)state;
     struct err err = {0};
@@ -70,15 +70,22 @@ static void old_images_are_left_over_by_their_tags_or_else_their_id(void **state
         "{\"Id\":\"sha256:dd\",\"RepoTags\":[\"new:1\"],\"Created\":" NOW ",\"Labels\":{}},"
         "{\"Id\":\"sha256:ee\",\"RepoTags\":[\"insien/base:1\"],\"Created\":1,"
         "\"Labels\":{\"insien.image\":\"base\"}},"
+        "{\"Id\":\"sha256:e1\",\"RepoTags\":[\"insien/base:2\",\"insien/base:for-x\"],"
+        "\"Created\":1,\"Labels\":{\"insien.image\":\"base\"}},"
+        "{\"Id\":\"sha256:e2\",\"RepoTags\":[\"insien/base:3\",\"insien/base:latest\"],"
+        "\"Created\":1,\"Labels\":{\"insien.image\":\"base\"}},"
+        "{\"Id\":\"sha256:e3\",\"RepoTags\":[\"test/template:x\",\"mine:3\"],"
+        "\"Created\":1,\"Labels\":{\"insien.image\":\"base\"}},"
         "{\"Id\":\"sha256:ff\",\"RepoTags\":[\"insien/"
         "empty:latest\"],\"Created\":1,\"Labels\":{}}]";
     assert_true(leftover_list_add_images(&leftovers, view_of(body), &policy, &err));
     leftover_list_write_names(&leftovers, LEFTOVER_IMAGE, &names);
-    assert_string_equal(names.data, "[\"mine:1\",\"mine:2\",\"sha256:bb\",\"sha256:cc\"]");
+    assert_string_equal(names.data, "[\"mine:1\",\"mine:2\",\"sha256:bb\",\"sha256:cc\","
+                                    "\"insien/base:1\"]");
     leftover_list_drop(&leftovers, LEFTOVER_IMAGE, VIEW("mine:1"));
     leftover_list_drop(&leftovers, LEFTOVER_IMAGE, VIEW("never seen"));
     leftover_list_drop(&leftovers, LEFTOVER_VOLUME, VIEW("mine:2"));
-    assert_int_equal(leftovers.count, 3);
+    assert_int_equal(leftovers.count, 4);
 }
 
 static void what_is_no_answer_of_the_engine_is_an_error(void **state)
@@ -125,7 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(old_volumes_of_other_agents_alone_are_left_over, clear),
         cmocka_unit_test_setup(none_at_all_is_no_mistake, clear),
-        cmocka_unit_test_setup(old_images_are_left_over_by_their_tags_or_else_their_id, clear),
+        cmocka_unit_test_setup(old_images_are_left_over_unless_they_are_in_use, clear),
         cmocka_unit_test_setup(what_is_no_answer_of_the_engine_is_an_error, clear),
         cmocka_unit_test_setup(what_no_row_ever_told_of_is_marked, clear),
         cmocka_unit_test_setup(there_are_no_more_than_fit_and_that_is_told, clear),
