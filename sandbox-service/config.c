@@ -36,7 +36,8 @@ enum {
         .name = (name_), .kind = CONFIG_SECRET, CONFIG_CHARS(struct sandbox_config, member),       \
         __VA_ARGS__                                                                                \
     }
-#define TIER(NAME, tier, count, memory, cpu, pids_, disk, life, volumes_, volume_mb_)              \
+#define TIER(NAME, tier, count, memory, cpu, pids_, disk, life, volumes_, volume_mb_,              \
+             snapshot_mb_)                                                                         \
     INT("TIER_" NAME "_SANDBOXES", tiers[tier].sandboxes, count, 0, 100000),                       \
         INT("TIER_" NAME "_MEMORY_MB", tiers[tier].memory_mb, memory, LIMIT_MEMORY_MB_MIN,         \
             LIMIT_MEMORY_MB_MAX),                                                                  \
@@ -47,7 +48,9 @@ enum {
             LIMIT_DISK_MB_MAX),                                                                    \
         INT("TIER_" NAME "_LIFETIME_H", tiers[tier].lifetime_hours, life, 1, TIER_LIFETIME_H_MAX), \
         INT("TIER_" NAME "_VOLUMES", tiers[tier].volumes, volumes_, 0, TIER_VOLUMES_MAX),          \
-        INT("TIER_" NAME "_VOLUME_MB", tiers[tier].volume_mb, volume_mb_, 0, VOLUME_SIZE_MB_MAX)
+        INT("TIER_" NAME "_VOLUME_MB", tiers[tier].volume_mb, volume_mb_, 0, VOLUME_SIZE_MB_MAX),  \
+        INT("TIER_" NAME "_SNAPSHOT_MB", tiers[tier].snapshot_mb, snapshot_mb_, 0,                 \
+            VOLUME_SIZE_MB_MAX)
 
 static const struct config_item items[] = {
     TEXT("INSIEN_RUN_DIR", run_dir, .fallback = "/run/insien"),
@@ -109,10 +112,10 @@ static const struct config_item items[] = {
     INT("WARM_POOL_MAX", warm_pool_max, "4", 0, POOL_COUNT_MAX),
     INT("WARM_POOL_MEMORY_MB", warm_pool_memory_mb, "0", 0, NODE_MEMORY_MB_MAX),
     INT("WARM_POOL_CONCURRENCY", warm_pool_concurrency, "1", 1, 64),
-    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2", "2", "2048"),
-    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24", "10", "20480"),
+    TIER("FREE", TIER_FREE, "2", "512", "1000", "256", "2048", "2", "2", "2048", "4096"),
+    TIER("PRO", TIER_PRO, "10", "1024", "2000", "1024", "10240", "24", "10", "20480", "40960"),
     TIER("ENTERPRISE", TIER_ENTERPRISE, "50", "2048", "4000", "4096", "20480", "168", "50",
-         "204800"),
+         "204800", "409600"),
 };
 
 /* One mistake that the table can't see. */

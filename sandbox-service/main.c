@@ -11,6 +11,7 @@
 #include "sandbox-service/life/calls.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/life/shift.h"
+#include "sandbox-service/life/still.h"
 #include "sandbox-service/life/store.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/networks.h"
@@ -85,6 +86,7 @@ struct app {
     struct engine *engine;
     struct disk_watch *disk_watch;
     struct shifts *shifts;
+    struct stills *stills;
     struct life_calls *life_calls;
     struct reaper *reaper;
     struct room *room;
@@ -357,13 +359,15 @@ static bool share(struct app *app, struct err *err)
     app->life_calls = life_calls_new(sandboxes, err);
     sandboxes->shifts = app->shifts;
     sandboxes->life_calls = app->life_calls;
-    app->templates = templates_open(sandboxes, err);
+    app->stills = stills_open(sandboxes, err);
+    sandboxes->stills = app->stills;
+    app->templates = templates_open(sandboxes, app->limits.data, err);
     sandboxes->templates = app->templates;
     sandboxes->events = app->events = events_open(sandboxes, err);
     app->system = system_open(sandboxes, err);
     sandboxes->system = app->system;
-    return app->shifts != NULL && app->life_calls != NULL && app->templates != NULL &&
-           app->events != NULL && app->system != NULL && open_belongings(app, err);
+    return app->shifts != NULL && app->life_calls != NULL && app->stills != NULL &&
+           app->templates != NULL && app->events != NULL && app->system != NULL && open_belongings(app, err);
 }
 
 static bool open_parts(struct app *app, struct err *err)
@@ -400,6 +404,7 @@ static bool open_parts(struct app *app, struct err *err)
 static void fail_all(struct app *app)
 {
     bool called;
+    stills_end(app->stills);
     do {
         shifts_end(app->shifts);
         sandbox_creates_end(&app->sandboxes);
@@ -445,6 +450,8 @@ static void close_parts(struct app *app)
     starts_free(app->starts);
     templates_close(app->templates);
     app->sandboxes.templates = NULL;
+    app->sandboxes.stills = NULL;
+    stills_close(app->stills);
     images_free(app->images);
     docker_close(app->docker);
     app->sandboxes.ports = NULL;

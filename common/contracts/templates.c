@@ -89,8 +89,9 @@ bool template_settings_check(const struct template_settings *settings, struct er
 
 static const char *const profiles[] = {"sudo", "locked", NULL};
 static const char *const networks[] = {"none", "open", NULL};
-static const char *const sources[] = {TEMPLATE_FROM_IMAGE, TEMPLATE_FROM_DOCKERFILE,
-                                      TEMPLATE_FROM_SNAPSHOT, NULL};
+static const char *const sources[] = {TEMPLATE_FROM_IMAGE,    TEMPLATE_FROM_DOCKERFILE,
+                                      TEMPLATE_FROM_SNAPSHOT, TEMPLATE_FROM_COPY,
+                                      TEMPLATE_FROM_FORK,     NULL};
 
 enum { PIECE_BASE64_MAX = (TEMPLATE_PIECE_MAX + 2) / 3 * 4, LOG_TEXT_MAX = 256 * 1024 };
 

@@ -23,6 +23,8 @@ enum {
 #define TEMPLATE_FROM_IMAGE "image"
 #define TEMPLATE_FROM_DOCKERFILE "dockerfile"
 #define TEMPLATE_FROM_SNAPSHOT "snapshot"
+#define TEMPLATE_FROM_COPY "copy"
+#define TEMPLATE_FROM_FORK "fork"
 #define TEMPLATE_WAITING "waiting" /* for the folder it is built from */
 #define TEMPLATE_MAKING "making"
 #define TEMPLATE_READY "ready"
@@ -61,16 +63,18 @@ bool template_settings_check(const struct template_settings *settings, struct er
 /* template.create -> template_shown. template_id is the caller's choice and makes the call
  * idempotent. The image is made behind the answer. ERR_INVALID "invalid_image",
  * "invalid_dockerfile", "registry_not_allowed", "runtime_not_allowed"; ERR_DENIED
- * "builds_not_allowed"; ERR_NOT_FOUND "sandbox_not_found"; ERR_CONFLICT "template_exists",
- * "sandbox_starting", "sandbox_ended", "template_elsewhere"; ERR_LIMIT "template_quota_exceeded",
- * "templates_in_making"; ERR_UNAVAILABLE "docker_unavailable", "template_queue_full". */
+ * "builds_not_allowed"; ERR_NOT_FOUND "sandbox_not_found", "template_not_found"; ERR_CONFLICT
+ * "template_exists", "sandbox_starting", "sandbox_ended", "template_elsewhere"; ERR_LIMIT
+ * "template_quota_exceeded", "templates_in_making"; ERR_UNAVAILABLE "docker_unavailable",
+ * "template_queue_full". */
 #define TEMPLATE_CREATE "template.create"
 struct template_create {
     char template_id[ID_SIZE];
     char user_id[ID_SIZE];
     struct view name;
     struct view source;
-    struct view reference; /* the image's name, the Dockerfile's text, or the sandbox's id */
+    struct view reference; /* the image's name; the Dockerfile's text; the sandbox's id; of a copy
+                              a snapshot's name or id */
     bool waits;            /* of a Dockerfile: a folder comes by template.piece */
     struct view settings;  /* template_settings as text */
 };

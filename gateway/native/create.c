@@ -1,4 +1,6 @@
 /* POST /sandbox/create: a sandbox, and then its answer. */
+#include "gateway/native/create.h"
+
 #include "common/contracts/life.h"
 #include "common/contracts/network.h"
 #include "common/contracts/quota.h"
@@ -92,20 +94,19 @@ static void end_creating(void *work)
     }
 }
 
-static void write_answer(const struct request *request, const struct sandbox_meta *sandbox,
-                         struct str *out)
+void create_write_answer(const struct gateway *gateway, const struct sandbox_meta *sandbox,
+                         struct json_writer *writer)
 {
     char agent_url[CONFIG_PATH_SIZE + ID_SIZE + sizeof "/agent/"];
-    (void)snprintf(agent_url, sizeof agent_url, "%s/agent/%s", request->gateway->config->ws_url,
+    (void)snprintf(agent_url, sizeof agent_url, "%s/agent/%s", gateway->config->ws_url,
                    sandbox->id);
-    struct json_writer writer = json_writer_on(out);
-    json_begin_object(&writer, NULL);
-    json_string(&writer, "sandboxId", view_of(sandbox->id));
-    json_string(&writer, "agentUrl", view_of(agent_url));
-    json_string(&writer, "tier", view_of(sandbox->tier));
-    resource_limits_write(&writer, "resourceLimits", &sandbox->limits);
-    json_string(&writer, "expiresAt", view_of(sandbox->expires_at));
-    json_end_object(&writer);
+    json_begin_object(writer, NULL);
+    json_string(writer, "sandboxId", view_of(sandbox->id));
+    json_string(writer, "agentUrl", view_of(agent_url));
+    json_string(writer, "tier", view_of(sandbox->tier));
+    resource_limits_write(writer, "resourceLimits", &sandbox->limits);
+    json_string(writer, "expiresAt", view_of(sandbox->expires_at));
+    json_end_object(writer);
 }
 
 static void on_made(const struct sandbox_meta *sandbox, const struct err *err, void *arg)
@@ -120,15 +121,17 @@ static void on_made(const struct sandbox_meta *sandbox, const struct err *err, v
     memcpy(request->id, sandbox->id, ID_SIZE);
     sandbox_cache_prefetch(request->gateway->sandboxes, sandbox->id);
     AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    write_answer(request, sandbox, &out);
+    struct json_writer writer = json_writer_on(&out);
+    create_write_answer(request->gateway, sandbox, &writer);
     request_respond_json(request, 200, &out);
 }
 
 static bool fill_message(const struct request *request, const struct create_body *wanted,
-                         struct sandbox_create *out, struct err *err)
+                         struct create_of of, struct sandbox_create *out, struct err *err)
 {
     *out = (struct sandbox_create){
-        .template_name = wanted->snapshot.len > 0        ? wanted->snapshot
+        .template_name = of.template_id != NULL          ? view_of(of.template_id)
+                         : wanted->snapshot.len > 0      ? wanted->snapshot
                          : wanted->template_name.len > 0 ? wanted->template_name
                                                          : VIEW("base"),
         .timeout_ms = wanted->timeout_ms,
@@ -151,14 +154,30 @@ static bool fill_message(const struct request *request, const struct create_body
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "either template or snapshot may be named");
     }
+    if (of.template_id != NULL && (wanted->snapshot.len > 0 || wanted->template_name.len > 0)) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "a copy has no template or snapshot of its own");
+    }
     if (wanted->has_cpu && !cpu_read(wanted->cpu, &out->cpu_milli)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "cpu must be from 0.01 to 1024");
     }
-    memcpy(out->sandbox_id, request->id, ID_SIZE);
+    memcpy(out->sandbox_id, of.sandbox_id, ID_SIZE);
     memcpy(out->user_id, request->caller.user_id, ID_SIZE);
     memcpy(out->api_key_id, request->caller.api_key_id, ID_SIZE);
     return env_size_check(&wanted->env, err) && sandbox_extras_check(out, err);
+}
+
+struct json_doc *create_read(const struct request *request, struct create_of of,
+                             struct sandbox_create *out, struct json_violations *violations,
+                             struct err *err)
+{
+    struct create_body wanted = {0};
+    const struct json_schema schema = JSON_SCHEMA(create_fields);
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
+                                     &wanted, violations, err);
+    return doc != NULL && fill_message(request, &wanted, of, out, err) ? TAKE(doc) : NULL;
 }
 
 static bool choose_id(struct request *request, struct err *err)
@@ -175,12 +194,9 @@ void sandbox_create_handle(struct request *request)
 {
     struct err err = {0};
     struct json_violations violations = {0};
-    struct create_body wanted = {0};
     struct sandbox_create message;
-    const struct json_schema schema = JSON_SCHEMA(create_fields);
-    AUTO(json_doc_release)
-    struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
-                                     &wanted, &violations, &err);
+    const struct create_of of = {.sandbox_id = request->id};
+    AUTO(json_doc_release) struct json_doc *doc = NULL;
     struct creating *creating = calloc(1, sizeof *creating);
     if (creating == NULL) {
         err_set(&err, ERR_INTERNAL, "create: out of memory");
@@ -188,8 +204,8 @@ void sandbox_create_handle(struct request *request)
         return;
     }
     request_set_work(request, creating, end_creating);
-    if (doc == NULL || !choose_id(request, &err) ||
-        !fill_message(request, &wanted, &message, &err)) {
+    if (!choose_id(request, &err) ||
+        (doc = create_read(request, of, &message, &violations, &err)) == NULL) {
         request_fail_validation(request, &err, &violations);
         return;
     }

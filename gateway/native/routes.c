@@ -105,6 +105,8 @@ static const struct route routes[] = {
      AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_pause_handle},
     {HTTP_POST, "/sandbox/{id}/resume", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON,
      AUTH_SANDBOX_WRITE, JSON_BODY_MAX, sandbox_resume_handle},
+    {HTTP_POST, "/sandbox/{id}/fork", ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES,
+     AUTH_SANDBOX_WRITE, JSON_BODY_MAX, fork_handle},
     {HTTP_POST, "/sandbox/{id}/snapshots",
      ROUTE_CALLER | ROUTE_SANDBOX | ROUTE_JSON | ROUTE_CREATES, AUTH_SANDBOX_WRITE, JSON_BODY_MAX,
      snapshots_create_handle},

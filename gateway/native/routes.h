@@ -73,6 +73,7 @@ request_handler_fn sandbox_pause_handle, sandbox_resume_handle; /* life.c */
 request_handler_fn sandbox_timeout_handle;                      /* life.c */
 request_handler_fn snapshots_create_handle;                     /* snapshots.c */
 request_handler_fn snapshots_list_handle;                       /* snapshots.c */
+request_handler_fn fork_handle;                                 /* fork.c */
 request_handler_fn sandbox_exec_handle;                         /* exec.c */
 request_handler_fn sandbox_execute_handle;                      /* execute.c */
 request_handler_fn sandbox_execute_batch_handle;                /* execute.c */

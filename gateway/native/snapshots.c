@@ -2,6 +2,7 @@
  * GET /api/snapshots lists them; else they are as all templates (templates.c). */
 #include "common/contracts/templates.h"
 #include "common/json/write.h"
+#include "gateway/native/errors.h"
 #include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
 #include "gateway/native/service.h"
@@ -80,6 +81,11 @@ void snapshots_create_handle(struct request *request)
     struct snapshot_body body;
     struct json_violations violations = {0};
     const struct json_schema schema = JSON_SCHEMA(body_fields);
+    if (caller_is_client(&request->caller)) { /* it is of a sandbox, not of a user */
+        errors_client_refused(&err);
+        request_fail(request, &err);
+        return;
+    }
     struct view text = request->body.len == 0 ? VIEW("{}") : request->body;
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(text, &schema, &body, &violations, &err);

@@ -16,6 +16,7 @@ struct template_body {
     struct view name;
     struct view image;
     struct view dockerfile;
+    struct view snapshot;
     bool context;
 };
 
@@ -23,6 +24,8 @@ static const struct json_field body_fields[] = {
     JSON_STRING(struct template_body, name, "name", .required = true, .check = template_name_check),
     JSON_STRING(struct template_body, image, "image", .max_len = IMAGE_NAME_MAX, .nullable = true),
     JSON_STRING(struct template_body, dockerfile, "dockerfile", .max_len = TEMPLATE_REFERENCE_MAX,
+                .nullable = true),
+    JSON_STRING(struct template_body, snapshot, "snapshot", .max_len = TEMPLATE_NAME_MAX,
                 .nullable = true),
     JSON_BOOL(struct template_body, context, "context", .nullable = true),
 };
@@ -65,11 +68,16 @@ static bool choose_id(struct request *request, struct err *err)
 static bool check_body(const struct template_body *body, const struct template_settings *settings,
                        struct err *err)
 {
-    if ((body->image.len > 0) == (body->dockerfile.len > 0)) {
+    int sources = (body->image.len > 0) + (body->dockerfile.len > 0) + (body->snapshot.len > 0);
+    if (sources != 1) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
-                              "either image or dockerfile is required");
+                              "one of image, dockerfile and snapshot is required");
     }
-    if (body->context && body->image.len > 0) {
+    if (body->snapshot.len > 0 && (settings->profile.len > 0 || settings->read_only_root)) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "profile and readOnlyRoot are the snapshot's");
+    }
+    if (body->context && body->dockerfile.len == 0) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
                               "context is for a dockerfile alone");
     }
@@ -86,10 +94,15 @@ static void ask_create(struct request *request, const struct template_body *body
     json_struct(&writer, &template_settings_schema, settings);
     json_end_object(&writer);
     bool is_build = body->dockerfile.len > 0;
+    bool is_copy = body->snapshot.len > 0;
     struct template_create message = {
         .name = body->name,
-        .source = is_build ? VIEW(TEMPLATE_FROM_DOCKERFILE) : VIEW(TEMPLATE_FROM_IMAGE),
-        .reference = is_build ? body->dockerfile : body->image,
+        .source = is_build  ? VIEW(TEMPLATE_FROM_DOCKERFILE)
+                  : is_copy ? VIEW(TEMPLATE_FROM_COPY)
+                            : VIEW(TEMPLATE_FROM_IMAGE),
+        .reference = is_build  ? body->dockerfile
+                     : is_copy ? body->snapshot
+                               : body->image,
         .waits = body->context,
         .settings = str_view(&text),
     };

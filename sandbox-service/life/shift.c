@@ -6,6 +6,7 @@
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/life/reaper.h"
+#include "sandbox-service/life/still.h"
 #include "sandbox-service/life/store.h"
 #include "sandbox-service/sandbox/end.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -17,7 +18,8 @@ struct shifts {
     struct map by_id;
 };
 
-/* In the order of what happens: perhaps the row is looked at; the container is acted on, and looked
+/* In the order of what happens: perhaps the row is looked at; one that is kept still is waited for;
+ * the container is acted on, and looked
  * at when that went wrong; from disk, the agent is waited for; the row says what is reached. */
 struct shift {
     struct map_node by_id;
@@ -31,7 +33,8 @@ struct shift {
     bool agent_came;
     struct container_call container;
     struct store_call row;
-    struct timer deadline; /* armed while it waits for the agent */
+    struct still_wait still; /* linked while it is kept still */
+    struct timer deadline;   /* armed while it waits for the agent */
     int64_t began_ms;
     char sandbox_id[ID_SIZE];
     struct err err; /* the first failure */
@@ -228,11 +231,21 @@ static bool renew_token(struct shift *shift)
     return token != NULL && agent_dir_renew(sandboxes->dirs, shift->sandbox_id, token, &shift->err);
 }
 
+static void on_let_go(void *arg)
+{
+    act(arg);
+}
+
 static void act(struct shift *shift)
 {
     char name[CONTAINER_NAME_SIZE];
     struct docker *docker = shift->shifts->sandboxes->docker;
     container_name(shift->sandbox_id, name);
+    shift->still = (struct still_wait){.let_go = on_let_go, .arg = shift};
+    if (shift->order.is_resuming &&
+        still_await(shift->shifts->sandboxes->stills, shift->sandbox_id, &shift->still)) {
+        return;
+    }
     if (!shift->order.is_resuming && shift->order.on_disk) {
         container_stop(docker, &shift->container, name, on_acted, shift);
     } else if (!shift->order.is_resuming) {
@@ -372,7 +385,8 @@ static void end_waiting(struct map_node *node, void *arg)
 {
     (void)arg;
     struct shift *shift = MAP_ENTRY(node, struct shift, by_id);
-    if (shift->waits_for_agent) {
+    if (shift->waits_for_agent || list_is_linked(&shift->still.node)) {
+        list_remove(&shift->still.node);
         err_set_reason(&shift->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
         finish(shift);
     }

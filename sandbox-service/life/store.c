@@ -39,9 +39,19 @@ enum { NEXT_IN_MS };
 
 const struct pg_statement life_statements[] = {
     {"life_pause",
-     "WITH " OWN_ROW ", moved AS (UPDATE sandboxes s SET status = 'pausing', pause_mode = $3, "
+     "WITH " OWN_ROW ", kept AS (UPDATE sandboxes s SET pause_reason = 'user' FROM before b "
+     "WHERE s.id = b.id AND b.status IN ('pausing', 'paused') AND b.pause_reason = 'snapshot'), "
+     "moved AS (UPDATE sandboxes s SET status = 'pausing', pause_mode = $3, "
      "pause_reason = 'user' FROM before b WHERE s.id = b.id AND b.status = 'running' "
      "RETURNING s.id, event_act('user', $2::uuid, nullif($4, '')::uuid, NULL))" MOVED_ROW},
+    {"life_still",
+     "WITH before AS (SELECT * FROM sandboxes WHERE id = $1 FOR NO KEY UPDATE), "
+     "moved AS (UPDATE sandboxes s SET status = 'pausing', pause_mode = 'freeze', "
+     "pause_reason = 'snapshot' FROM before b WHERE s.id = b.id AND b.status = 'running' "
+     "RETURNING s.id, event_act('system', NULL, NULL, 'snapshot'))" MOVED_ROW},
+    {"life_move_on", "SELECT was, is_moved, on_disk, generation FROM sandbox_move_on($1)"},
+    {"life_left_still", "SELECT id FROM sandboxes WHERE instance = $1 AND node = $2 "
+                        "AND status = 'paused' AND pause_reason = 'snapshot' LIMIT $3"},
     {"life_paused",
      "UPDATE sandboxes SET status = 'paused', paused_at = now(), "
      "left_ms = greatest(0, floor(extract(epoch FROM expires_at - now()) * 1000)), "
@@ -227,6 +237,18 @@ void life_read_state(const PGresult *result, struct life_state *out)
     };
 }
 
+void life_store_still(struct store *store, struct store_call *call, const char *id,
+                      pg_result_fn *done, void *arg)
+{
+    ask_of(store, call, "life_still", id, done, arg);
+}
+
+void life_store_move_on(struct store *store, struct store_call *call, const char *id,
+                        pg_result_fn *done, void *arg)
+{
+    ask_of(store, call, "life_move_on", id, done, arg);
+}
+
 void life_store_active(struct store *store, struct store_call *call, const char *ids,
                        const char *ages, pg_result_fn *done, void *arg)
 {
@@ -241,6 +263,12 @@ static void ask_due(struct store *store, struct store_call *call, const char *st
     const struct pg_parameters parameters = {
         {store_instance(store), store_node(store), write_int(most, limit)}, 3};
     store_ask(store, call, statement, &parameters, done, arg);
+}
+
+void life_store_left_still(struct store *store, struct store_call *call, int64_t most,
+                           pg_result_fn *done, void *arg)
+{
+    ask_due(store, call, "life_left_still", most, done, arg);
 }
 
 void life_store_end_due(struct store *store, struct store_call *call, int64_t most,

@@ -21,11 +21,20 @@ struct life_moved {
 };
 void life_read_moved(const PGresult *result, struct life_moved *out);
 
-/* running -> pausing, by its user. api_key_id, of this and the next: whose event it is; "" for a
- * session. */
+/* running -> pausing, by its user; one that rests for a snapshot then rests for its user.
+ * api_key_id, of this and the next: whose event it is; "" for a session. */
 void life_store_pause(struct store *store, struct store_call *call,
                       const struct sandbox_pause *request, const char *api_key_id,
                       pg_result_fn *done, void *arg);
+/* running -> pausing, while what is on its disk is kept. A row for life_read_moved, or none. */
+void life_store_still(struct store *store, struct store_call *call, const char *id,
+                      pg_result_fn *done, void *arg);
+/* paused -> resuming, of one that rested for that alone. The same. */
+void life_store_move_on(struct store *store, struct store_call *call, const char *id,
+                        pg_result_fn *done, void *arg);
+/* Those that rest for that alone: rows for store_read_id. */
+void life_store_left_still(struct store *store, struct store_call *call, int64_t most,
+                           pg_result_fn *done, void *arg);
 /* pausing -> paused: its clock stops. One row when it was so. */
 void life_store_paused(struct store *store, struct store_call *call, const char *id,
                        pg_result_fn *done, void *arg);

@@ -27,6 +27,7 @@ struct secrets;
 struct shifts;
 struct restricted;
 struct starts;
+struct stills;
 struct store;
 struct system;
 struct templates;
@@ -56,6 +57,7 @@ struct sandboxes {
     struct ports *ports;
     struct templates *templates;
     struct shifts *shifts;
+    struct stills *stills; /* NULL while it is not open */
     struct life_calls *life_calls;
     struct system *system;
     struct room *room;     /* NULL: not looked at */

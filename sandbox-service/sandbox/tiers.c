@@ -35,6 +35,7 @@ bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out, st
         json_int(&json, "lifetimeHours", tiers[i].lifetime_hours);
         json_int(&json, "volumes", tiers[i].volumes);
         json_int(&json, "volumeMB", tiers[i].volume_mb);
+        json_int(&json, "snapshotMB", tiers[i].snapshot_mb);
         json_end_object(&json);
     }
     json_end_object(&json);

@@ -16,8 +16,9 @@ struct tier_limits {
     int64_t pids;
     int64_t disk_mb;
     int64_t lifetime_hours;
-    int64_t volumes;   /* of a user */
-    int64_t volume_mb; /* of all of them together */
+    int64_t volumes;     /* of a user */
+    int64_t volume_mb;   /* of all of them together */
+    int64_t snapshot_mb; /* what snapshots add to the disk, together */
 };
 
 /* False: there is no tier of that name. */

@@ -91,7 +91,8 @@ static bool check_create(const struct templates *templates, const struct templat
     const struct sandbox_config *config = templates->sandboxes->config;
     char sandbox_id[ID_SIZE];
     bool is_build = view_equal(create->source, VIEW(TEMPLATE_FROM_DOCKERFILE));
-    bool is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT));
+    bool is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT)) ||
+                       view_equal(create->source, VIEW(TEMPLATE_FROM_FORK));
     AUTO(json_doc_release)
     struct json_doc *doc =
         json_read(create->settings, &template_settings_schema, &settings, NULL, err);
@@ -115,7 +116,8 @@ static bool check_create(const struct templates *templates, const struct templat
         return id_parse(create->reference, sandbox_id) ||
                err_set_reason(err, ERR_NOT_FOUND, "sandbox_not_found", "there is no such sandbox");
     }
-    return making_check(&templates->shared, is_build ? (struct view){0} : create->reference,
+    return view_equal(create->source, VIEW(TEMPLATE_FROM_COPY)) ||
+           making_check(&templates->shared, is_build ? (struct view){0} : create->reference,
                         is_build ? create->reference : (struct view){0}, err);
 }
 
@@ -131,7 +133,12 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     bool is_over =
         view_equal(status, VIEW(TEMPLATE_READY)) || view_equal(status, VIEW(TEMPLATE_FAILED));
     if (!is_over && work_find(request->templates, request->template_id) == NULL) {
-        work_begin(TAKE(request->work));
+        struct work *work = TAKE(request->work);
+        if (work->is_copy) { /* the name was for the database to look for */
+            str_clear(&work->source);
+            str_append_view(&work->source, template_store_reference(result));
+        }
+        work_begin(work);
     }
     const struct template_shown answer = {template_store_shown(result, 0)};
     call_finish_with(&request->call, &template_shown_schema, &answer);

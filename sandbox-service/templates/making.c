@@ -2,6 +2,7 @@
 
 #include "common/base/id.h"
 #include "common/base/log.h"
+#include "common/contracts/agent.h"
 #include "sandbox-service/config.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/templates/archive.h"
@@ -26,7 +27,8 @@ struct making {
     struct making_source source;
     struct progress *progress; /* borrowed */
     char image[MAKING_IMAGE_SIZE];
-    char container[CONTAINER_NAME_SIZE]; /* "": none */
+    char container[CONTAINER_NAME_SIZE]; /* "": none, as of the next */
+    char copied[MAKING_IMAGE_SIZE];
     struct dockerfile dockerfile;
     struct reference references[DOCKERFILE_IMAGES_MAX];
     char ids[DOCKERFILE_IMAGES_MAX][IMAGE_ID_SIZE];
@@ -131,7 +133,8 @@ static void tag(struct making *making)
 {
     char path[DOCKER_PATH_SIZE];
     const char *colon = strrchr(making->image, ':');
-    (void)snprintf(path, sizeof path, "/images/%s/tag?repo=%.*s&tag=%s", making->ids[0],
+    (void)snprintf(path, sizeof path, "/images/%s/tag?repo=%.*s&tag=%s",
+                   making->copied[0] != '\0' ? making->copied : making->ids[0],
                    (int)(colon - making->image), making->image, colon + 1);
     const struct docker_request request = {.method = "POST", .path = path};
     docker_send(making->shared->docker, &making->call, &request, on_tagged, making);
@@ -173,26 +176,27 @@ static void on_committed(const struct http_reply *reply, const struct err *err, 
         look_at_image(making);
         return;
     }
-    if (failure.code == ERR_NOT_FOUND) {
+    if (failure.code == ERR_NOT_FOUND || failure.code == ERR_CONFLICT) {
         err_set_reason(&failure, ERR_CONFLICT, "sandbox_gone", "it has ended meanwhile");
     }
     progress_say(making->progress, "The sandbox could not be kept.");
     fail(making, &failure);
 }
 
-/* Its processes stand still meanwhile. What the container's labels say of a sandbox is not said of
- * those that begin from here. */
+/* Whose it is its caller keeps still. What the container's labels and environment say of a sandbox
+ * is not said of those that begin from here. */
 static void commit(struct making *making)
 {
     const struct making_shared *shared = making->shared;
     char path[DOCKER_PATH_SIZE];
     char body[BODY_SIZE];
     const char *colon = strrchr(making->image, ':');
-    (void)snprintf(path, sizeof path, "/commit?container=%s&repo=%.*s&tag=%s&pause=1",
+    (void)snprintf(path, sizeof path, "/commit?container=%s&repo=%.*s&tag=%s&pause=0",
                    making->container, (int)(colon - making->image), making->image, colon + 1);
     int length = snprintf(body, sizeof body,
-                          "{\"Labels\":{\"" LABEL_INSTANCE "\":\"%s\",\"" LABEL_BUILD
-                          "\":\"%s\",\"" LABEL_SANDBOX "\":\"\",\"" LABEL_NODE "\":\"\"}}",
+                          "{\"Env\":[\"" AGENT_ENV_SANDBOX_ID "=\"],\"Labels\":{\"" LABEL_INSTANCE
+                          "\":\"%s\",\"" LABEL_BUILD "\":\"%s\",\"" LABEL_SANDBOX
+                          "\":\"\",\"" LABEL_NODE "\":\"\"}}",
                           shared->instance, shared->instance);
     const struct docker_request request = {.method = "POST",
                                            .path = path,
@@ -305,6 +309,8 @@ static void on_begin(void *arg)
     timer_arm(&making->deadline, making->shared->timeout_ms);
     if (making->container[0] != '\0') {
         commit(making);
+    } else if (making->copied[0] != '\0') {
+        tag(making);
     } else {
         fetch_next(making);
     }
@@ -357,7 +363,10 @@ struct making *making_begin(const struct making_shared *shared, const struct mak
     if (source->container != NULL) {
         (void)snprintf(making->container, sizeof making->container, "%s", source->container);
     }
-    if ((source->container == NULL &&
+    if (source->copied != NULL) {
+        (void)snprintf(making->copied, sizeof making->copied, "%s", source->copied);
+    }
+    if ((source->container == NULL && source->copied == NULL &&
          !read_source(shared, source->reference, source->dockerfile, &making->dockerfile,
                       making->references, &making->count, err)) ||
         !timer_open(&making->deadline, shared->loop, on_deadline, making, err) ||

@@ -21,7 +21,8 @@ struct making_shared {
 };
 
 struct making_source {
-    const char *container;  /* whose disk it is; copied; NULL: the next says */
+    const char *container;  /* whose disk it is; copied; NULL: the next say */
+    const char *copied;     /* an image of ours that it is; copied; NULL: the next say */
     struct view reference;  /* of an image; empty: it is built */
     struct view dockerfile; /* borrowed until done, as the folder */
     struct view folder;     /* an archive (tar); may be empty */

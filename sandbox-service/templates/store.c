@@ -14,20 +14,22 @@ enum {
 };
 
 enum { SHOWN, STATUS, SHOWN_ID, FAILURE, LOG };
+enum { BEGUN_REFERENCE = 2 };
 enum { MOVED };
 enum { REMOVED_ID, REMOVED_IMAGE };
 enum { IMAGE_ID, IMAGE_IS_GONE };
 
 static const struct pg_statement statements[] = {
-    {"template_begin", "SELECT template_shown(t, true), t.status FROM template_begin($1, $2, $3, "
-                       "$4, $5, $6, $7, $8, $9, $10, $11) AS t"},
+    {"template_begin",
+     "SELECT template_shown(t, true), t.status, t.reference FROM template_begin($1, $2, $3, "
+     "$4, $5, $6, $7, $8, $9, $10, $11) AS t"},
     {"template_get", "SELECT template_shown(t, true), t.status, t.id, t.failure, t.log "
                      "FROM templates t WHERE (t.name = $2 OR t.id::text = $2) "
                      "AND (t.user_id IS NULL OR t.user_id = $1) "
                      "ORDER BY t.user_id NULLS LAST LIMIT 1"},
     {"template_list", "SELECT template_shown(t, false) FROM templates t "
                       "WHERE (t.user_id IS NULL OR t.user_id = $1) "
-                      "AND ($2::text = '' OR t.source = $2) "
+                      "AND CASE WHEN $2::text = '' THEN t.source <> 'fork' ELSE t.source = $2 END "
                       "ORDER BY t.user_id NULLS FIRST, t.name"},
     {"template_remove", "SELECT id, image FROM template_remove($2, $1)"},
     {"template_take_up", "SELECT template_take_up($1, $2)"},
@@ -35,12 +37,15 @@ static const struct pg_statement statements[] = {
     {"templates_interrupt", "SELECT templates_interrupt($1, $2)"},
     {"template_images", "SELECT id, is_gone FROM template_images($1, $2)"},
     {"template_images_forget", "SELECT template_images_forget($1, $2, $3)"},
+    {"template_weigh", "SELECT template_weigh($1, $2, $3)"},
+    {"forks_drop", "SELECT * FROM forks_drop($1, $2, $3)"},
 };
 
 struct template_store {
     struct pg_pool *pool; /* owned; NULL once it is shutting down */
     const char *instance; /* borrowed */
     const char *node;     /* borrowed */
+    const char *limits;   /* borrowed */
     char most[INT_SIZE];
 };
 
@@ -55,6 +60,7 @@ struct template_store *template_store_open(struct loop *loop,
     }
     store->instance = options->instance;
     store->node = options->node;
+    store->limits = options->limits;
     (void)snprintf(store->most, sizeof store->most, "%" PRId64, options->most);
     const struct pg_options pg = {
         .url = options->url,
@@ -89,15 +95,22 @@ void template_store_close(struct template_store *store)
     }
 }
 
+static struct pg_query *begin(struct template_store *store, const char *statement,
+                              const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
+                              struct err *err)
+{
+    if (store->pool == NULL) {
+        err_set(err, ERR_UNAVAILABLE, "template store: shutting down");
+        return NULL;
+    }
+    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err);
+}
+
 static bool ask(struct template_store *store, const char *statement,
                 const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
                 struct err *err)
 {
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "template store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
+    return begin(store, statement, parameters, done, arg, err) != NULL;
 }
 
 bool template_store_begin(struct template_store *store, const struct template_create *create,
@@ -181,6 +194,25 @@ bool template_store_made(struct template_store *store, const struct template_end
     return ask(store, "template_made", &parameters, done, arg, err);
 }
 
+struct pg_query *template_store_weigh(struct template_store *store, const char *id,
+                                      int64_t own_bytes, pg_result_fn *done, void *arg,
+                                      struct err *err)
+{
+    char bytes[INT_SIZE];
+    (void)snprintf(bytes, sizeof bytes, "%" PRId64, own_bytes);
+    const struct pg_parameters parameters = {{id, bytes, store->limits}, 3};
+    return begin(store, "template_weigh", &parameters, done, arg, err);
+}
+
+bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg_result_fn *done,
+                               void *arg, struct err *err)
+{
+    char grace[INT_SIZE];
+    (void)snprintf(grace, sizeof grace, "%" PRId64, grace_s);
+    const struct pg_parameters parameters = {{store->instance, store->node, grace}, 3};
+    return ask(store, "forks_drop", &parameters, done, arg, err);
+}
+
 static bool ask_node(struct template_store *store, const char *statement, pg_result_fn *done,
                      void *arg, struct err *err)
 {
@@ -220,6 +252,11 @@ struct view template_store_shown(const PGresult *result, int row)
 struct view template_store_status(const PGresult *result)
 {
     return text(result, 0, STATUS);
+}
+
+struct view template_store_reference(const PGresult *result)
+{
+    return text(result, 0, BEGUN_REFERENCE);
 }
 
 struct view template_store_failure(const PGresult *result)

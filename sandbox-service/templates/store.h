@@ -11,7 +11,8 @@ struct template_store_options {
     const char *url;
     const char *instance; /* borrowed for the store's life, as node */
     const char *node;
-    int64_t most; /* templates of one user */
+    const char *limits; /* borrowed; tiers_write */
+    int64_t most;       /* templates of one user */
 };
 
 struct template_store *template_store_open(struct loop *loop,
@@ -26,7 +27,8 @@ void template_store_close(struct template_store *store);
 /* Each asks one question: done comes exactly once, later, on the loop; or false, and it does not
  * come. */
 
-/* One row: template_store_shown, template_store_status. Errors as those of TEMPLATE_CREATE. */
+/* One row: template_store_shown, template_store_status, template_store_reference. Errors as those
+ * of TEMPLATE_CREATE. */
 bool template_store_begin(struct template_store *store, const struct template_create *create,
                           const char *image, pg_result_fn *done, void *arg,
                           struct err *err) MUST_CHECK;
@@ -60,6 +62,17 @@ struct template_end {
 bool template_store_made(struct template_store *store, const struct template_end *end,
                          pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
+/* A snapshot or fork would add so much to the disk: no error when its user has room for that, and
+ * then it counts. ERR_NOT_FOUND "template_not_found"; ERR_LIMIT "snapshot_quota_exceeded", of a
+ * fork "quota_exceeded". For pg_query_cancel; NULL: done does not come. */
+struct pg_query *template_store_weigh(struct template_store *store, const char *id,
+                                      int64_t own_bytes, pg_result_fn *done, void *arg,
+                                      struct err *err) MUST_CHECK;
+/* Forks of this node without copies, made so many seconds ago, are gone: a row for each, for
+ * template_store_image_id. */
+bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg_result_fn *done,
+                               void *arg, struct err *err) MUST_CHECK;
+
 /* What an earlier process of this node left half done has failed. */
 bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
                               struct err *err) MUST_CHECK;
@@ -74,6 +87,7 @@ bool template_store_forget_images(struct template_store *store, const char *ther
 
 struct view template_store_shown(const PGresult *result, int row);
 struct view template_store_status(const PGresult *result);
+struct view template_store_reference(const PGresult *result);
 struct view template_store_failure(const PGresult *result);
 struct view template_store_log(const PGresult *result);
 bool template_store_moved(const PGresult *result);

@@ -5,6 +5,7 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/templates/calls.h"
+#include "sandbox-service/templates/forks.h"
 #include "sandbox-service/templates/sweep.h"
 
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct removal {
 };
 
 static void start_next(struct templates *templates);
+static size_t *running_of(const struct work *work);
 
 void template_image(const struct templates *templates, const char id[ID_SIZE],
                     char out[MAKING_IMAGE_SIZE])
@@ -69,8 +71,9 @@ void work_free(struct work *work)
     map_remove(&work->templates->works, &work->by_id);
     list_remove(&work->node);
     if (work->is_running) {
-        work->templates->running--;
+        --*running_of(work);
     }
+    keeping_end(&work->keeping);
     making_free(work->making);
     release_folder(work);
     timer_close(&work->due);
@@ -90,7 +93,8 @@ static void write_end(struct work *work)
                                      .failure = work->failure,
                                      .size_bytes = work->size_bytes,
                                      .log = progress_log(&work->progress, &from)};
-    if (!template_store_made(work->templates->store, &end, on_written, work, &err)) {
+    work->is_writing = template_store_made(work->templates->store, &end, on_written, work, &err);
+    if (!work->is_writing) {
         timer_arm(&work->due, WRITE_AGAIN_MS);
     }
 }
@@ -99,6 +103,7 @@ static void on_written(const PGresult *result, const struct err *err, void *arg)
 {
     struct work *work = arg;
     struct templates *templates = work->templates;
+    work->is_writing = false;
     if (err != NULL && !templates->closing) {
         log_warn("template.end_not_written", LOG_STR("template_id", work->id), LOG_ERR(err));
         timer_arm(&work->due, WRITE_AGAIN_MS);
@@ -124,6 +129,7 @@ static void end(struct work *work, const char *failure, int64_t size_bytes)
     log_info("template.made", LOG_STR("template_id", work->id),
              LOG_STR("failure", failure == NULL ? "" : failure), LOG_INT("bytes", size_bytes));
     making_free(TAKE(work->making));
+    keeping_end(&work->keeping);
     release_folder(work);
     write_end(work);
 }
@@ -148,25 +154,28 @@ static void on_made(const char *failure, int64_t size_bytes, void *arg)
     end(arg, failure, size_bytes);
 }
 
-static void start(struct work *work)
+static void make(struct work *work)
 {
     struct templates *templates = work->templates;
     const struct network *network = templates->sandboxes->network;
     struct err err = {0};
     struct view source = str_view(&work->source);
     char container[CONTAINER_NAME_SIZE];
+    char copied[MAKING_IMAGE_SIZE];
     if (work->is_snapshot) {
         container_name(work->source.data, container);
     }
+    if (work->is_copy) {
+        template_image(templates, work->source.data, copied);
+    }
     const struct making_source of = {
         .container = work->is_snapshot ? container : NULL,
+        .copied = work->is_copy ? copied : NULL,
         .reference = work->is_build ? (struct view){0} : source,
         .dockerfile = work->is_build ? source : (struct view){0},
         .folder = str_view(&work->folder),
         .network = network_is_open(network) ? network_name(network) : NULL,
     };
-    work->is_running = true;
-    templates->running++;
     work->making = making_begin(&templates->shared, &of, work->image, &work->progress, on_news,
                                 on_made, work, &err);
     if (work->making == NULL) {
@@ -175,13 +184,56 @@ static void start(struct work *work)
     }
 }
 
+static void end_with(struct work *work, const struct err *err)
+{
+    log_info("template.not_begun", LOG_STR("template_id", work->id), LOG_ERR(err));
+    end(work, err->code == ERR_INTERNAL ? "internal" : err->reason, 0);
+}
+
+static void on_kept(const struct err *err, void *arg)
+{
+    struct work *work = arg;
+    if (err == NULL) {
+        make(work);
+    } else {
+        progress_say(&work->progress, "The sandbox could not be kept.");
+        end_with(work, err);
+    }
+}
+
+static void start(struct work *work)
+{
+    struct templates *templates = work->templates;
+    struct err err = {0};
+    work->is_running = true;
+    ++*running_of(work);
+    if (!work->is_snapshot) {
+        make(work);
+    } else if (!keeping_begin(&work->keeping, templates, work->id, work->source.data, on_kept, work,
+                              &err)) {
+        end_with(work, &err);
+    }
+}
+
+/* What is made of what is there already takes little: it does not wait for what is pulled or built.
+ */
+static size_t *running_of(const struct work *work)
+{
+    struct templates *templates = work->templates;
+    return work->is_snapshot || work->is_copy ? &templates->running_kept : &templates->running;
+}
+
 static void start_next(struct templates *templates)
 {
     size_t most = (size_t)templates->sandboxes->config->template_concurrency;
-    while (!templates->closing && templates->running < most && !list_is_empty(&templates->queue)) {
-        struct work *work = LIST_ENTRY(templates->queue.next, struct work, node);
-        list_remove(&work->node);
-        start(work);
+    for (LIST_EACH(node, &templates->queue)) {
+        struct work *work = LIST_ENTRY(node, struct work, node);
+        const size_t *running = running_of(work);
+        if (!templates->closing &&
+            *running < (running == &templates->running ? most : KEPT_AT_A_TIME)) {
+            list_remove(&work->node);
+            start(work);
+        }
     }
 }
 
@@ -230,8 +282,10 @@ void work_drop(struct work *work)
     work->ended = true;
     work->failure = "template_removed";
     tell_listeners(work);
-    work_free(work);
-    start_next(templates);
+    if (!work->is_writing) { /* else it goes behind that */
+        work_free(work);
+        start_next(templates);
+    }
 }
 
 /* What one user has under way. */
@@ -305,7 +359,9 @@ struct work *work_new(struct templates *templates, const struct template_create 
     memcpy(work->user_id, create->user_id, ID_SIZE);
     template_image(templates, work->id, work->image);
     work->is_build = view_equal(create->source, VIEW(TEMPLATE_FROM_DOCKERFILE));
-    work->is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT));
+    work->is_snapshot = view_equal(create->source, VIEW(TEMPLATE_FROM_SNAPSHOT)) ||
+                        view_equal(create->source, VIEW(TEMPLATE_FROM_FORK));
+    work->is_copy = view_equal(create->source, VIEW(TEMPLATE_FROM_COPY));
     work->source = STR_INIT(TEMPLATE_REFERENCE_MAX);
     str_append_view(&work->source, create->reference);
     if (!str_check(&work->source, "the template's source", err) ||
@@ -368,7 +424,7 @@ static void on_recovery(void *arg)
     }
 }
 
-struct templates *templates_open(struct sandboxes *sandboxes, struct err *err)
+struct templates *templates_open(struct sandboxes *sandboxes, const char *limits, struct err *err)
 {
     const struct sandbox_config *config = sandboxes->config;
     struct templates *templates = calloc(1, sizeof *templates);
@@ -379,6 +435,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, struct err *err)
     const struct template_store_options store = {.url = config->database_url,
                                                  .instance = config->instance,
                                                  .node = config->node_name,
+                                                 .limits = limits,
                                                  .most = config->templates_per_user};
     templates->sandboxes = sandboxes;
     templates_calls_init(templates);
@@ -403,7 +460,8 @@ struct templates *templates_open(struct sandboxes *sandboxes, struct err *err)
     templates->store = template_store_open(sandboxes->loop, &store, err);
     if (templates->store == NULL ||
         !timer_open(&templates->recovery, sandboxes->loop, on_recovery, templates, err) ||
-        (templates->sweep = sweep_open(templates, err)) == NULL) {
+        (templates->sweep = sweep_open(templates, err)) == NULL ||
+        (templates->forks = forks_open(templates, err)) == NULL) {
         templates_close(templates);
         return NULL;
     }
@@ -442,6 +500,7 @@ void templates_close(struct templates *templates)
         free(removal);
     }
     sweep_close(templates->sweep);
+    forks_close(templates->forks);
     timer_close(&templates->recovery);
     template_store_close(templates->store);
     map_free(&templates->works);

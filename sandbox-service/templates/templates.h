@@ -5,9 +5,11 @@
 
 #include "common/base/map.h"
 #include "sandbox-service/call.h"
+#include "sandbox-service/templates/keeping.h"
 #include "sandbox-service/templates/making.h"
 #include "sandbox-service/templates/store.h"
 
+struct forks;
 struct sandboxes;
 struct sweep;
 
@@ -16,6 +18,7 @@ enum {
     WORKS_OF_USER_MAX = 4, /* the same, of one user */
     FOLDERS_MAX = 4,       /* that are being received or built from, each in memory */
     FOLDERS_OF_USER_MAX = 1,
+    KEPT_AT_A_TIME = 4,              /* snapshots, forks and copies */
     FOLDER_WAIT_MS = 10 * 60 * 1000, /* for the next piece */
 };
 
@@ -35,17 +38,20 @@ struct work {
     char id[ID_SIZE];
     char user_id[ID_SIZE];
     char image[MAKING_IMAGE_SIZE];
-    struct str source; /* the image's name, the Dockerfile, or the sandbox's id */
+    struct str source; /* the image's name, the Dockerfile, the id of a sandbox or snapshot */
     bool is_build;
-    bool is_snapshot;
+    bool is_snapshot; /* or a fork */
+    bool is_copy;
     bool has_folder; /* it has one of FOLDERS_MAX places */
     struct str folder;
     bool is_whole; /* all pieces of the folder came */
     bool is_running;
     struct progress progress;
-    struct making *making; /* owned; NULL while it waits */
+    struct keeping keeping; /* of a snapshot, until its image is there */
+    struct making *making;  /* owned; NULL while it waits */
     struct timer due; /* while it waits for a folder: giving up; behind the end: writing it down */
     bool ended;
+    bool is_writing;     /* the row is being told of the end */
     const char *failure; /* of its end; NULL: none; a literal, or failure_text */
     char failure_text[ERR_REASON_SIZE];
     int64_t size_bytes;
@@ -59,18 +65,22 @@ struct templates {
     struct map works;
     struct list queue;
     struct list removals;
-    size_t running;
+    size_t running;      /* that are pulled or built */
+    size_t running_kept; /* the rest */
     size_t folders;
     struct calls calls;    /* calls.c */
     struct timer recovery; /* armed until what an earlier process left is written down */
     bool recovered;
     struct sweep *sweep; /* owned */
+    struct forks *forks; /* owned */
     bool closing;
 };
 
-/* Borrows sandboxes, of which loop, config, docker and audit must be there. What an earlier process
- * left half done is told to have failed; until that is written down nothing new begins. */
-struct templates *templates_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+/* Borrows limits (tiers_write) and sandboxes, of which loop, config, docker, audit, shifts and
+ * stills must be there. What an earlier process left half done is told to have failed; until that
+ * is written down nothing new begins. */
+struct templates *templates_open(struct sandboxes *sandboxes, const char *limits,
+                                 struct err *err) MUST_CHECK;
 /* Ends what is in flight; later calls fail. Returns whether it may have answered anybody. */
 bool templates_fail_all(struct templates *templates);
 /* After templates_fail_all; NULL is fine. */

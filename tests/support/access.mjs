@@ -61,6 +61,7 @@ export const rows = {
   'POST /sandbox/{sandboxId}/resume': { scope: 'sandbox:write', body: {} },
   'GET /sandbox/{sandboxId}/stats': { scope: 'sandbox:read' },
   'GET /sandbox/{sandboxId}/stats/history': { scope: 'sandbox:read' },
+  'POST /sandbox/{sandboxId}/fork': { scope: 'sandbox:write', body: { count: 0 }, owner: 400 },
   'POST /sandbox/{sandboxId}/snapshots': { scope: 'sandbox:write', body: {}, owner: 201 },
   'GET /api/snapshots': { scope: 'sandbox:read' },
   'GET /api/snapshots/{snapshot}': { scope: 'sandbox:read' },

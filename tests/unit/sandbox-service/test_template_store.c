@@ -266,6 +266,7 @@ static int open_store(void **state)
         .url = postgres_service_url(fixture->postgres, "sandbox"),
         .instance = "test",
         .node = "node-1",
+        .limits = "{\"free\": {\"sandboxes\": 2, \"snapshotMB\": 10}}",
         .most = MOST};
     fixture->store = template_store_open(fixture->loop, &options, &err);
     assert_non_null(fixture->store);
@@ -335,6 +336,121 @@ static void snapshots_are_of_own_sandboxes_that_live(void **state)
     assert_refused(begin_snapshot(fixture, USER, "s"), ERR_CONFLICT, "template_elsewhere");
 }
 
+static struct answer begin_of(struct fixture *fixture, const char *id, const char *source,
+                              const char *reference)
+{
+    struct answer answer = {0};
+    struct template_create create = {.user_id = USER,
+                                     .name = view_of(id),
+                                     .source = view_of(source),
+                                     .reference = view_of(reference),
+                                     .settings = VIEW("{}")};
+    memcpy(create.template_id, id, ID_SIZE);
+    assert_true(template_store_begin(fixture->store, &create, "test/template:x", on_result, &answer,
+                                     &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+static struct answer weigh(struct fixture *fixture, const char *id, int64_t own_bytes)
+{
+    struct answer answer = {0};
+    assert_non_null(
+        template_store_weigh(fixture->store, id, own_bytes, on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    return answer;
+}
+
+#define OWN(id) "SELECT own_bytes FROM templates WHERE id = '" id "'"
+#define MB INT64_C(1048576)
+
+static void snapshots_have_room_or_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    (void)begin_of(fixture, FIRST, "snapshot", SECOND);
+    assert_int_equal(weigh(fixture, FIRST, 7 * MB).err.code, ERR_NONE);
+    (void)begin_of(fixture, THIRD, "snapshot", SECOND);
+    assert_refused(weigh(fixture, THIRD, 4 * MB), ERR_LIMIT, "snapshot_quota_exceeded");
+    postgres_expect(fixture->postgres, OWN(THIRD), "");
+    assert_int_equal(weigh(fixture, THIRD, 3 * MB).err.code, ERR_NONE);
+    (void)made(fixture, FIRST, "interrupted");
+    assert_int_equal(weigh(fixture, THIRD, 10 * MB).err.code, ERR_NONE);
+    assert_refused(weigh(fixture, FIRST, 1), ERR_NOT_FOUND, "template_not_found");
+}
+
+static void who_stands_on_an_image_that_goes_has_its_layers(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    (void)begin_of(fixture, FIRST, "snapshot", SECOND);
+    assert_int_equal(weigh(fixture, FIRST, 7 * MB).err.code, ERR_NONE);
+    (void)made(fixture, FIRST, NULL);
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET template_id = '" FIRST "'");
+    (void)begin_of(fixture, THIRD, "snapshot", SECOND);
+    assert_int_equal(weigh(fixture, THIRD, 1 * MB).err.code, ERR_NONE);
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET template_id = NULL");
+    assert_int_equal(ask(fixture, template_store_remove, USER, FIRST).err.code, ERR_NONE);
+    postgres_expect(fixture->postgres, OWN(THIRD), "8388608");
+}
+
+static void template_of_a_snapshot_is_like_it_where_it_says_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET profile = 'locked', work_dir = '/w'");
+    assert_refused(begin_of(fixture, THIRD, "copy", "none"), ERR_NOT_FOUND, "template_not_found");
+    (void)begin_of(fixture, FIRST, "snapshot", SECOND);
+    assert_refused(begin_of(fixture, THIRD, "copy", FIRST), ERR_CONFLICT, "template_not_ready");
+    (void)made(fixture, FIRST, NULL);
+    const struct answer copy = begin_of(fixture, THIRD, "copy", FIRST);
+    assert_has(copy, "\"profile\":\"locked\"");
+    assert_has(copy, "\"workDir\":\"/w\"");
+    assert_has(copy, "\"reference\":\"" FIRST "\"");
+}
+
+static int drop_forks(struct fixture *fixture)
+{
+    struct answer answer = {0};
+    assert_true(template_store_drop_forks(fixture->store, 60, on_result, &answer, &answer.err));
+    turn_until(fixture->loop, &answer.done);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    return answer.rows;
+}
+
+static void fork_goes_with_the_last_of_its_copies(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET network = 'open', memory_mb = 100, "
+                                    "metadata = '{\"of\": 1}', on_timeout = 'pause'");
+    (void)begin_of(fixture, FIRST, "fork", SECOND);
+    assert_int_equal(weigh(fixture, FIRST, 1 * MB).err.code, ERR_NONE);
+    (void)made(fixture, FIRST, NULL);
+    postgres_run(fixture->postgres, SANDBOX_VALUES(THIRD, USER, FIRST));
+    postgres_expect(fixture->postgres,
+                    "SELECT concat_ws(' ', memory_mb, metadata ->> 'of', on_timeout, env ->> 'A') "
+                    "FROM sandboxes WHERE id = '" THIRD "'",
+                    "100 1 pause mine");
+    postgres_run(fixture->postgres, "UPDATE templates SET made_at = now() - interval '1 hour'");
+    assert_int_equal(drop_forks(fixture), 0);
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET status = 'destroyed', "
+                                    "end_reason = 'user', ended_at = now() WHERE id = '" THIRD "'");
+    postgres_run(fixture->postgres, "UPDATE templates SET made_at = now()");
+    assert_int_equal(drop_forks(fixture), 0); /* copies may be on their way */
+    postgres_run(fixture->postgres, "UPDATE templates SET made_at = now() - interval '1 hour'");
+    assert_int_equal(drop_forks(fixture), 1);
+}
+
+static void fork_of_who_has_no_room_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    postgres_run(fixture->postgres, SANDBOX_VALUES(THIRD, USER, "tiny"));
+    (void)begin_of(fixture, FIRST, "fork", SECOND);
+    assert_refused(weigh(fixture, FIRST, 1), ERR_LIMIT, "quota_exceeded");
+}
+
 static int open_all(void **state)
 {
     static struct fixture fixture;
@@ -372,6 +488,11 @@ int main(void)
         TEST(templates_go_with_their_user),
         TEST(snapshot_is_as_its_sandbox_but_for_the_environment),
         TEST(snapshots_are_of_own_sandboxes_that_live),
+        TEST(snapshots_have_room_or_are_refused),
+        TEST(who_stands_on_an_image_that_goes_has_its_layers),
+        TEST(template_of_a_snapshot_is_like_it_where_it_says_nothing),
+        TEST(fork_goes_with_the_last_of_its_copies),
+        TEST(fork_of_who_has_no_room_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -12,22 +12,23 @@ static void tiers_are_written_as_the_database_reads_them(void **state)
 {
     (void)state;
     static const struct tier_limits tiers[TIER_COUNT] = {
-        [TIER_FREE] = {2, 512, 1000, 256, 2048, 2, 2, 2048},
-        [TIER_PRO] = {10, 1024, 2000, 1024, 10240, 24, 10, 20480},
-        [TIER_ENTERPRISE] = {50, 2048, 4000, 4096, 20480, 168, 50, 204800}};
+        [TIER_FREE] = {2, 512, 1000, 256, 2048, 2, 2, 2048, 4096},
+        [TIER_PRO] = {10, 1024, 2000, 1024, 10240, 24, 10, 20480, 40960},
+        [TIER_ENTERPRISE] = {50, 2048, 4000, 4096, 20480, 168, 50, 204800, 409600}};
     struct str text = STR_INIT(4096);
     struct err err = {0};
     assert_true(tiers_write(tiers, &text, &err));
     assert_string_equal(
         text.data, "{\"free\":{\"sandboxes\":2,\"memoryMB\":512,\"cpuMilli\":1000,\"pids\":256,"
-                   "\"diskMB\":2048,\"lifetimeHours\":2,\"volumes\":2,\"volumeMB\":2048},\"pro\":{"
+                   "\"diskMB\":2048,\"lifetimeHours\":2,\"volumes\":2,\"volumeMB\":2048,"
+                   "\"snapshotMB\":4096},\"pro\":{"
                    "\"sandboxes\":10,\"memoryMB\":"
                    "1024,\"cpuMilli\":2000,"
                    "\"pids\":1024,\"diskMB\":10240,\"lifetimeHours\":24,\"volumes\":10,"
-                   "\"volumeMB\":20480},\"enterprise\":{"
+                   "\"volumeMB\":20480,\"snapshotMB\":40960},\"enterprise\":{"
                    "\"sandboxes\":50,\"memoryMB\":2048,"
                    "\"cpuMilli\":4000,\"pids\":4096,\"diskMB\":20480,\"lifetimeHours\":168,"
-                   "\"volumes\":50,\"volumeMB\":204800}}");
+                   "\"volumes\":50,\"volumeMB\":204800,\"snapshotMB\":409600}}");
     str_free(&text);
 }
 
