@@ -6,6 +6,7 @@
 
 struct activity;
 struct client_sockets;
+struct discards;
 struct event_readers;
 struct exposed_cache;
 struct gateway_config;
@@ -44,6 +45,7 @@ struct gateway {
     struct limits *limits; /* NULL: there are none */
     struct recorder *recorder;
     struct requests *requests;
+    struct discards *discards;
     struct event_readers *event_readers;
     struct stats_history *stats_history;
     char id[ID_SIZE]; /* a new one each start: the epoch of what agents know */

@@ -22,6 +22,7 @@
 #include "gateway/native/health.h"
 #include "gateway/native/pending.h"
 #include "gateway/native/routes.h"
+#include "gateway/native/sandbox_discard.h"
 #include "gateway/ports/exposed.h"
 #include "gateway/ports/host_ports.h"
 #include "gateway/preview/preview.h"
@@ -106,6 +107,7 @@ static bool open_inside(struct gateway *gateway, struct err *err)
            (gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, err)) != NULL &&
            (gateway->exposed =
                 exposed_cache_new(gateway->sandbox_service, config->preview_secret, err)) != NULL &&
+           (gateway->discards = discards_new(gateway, err)) != NULL &&
            (gateway->requests = requests_new(gateway->loop, err)) != NULL &&
            (gateway->event_readers = event_readers_new(err)) != NULL &&
            (gateway->pending = pending_open(gateway, err)) != NULL && open_limits(gateway, err) &&
@@ -265,6 +267,7 @@ static void take_down(struct gateway *gateway)
     http_server_free(gateway->http);
     http_tls_free(process.tls);
     requests_free(gateway->requests);
+    discards_free(gateway->discards);
     event_readers_free(gateway->event_readers);
     limits_free(gateway->limits);
     if (process.limits_redis != NULL) {

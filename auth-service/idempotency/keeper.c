@@ -218,9 +218,10 @@ bool idempotency_release(struct idempotency *idempotency, const struct idempoten
     if (ending == NULL) {
         return false;
     }
-    bool begun = seal_key_derive(idempotency->secret, release->user_id, release->key, &key, err) &&
-                 idempotency_store_forget(idempotency->pg, release->user_id, key.digest_hex,
-                                          release->claim, timeout_ms, on_ended, ending, err);
+    bool begun =
+        seal_key_derive(idempotency->secret, release->user_id, release->key, &key, err) &&
+        idempotency_store_release(idempotency->pg, release->user_id, key.digest_hex, release->claim,
+                                  release->keeps_id, timeout_ms, on_ended, ending, err);
     secret_wipe(&key, sizeof key);
     if (!begun) {
         free(ending);

@@ -6,6 +6,7 @@
 #define CLAIM "idempotency_claim"
 #define FINISH "idempotency_finish"
 #define FORGET "idempotency_forget"
+#define GIVE_BACK "idempotency_give_back"
 #define CLEAN "idempotency_clean"
 
 #define ITS_ROW " WHERE user_id = $1::uuid AND key_digest = decode($2, 'hex') AND claim = $3::uuid"
@@ -17,6 +18,7 @@ const struct pg_statement idempotency_statements[IDEMPOTENCY_STATEMENT_COUNT] = 
     {FINISH, "UPDATE idempotency SET status = $4::integer, answer = decode($5, 'hex')" ITS_ROW
              " RETURNING 1"},
     {FORGET, "DELETE FROM idempotency" ITS_ROW " AND status IS NULL"},
+    {GIVE_BACK, "UPDATE idempotency SET claimed_until = now()" ITS_ROW " AND status IS NULL"},
     {CLEAN, "SELECT idempotency_clean($1::integer)"},
 };
 
@@ -64,12 +66,13 @@ bool idempotency_store_finish(struct pg_pool *pg, const char user_id[ID_SIZE],
     return pg_query_begin(pg, FINISH, &parameters, timeout_ms, done, arg, err) != NULL;
 }
 
-bool idempotency_store_forget(struct pg_pool *pg, const char user_id[ID_SIZE],
-                              const char *key_digest, const char claim[ID_SIZE], int64_t timeout_ms,
-                              pg_result_fn *done, void *arg, struct err *err)
+bool idempotency_store_release(struct pg_pool *pg, const char user_id[ID_SIZE],
+                               const char *key_digest, const char claim[ID_SIZE], bool keeps_id,
+                               int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
 {
+    const char *statement = keeps_id ? GIVE_BACK : FORGET;
     const struct pg_parameters parameters = {{user_id, key_digest, claim}, 3};
-    return pg_query_begin(pg, FORGET, &parameters, timeout_ms, done, arg, err) != NULL;
+    return pg_query_begin(pg, statement, &parameters, timeout_ms, done, arg, err) != NULL;
 }
 
 bool idempotency_store_clean(struct pg_pool *pg, int64_t timeout_ms, pg_result_fn *done, void *arg,

@@ -6,7 +6,7 @@
 #include "common/db/pg.h"
 
 /* For the pool that the functions are given. */
-enum { IDEMPOTENCY_STATEMENT_COUNT = 4 };
+enum { IDEMPOTENCY_STATEMENT_COUNT = 5 };
 extern const struct pg_statement idempotency_statements[IDEMPOTENCY_STATEMENT_COUNT];
 
 enum {
@@ -34,10 +34,12 @@ bool idempotency_store_finish(struct pg_pool *pg, const char user_id[ID_SIZE],
                               const char *key_digest, const char claim[ID_SIZE], int64_t status,
                               const char *answer_hex, int64_t timeout_ms, pg_result_fn *done,
                               void *arg, struct err *err) MUST_CHECK;
-/* The row goes, unless it has an answer or is another try's. */
-bool idempotency_store_forget(struct pg_pool *pg, const char user_id[ID_SIZE],
-                              const char *key_digest, const char claim[ID_SIZE], int64_t timeout_ms,
-                              pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* The row goes, or with keeps_id the next try may have it; unless it has an answer or is another
+ * try's. */
+bool idempotency_store_release(struct pg_pool *pg, const char user_id[ID_SIZE],
+                               const char *key_digest, const char claim[ID_SIZE], bool keeps_id,
+                               int64_t timeout_ms, pg_result_fn *done, void *arg,
+                               struct err *err) MUST_CHECK;
 
 /* The result's one number: how many rows went, at most IDEMPOTENCY_CLEAN_MAX. */
 bool idempotency_store_clean(struct pg_pool *pg, int64_t timeout_ms, pg_result_fn *done, void *arg,

@@ -44,5 +44,6 @@ FIELDS release_fields[] = {
     JSON_STRING(struct idempotency_release, key, "key", .required = true, .not_empty = true,
                 .max_len = IDEMPOTENCY_KEY_MAX),
     JSON_ID(struct idempotency_release, claim, "claim", .required = true),
+    JSON_BOOL(struct idempotency_release, keeps_id, "keepsId"),
 };
 SCHEMA(idempotency_release_schema, release_fields);

@@ -52,13 +52,15 @@ struct idempotency_finish {
 };
 extern const struct json_schema idempotency_finish_schema;
 
-/* idempotency.release -> {}, whether the key was the try's or not: it made nothing, and the key may
- * come with another request. May be repeated. */
+/* idempotency.release -> {}, whether the key was the try's or not: the try is over. It made
+ * nothing, and the key may come with another request; or, with keeps_id, nobody knows what it made,
+ * and a repeat finds that by its id. May be repeated. */
 #define IDEMPOTENCY_RELEASE "idempotency.release"
 struct idempotency_release {
     char user_id[ID_SIZE];
     struct view key;
     char claim[ID_SIZE];
+    bool keeps_id;
 };
 extern const struct json_schema idempotency_release_schema;
 

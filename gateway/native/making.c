@@ -6,6 +6,7 @@
 #include "common/ipc/client.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/agent_errors.h"
+#include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
 #include "gateway/native/sandbox_discard.h"
 
@@ -61,6 +62,7 @@ static void fail(struct making *making, const struct err *err, bool may_exist)
 {
     if (may_exist) {
         sandbox_discard(making->request, making->key);
+        repeat_undo(making->request);
     }
     making->done(NULL, err, making->arg);
     free_making(making);

@@ -19,9 +19,9 @@
 
 enum {
     CALL_TIMEOUT_MS = 5 * 1000,
-    LEASE_MS = 90 * 1000,     /* a create takes a minute at most */
-    RUN_LEASE_MS = 30 * 1000, /* what takes long asks for it again and again */
-    RENEW_MS = 5 * 1000,
+    LEASE_MS = 8 * 1000,      /* so long a repeat waits when the gateway dies */
+    RUN_LEASE_MS = 30 * 1000, /* of what would be done twice */
+    RENEW_MS = 2 * 1000,
     DIGEST_LEN = 32,
     READER_SIZE = ID_SIZE + 24,
     STATUS_OK = 200,
@@ -37,11 +37,12 @@ struct repeat {
     char claim[ID_SIZE];
     char resource_id[ID_SIZE];
     bool is_ours;      /* claimed, and neither finished nor released */
+    bool is_undone;    /* what was made with resource_id */
     int status;        /* of the answer that is being kept */
     bool no_store;     /* the same */
     struct str answer; /* the same */
     request_handler_fn *next;
-    struct timer renewal; /* of a claim that is ours, with ROUTE_RUNS */
+    struct timer renewal; /* of a claim that is ours */
     struct ipc_call *renewing;
 };
 
@@ -226,7 +227,7 @@ static void on_claimed(const struct view *body, const struct err *err, void *arg
         request_respond(request, &response);
         return;
     }
-    if (request->repeat->is_ours && is_run(request) && !renew_regularly(request, &refusal)) {
+    if (!renew_regularly(request, &refusal)) {
         request_fail(request, &refusal);
         return;
     }
@@ -270,11 +271,11 @@ static void on_released(const struct view *body, const struct err *err, void *ar
     }
 }
 
-static void release_claim(const struct request *request)
+static void release_claim(const struct request *request, bool keeps_id)
 {
     const struct repeat *repeat = request->repeat;
     struct err failure = {0};
-    struct idempotency_release message = {.key = view_of(repeat->key)};
+    struct idempotency_release message = {.key = view_of(repeat->key), .keeps_id = keeps_id};
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.claim, repeat->claim, ID_SIZE);
     if (tell(request, IDEMPOTENCY_RELEASE, &idempotency_release_schema, &message, on_released, NULL,
@@ -291,7 +292,7 @@ static bool fail_unkept(struct request *request, const struct err *err)
     struct err failure = {0};
     log_warn("idempotency.not_kept", LOG_TRACE(&request->trace), LOG_ERR(err));
     if (is_run(request)) {
-        release_claim(request);
+        release_claim(request, false);
     }
     if ((request->route->needs & ROUTE_SECRET) == 0) {
         return false;
@@ -345,18 +346,27 @@ bool repeat_keep(struct request *request, const struct http_response *response)
     return request->ipc_call != NULL || fail_unkept(request, &err);
 }
 
-static bool leaves_open(const struct request *request, const struct err *err)
+/* Whether nobody knows what was made. */
+static bool leaves_open(const struct err *err)
 {
-    return (request->route->needs & ROUTE_SECRET) != 0 && err->code >= ERR_UNAVAILABLE;
+    return err->code >= ERR_UNAVAILABLE;
+}
+
+void repeat_undo(const struct request *request)
+{
+    if (request->repeat != NULL) {
+        request->repeat->is_undone = true;
+    }
 }
 
 void repeat_release(const struct request *request, const struct err *err)
 {
     struct repeat *repeat = request->repeat;
-    if (repeat == NULL || !repeat->is_ours || leaves_open(request, err)) {
+    bool is_secret = (request->route->needs & ROUTE_SECRET) != 0;
+    if (repeat == NULL || !repeat->is_ours || (is_secret && leaves_open(err))) {
         return;
     }
     repeat->is_ours = false;
     stop_renewing(repeat);
-    release_claim(request);
+    release_claim(request, leaves_open(err) && !is_run(request) && !repeat->is_undone);
 }

@@ -127,17 +127,22 @@ static struct answer finish(struct stage *stage, const char *key, const char *cl
     return answer;
 }
 
-static void release(struct stage *stage, const char *key, const char *claim_id)
+static void release_with(struct stage *stage, const char *key, const char *claim_id, bool keeps_id)
 {
     struct answer answer = {0};
     struct err err = {0};
-    struct idempotency_release message = {.key = view_of(key)};
+    struct idempotency_release message = {.key = view_of(key), .keeps_id = keeps_id};
     memcpy(message.user_id, stage->user.id, ID_SIZE);
     memcpy(message.claim, claim_id, ID_SIZE);
     assert_true(idempotency_release(stage->idempotency, &message, ACCOUNTS_TIMEOUT_MS, on_done,
                                     &answer, &err));
     turn_until(stage->accounts->loop, &answer.done);
     assert_int_equal(answer.err.code, ERR_NONE);
+}
+
+static void release(struct stage *stage, const char *key, const char *claim_id)
+{
+    release_with(stage, key, claim_id, false);
 }
 
 static void run(struct stage *stage, const char *sql)
@@ -230,6 +235,28 @@ static void a_try_that_made_nothing_leaves_nothing(void **state)
     assert_int_equal(finish(stage, "k", first).err.code, ERR_NONE);
     release(stage, "k", first); /* an answer stays */
     assert_int_equal(claim(stage, "k", REQUEST, second).status, STATUS);
+}
+
+static void a_try_that_made_nobody_knows_what_leaves_its_id(void **state)
+{
+    struct stage *stage = *state;
+    char first[ID_SIZE];
+    char second[ID_SIZE];
+    new_claim(first);
+    new_claim(second);
+    struct answer answer = claim(stage, "k", REQUEST, first);
+    release_with(stage, "k", second, true); /* not its own */
+    struct answer other = claim(stage, "k", REQUEST, second);
+    assert_refused(&other, ERR_CONFLICT, "idempotency_in_progress");
+    release_with(stage, "k", first, true);
+    other = claim(stage, "k", OTHER_REQUEST, second);
+    assert_refused(&other, ERR_CONFLICT, "idempotency_key_reused");
+    struct answer next = claim(stage, "k", REQUEST, second);
+    assert_int_equal(next.err.code, ERR_NONE);
+    assert_string_equal(next.resource_id, answer.resource_id);
+    assert_int_equal(finish(stage, "k", second).err.code, ERR_NONE);
+    release_with(stage, "k", second, true); /* an answer stays */
+    assert_int_equal(claim(stage, "k", REQUEST, first).status, STATUS);
 }
 
 static void a_key_is_free_again_after_a_day(void **state)
@@ -368,6 +395,7 @@ int main(void)
         TEST(a_key_under_way_is_its_claims_alone),
         TEST(a_try_that_broke_off_leaves_its_id_to_the_next),
         TEST(a_try_that_made_nothing_leaves_nothing),
+        TEST(a_try_that_made_nobody_knows_what_leaves_its_id),
         TEST(a_key_is_free_again_after_a_day),
         TEST(of_many_at_a_time_one_gets_the_key),
         TEST(users_do_not_meet),

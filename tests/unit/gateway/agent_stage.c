@@ -74,6 +74,12 @@ static void serve_destroy(struct ipc_exchange *exchange, const struct ipc_reques
     struct json_doc *doc = json_read(request->body, &sandbox_destroy_schema, &body, NULL, &err);
     assert_non_null(doc);
     assert_string_equal(body.sandbox_id, stage->sandbox_id);
+    if (stage->destroys_refused > 0) {
+        stage->destroys_refused--;
+        err_set(&err, ERR_UNAVAILABLE, "no database");
+        ipc_reply_error(exchange, &err);
+        return;
+    }
     stage->destroys++;
     ipc_reply_ok(exchange, VIEW("{}"));
 }

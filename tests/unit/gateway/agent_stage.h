@@ -33,6 +33,7 @@ struct agent_stage {
     char sandbox_id[ID_SIZE]; /* of the agent */
     int creates;
     int destroys;
+    int destroys_refused;       /* of the next ones, so many are, and not counted above */
     const char *create_refusal; /* the reason to refuse the next one with; NULL: none */
     struct str created;         /* what was asked for last */
 

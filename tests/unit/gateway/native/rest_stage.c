@@ -6,6 +6,7 @@
 #include "common/ipc/server.h"
 #include "gateway/cache/key_cache.h"
 #include "gateway/native/routes.h"
+#include "gateway/native/sandbox_discard.h"
 #include "tests/support/turn.h"
 
 #include <arpa/inet.h>
@@ -130,6 +131,7 @@ int rest_stage_open(void **state)
     record_stage_open(&stage->records, gateway->loop, RECORD_ALL_DATA);
     gateway->recorder = stage->records.recorder;
     gateway->keys = key_cache_new(gateway->auth_service, &err);
+    gateway->discards = discards_new(gateway, &err);
     gateway->requests = requests_new(gateway->loop, &err);
     gateway->http = http_server_new(gateway->loop, &http_default_limits, on_request, &err);
     assert_non_null(gateway->http);
@@ -164,6 +166,7 @@ int rest_stage_close(void **state)
     close_client(stage);
     http_server_free(gateway->http);
     requests_free(gateway->requests);
+    discards_free(gateway->discards);
     key_cache_free(gateway->keys);
     record_stage_close(&stage->records);
     ipc_client_close(gateway->auth_service);

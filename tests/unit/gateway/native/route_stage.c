@@ -7,6 +7,7 @@
 #include "common/redis/redis.h"
 #include "gateway/limits/limits.h"
 #include "gateway/native/event_readers.h"
+#include "gateway/native/sandbox_discard.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -254,6 +255,7 @@ int set_stage(void **state)
     gateway->sandbox_service = ipc_client_open(gateway->loop, url, "sandbox-service", &err);
     gateway->keys = key_cache_new(gateway->auth_service, &err);
     gateway->sandboxes = sandbox_cache_new(gateway->sandbox_service, &err);
+    gateway->discards = discards_new(gateway, &err);
     gateway->requests = requests_new(gateway->loop, &err);
     gateway->event_readers = event_readers_new(&err);
     key_cache_set_trusted(gateway->keys, true);
@@ -271,6 +273,7 @@ int clear_stage(void **state)
     char path[128];
     http_server_free(gateway->http);
     requests_free(gateway->requests);
+    discards_free(gateway->discards);
     event_readers_free(gateway->event_readers);
     limits_free(gateway->limits);
     if (stage->redis != NULL) {

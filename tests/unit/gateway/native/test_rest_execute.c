@@ -64,6 +64,18 @@ static void a_program_is_run_and_its_sandbox_is_gone(void **state)
     expect_gone(stage, 1);
 }
 
+static void its_sandbox_is_gone_when_that_can_be(void **state)
+{
+    struct rest_stage *stage = *state;
+    static const char *const answers[] = {RAN("42\\n", "0"), NULL};
+    stage->agent.destroys_refused = 2;
+    struct reply reply =
+        run(stage, EXECUTE, "{\"language\":\"py\",\"code\":\"print(42)\"}", answers);
+    assert_int_equal(reply.status, 200);
+    expect_gone(stage, 1);
+    assert_int_equal(stage->agent.destroys_refused, 0);
+}
+
 static void tests_get_verdicts_after_one_compilation(void **state)
 {
     struct rest_stage *stage = *state;
@@ -179,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EXECUTE_TEST(a_program_is_run_and_its_sandbox_is_gone),
+        EXECUTE_TEST(its_sandbox_is_gone_when_that_can_be),
         EXECUTE_TEST(tests_get_verdicts_after_one_compilation),
         EXECUTE_TEST(what_does_not_compile_is_not_run),
         EXECUTE_TEST(the_common_template_stands_in),

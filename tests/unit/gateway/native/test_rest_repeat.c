@@ -297,6 +297,21 @@ static void a_key_that_may_have_been_made_keeps_its_claim(void **state)
     assert_int_equal(service.releases, 1);
 }
 
+/* Nobody serves volumes here. */
+static void what_may_have_been_made_keeps_its_id(void **state)
+{
+    struct rest_stage *stage = *state;
+    struct view volume = VIEW("{\"name\":\"v\",\"sizeMB\":16}");
+    assert_true(rest_ask(stage, "POST /api/volumes", KEYED, volume).status >= 500);
+    turn_until_true(stage->http.loop, was_released, NULL);
+    assert_true(view_has(str_view(&service.asked), "\"keepsId\":true"));
+    service.releases = 0;
+    str_clear(&service.asked);
+    assert_int_equal(rest_ask(stage, MAKE, KEYED, VIEW("{\"path\":7}")).status, 400);
+    turn_until_true(stage->http.loop, was_released, NULL);
+    assert_false(view_has(str_view(&service.asked), "\"keepsId\":true"));
+}
+
 static void a_secret_is_for_the_key_that_asked_first(void **state)
 {
     struct rest_stage *stage = *state;
@@ -384,6 +399,7 @@ int main(void)
         TEST(a_new_key_has_the_id_of_its_claim),
         TEST(a_secret_that_can_not_be_kept_is_not_told),
         TEST(a_key_that_may_have_been_made_keeps_its_claim),
+        TEST(what_may_have_been_made_keeps_its_id),
         TEST(a_secret_is_for_the_key_that_asked_first),
         TEST(a_run_holds_its_key_as_long_as_it_takes),
         TEST(a_run_with_too_long_an_answer_is_told_and_may_be_run_again),
