@@ -1,4 +1,5 @@
 /* insien-sandbox: the control plane of one Docker engine. */
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "common/event/worker.h"
@@ -156,6 +157,7 @@ static void serve(void *arg)
         loop_stop(app->loop);
         return;
     }
+    news_tell(app->news);
     log_info("service.open", LOG_STR("url", url));
 }
 
@@ -472,8 +474,11 @@ static void close_parts(struct app *app)
     free(app->seccomp);
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
+    if (crash_points_are_asked_for(argc, argv)) {
+        return EXIT_SUCCESS;
+    }
     static struct app app = {.dirs = {.agents_fd = -1, .locks_fd = -1}};
     struct err err = {0};
     enum log_level level;
@@ -483,6 +488,7 @@ int main(void)
     if (ok && log_level_parse(view_of(app.config.log_level), &level)) {
         log_set_level(level);
     }
+    crash_points_open(app.config.run_dir);
     ok = ok && prepare(&app, &err) && open_parts(&app, &err);
     sandbox_config_forget_environment();
     secret_wipe(app.config.database_url, sizeof app.config.database_url); /* the parts have them */

@@ -19,6 +19,9 @@ enum invalidation_kind {
     INVALIDATE_ACCOUNT, /* what a user may do changed; what they have open goes on */
     INVALIDATE_SESSION, /* a session of a signed-in person ended; its id is no UUID */
     INVALIDATE_EVENTS,  /* there are new events for a user; nothing is to be forgotten */
+    /* A sandbox-service began anew: the one before it may have changed rows, and died before it
+     * told of them. Has no id. */
+    INVALIDATE_SANDBOXES,
 };
 
 /* "insien:<instance>:invalidate". */
@@ -28,7 +31,7 @@ bool invalidation_channel(const char *instance, char out[INVALIDATION_CHANNEL_SI
 bool session_id_is_sound(struct view id) MUST_CHECK;
 
 /* "key <uuid>", "user <uuid>", "sandbox <uuid>", "account <uuid>", "session <id>",
- * "events <uuid>". The id must be sound. */
+ * "events <uuid>", "sandboxes". The id must be sound, or "" where there is none. */
 void invalidation_write(enum invalidation_kind kind, const char *id,
                         char out[INVALIDATION_MESSAGE_SIZE]);
 bool invalidation_read(struct view message, enum invalidation_kind *kind,

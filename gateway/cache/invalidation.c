@@ -30,6 +30,25 @@ static void refuse_callers(const struct gateway *gateway, const char *id)
     requests_revoke(gateway->requests, id);
 }
 
+/* Any sandbox may have changed. */
+static void look_at_sandboxes(const struct gateway *gateway)
+{
+    host_ports_check_all(gateway->host_ports);
+    preview_check_all(gateway->preview);
+    hub_check_all(gateway->hub);
+    client_sockets_recheck_all(gateway->client_sockets);
+    event_readers_wake_all(gateway->event_readers);
+}
+
+static void forget_sandboxes(const struct gateway *gateway)
+{
+    sandbox_cache_set_trusted(gateway->sandboxes, false);
+    sandbox_cache_set_trusted(gateway->sandboxes, true);
+    exposed_set_trusted(gateway->exposed, false);
+    exposed_set_trusted(gateway->exposed, true);
+    look_at_sandboxes(gateway);
+}
+
 static void on_message(struct view message, void *arg)
 {
     const struct invalidation *invalidation = arg;
@@ -67,6 +86,9 @@ static void on_message(struct view message, void *arg)
     case INVALIDATE_EVENTS:
         event_readers_wake(gateway->event_readers, id);
         break;
+    case INVALIDATE_SANDBOXES:
+        forget_sandboxes(gateway);
+        break;
     }
 }
 
@@ -79,12 +101,8 @@ static void on_state(bool subscribed, void *arg)
     exposed_set_trusted(invalidation->gateway->exposed, subscribed);
     if (subscribed) {
         key_recheck_begin(invalidation->key_recheck);
-        host_ports_check_all(invalidation->gateway->host_ports);
-        preview_check_all(invalidation->gateway->preview);
-        hub_check_all(invalidation->gateway->hub);
-        client_sockets_recheck_all(invalidation->gateway->client_sockets);
+        look_at_sandboxes(invalidation->gateway);
         client_sockets_recheck_sessions(invalidation->gateway->client_sockets);
-        event_readers_wake_all(invalidation->gateway->event_readers);
     } else {
         key_recheck_stop(invalidation->key_recheck);
     }

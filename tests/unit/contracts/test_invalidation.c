@@ -40,6 +40,7 @@ static void messages_survive(void **state)
         {INVALIDATE_ACCOUNT, UUID, "account " UUID},
         {INVALIDATE_SESSION, SESSION, "session " SESSION},
         {INVALIDATE_EVENTS, UUID, "events " UUID},
+        {INVALIDATE_SANDBOXES, "", "sandboxes"},
         {INVALIDATE_SESSION, LONGEST, "session " LONGEST},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -66,6 +67,8 @@ static void other_messages_are_refused(void **state)
         VIEW("key " UUID " "),
         VIEW("KEY " UUID),
         VIEW("volume " UUID),
+        VIEW("sandboxes "),
+        VIEW("sandboxes " UUID),
         VIEW("session "),
         VIEW("session a-b"),
         VIEW("session " LONGEST "0"),
