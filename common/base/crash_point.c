@@ -2,6 +2,7 @@
 
 #ifdef INSIEN_CRASH_POINTS
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,31 +17,59 @@ extern const char *const __start_insien_crash_points[] __attribute__((weak));
 extern const char *const __stop_insien_crash_points[] __attribute__((weak));
 
 static char armed_path[PATH_MAX];
+static char rest_path[PATH_MAX];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void crash_points_open(const char *folder)
 {
     int length = snprintf(armed_path, sizeof armed_path, "%s/crash-point", folder);
-    if (length < 0 || (size_t)length >= sizeof armed_path) {
+    int rest_length = snprintf(rest_path, sizeof rest_path, "%s/crash-point.rest", folder);
+    if (length < 0 || rest_length < 0 || (size_t)rest_length >= sizeof rest_path) {
         armed_path[0] = '\0';
     }
 }
 
-static bool is_armed(const char *name)
+/* Copies all lines but that of the name. Whether there was one, and whether there are others. */
+static bool copy_others(FILE *from, FILE *to, const char *name, bool *others)
 {
-    char armed[NAME_MAX_LEN + 2] = "";
-    FILE *file = armed_path[0] == '\0' ? NULL : fopen(armed_path, "re");
-    if (file == NULL) {
-        return false;
+    char line[NAME_MAX_LEN + 2];
+    bool is_there = false;
+    while (fgets(line, sizeof line, from) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, name) == 0) {
+            is_there = true;
+        } else {
+            *others = true;
+            (void)fprintf(to, "%s\n", line);
+        }
     }
-    bool is_read = fgets(armed, sizeof armed, file) != NULL;
-    (void)fclose(file);
-    armed[strcspn(armed, "\n")] = '\0';
-    return is_read && strcmp(armed, name) == 0;
+    return is_there;
+}
+
+/* Whether the point was armed. */
+static bool disarm(const char *name)
+{
+    bool others = false;
+    FILE *from = armed_path[0] == '\0' ? NULL : fopen(armed_path, "re");
+    FILE *to = from == NULL ? NULL : fopen(rest_path, "we");
+    bool is_armed = to != NULL && copy_others(from, to, name, &others);
+    if (from != NULL) {
+        (void)fclose(from);
+    }
+    if (to != NULL) {
+        is_armed = fclose(to) == 0 && is_armed;
+        is_armed = is_armed && (!others || rename(rest_path, armed_path) == 0);
+        (void)unlink(rest_path);
+    }
+    return is_armed && (others || unlink(armed_path) == 0);
 }
 
 void crash_point_pass(const char *name)
 {
-    if (is_armed(name) && unlink(armed_path) == 0) {
+    (void)pthread_mutex_lock(&lock);
+    bool is_armed = disarm(name);
+    (void)pthread_mutex_unlock(&lock);
+    if (is_armed) {
         (void)raise(SIGKILL);
     }
 }

@@ -16,10 +16,11 @@
         crash_point_pass(point_of_crash);                                                          \
     } while (0)
 
-/* A point is armed by its name in the file "crash-point" of this folder. Before that, none is. */
+/* Points are armed by their names in the file "crash-point" of this folder, a line each. Before
+ * that, none is. */
 void crash_points_open(const char *folder);
-/* For CRASH_POINT. Of an armed point it does not return: the file goes first, so that the next
- * process lives. */
+/* For CRASH_POINT. Of an armed point it does not return: its line goes first, and with the last the
+ * file, so that the next process gets further. */
 void crash_point_pass(const char *name);
 /* "--crash-points": prints the names, a line each, in no order, and says that this was all. */
 bool crash_points_are_asked_for(int argc, char *const argv[]);

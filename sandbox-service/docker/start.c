@@ -1,5 +1,6 @@
 #include "sandbox-service/docker/start.h"
 
+#include "common/base/crash_point.h"
 #include "sandbox-service/docker/container.h"
 
 #include <stdio.h>
@@ -48,6 +49,7 @@ static void on_create_reply(const struct http_reply *reply, const struct err *er
         undo(start);
         return;
     }
+    CRASH_POINT("create.after_container");
     char path[DOCKER_PATH_SIZE];
     (void)snprintf(path, sizeof path, "/containers/%s/start", start->container_id);
     const struct docker_request request = {
@@ -59,6 +61,7 @@ static void on_start_reply(const struct http_reply *reply, const struct err *err
 {
     struct docker_start *start = arg;
     if (docker_succeeded(reply, err, "start", &start->err)) {
+        CRASH_POINT("create.after_start");
         finish(start);
         return;
     }

@@ -1,6 +1,7 @@
 #include "sandbox-service/life/reaper.h"
 
 #include "common/base/clock.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/life/store.h"
@@ -50,6 +51,7 @@ static bool failed(struct reaper *reaper, const struct err *err)
 static void clear_away(struct reaper *reaper, const PGresult *result)
 {
     for (int row = 0; row < pg_rows(result); row++) {
+        CRASH_POINT("timeout.after_end");
         log_info("sandbox.expired", LOG_STR("sandbox_id", store_read_id(result, row)),
                  LOG_STR("reason", life_read_reason(result, row)));
         sandbox_clear_away(reaper->sandboxes, store_read_id(result, row), &trace_none);
@@ -85,6 +87,7 @@ static void on_pausing(const PGresult *result, const struct err *err, void *arg)
         static const struct shift_order freeze = {0};
         struct err failure = {0};
         const char *id = store_read_id(result, row);
+        CRASH_POINT("timeout.after_pause");
         log_info("sandbox.rests", LOG_STR("sandbox_id", id),
                  LOG_STR("reason", life_read_reason(result, row)));
         if (!shift_begin(sandboxes->shifts, id, &freeze, &trace_none, NULL, &failure)) {

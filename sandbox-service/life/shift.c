@@ -1,6 +1,7 @@
 #include "sandbox-service/life/shift.h"
 
 #include "common/base/clock.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "sandbox-service/credential/token.h"
@@ -53,6 +54,27 @@ static struct shift *find(const struct shifts *shifts, const char *sandbox_id)
 static const char *what(const struct shift *shift)
 {
     return shift->order.is_resuming ? "resume" : "pause";
+}
+
+enum point { POINT_ROW, POINT_CONTAINER, POINT_END };
+
+/* Where a test may kill the process. */
+static void pass(const struct shift *shift, enum point point)
+{
+    bool resumes = shift->order.is_resuming;
+    if (point == POINT_ROW && resumes) {
+        CRASH_POINT("resume.after_row");
+    } else if (point == POINT_ROW) {
+        CRASH_POINT("pause.after_row");
+    } else if (point == POINT_CONTAINER && resumes) {
+        CRASH_POINT("resume.after_container");
+    } else if (point == POINT_CONTAINER) {
+        CRASH_POINT("pause.after_container");
+    } else if (resumes) {
+        CRASH_POINT("resume.after_end");
+    } else {
+        CRASH_POINT("pause.after_end");
+    }
 }
 
 /* The only way out. Whoever waits may begin another. */
@@ -108,6 +130,7 @@ static void on_settled(const PGresult *result, const struct err *err, void *arg)
     } else if (pg_rows(result) == 0) {
         finish_ended(shift);
     } else {
+        pass(shift, POINT_END);
         finish(shift);
     }
 }
@@ -211,6 +234,7 @@ static void on_acted(const struct err *err, void *arg)
     char name[CONTAINER_NAME_SIZE];
     struct shift *shift = arg;
     if (err == NULL) {
+        pass(shift, POINT_CONTAINER);
         settle(shift);
         return;
     }
@@ -253,6 +277,7 @@ static void act(struct shift *shift)
     } else if (!shift->order.on_disk) {
         container_unpause(docker, &shift->container, name, on_acted, shift);
     } else if (renew_token(shift)) {
+        CRASH_POINT("resume.after_token");
         container_start(docker, &shift->container, name, on_acted, shift);
     } else {
         refuse(shift);
@@ -306,6 +331,7 @@ bool shift_begin(struct shifts *shifts, const char sandbox_id[ID_SIZE],
         return false;
     }
     shift->order = *order;
+    pass(shift, POINT_ROW);
     sandboxes_publish(shifts->sandboxes, sandbox_id); /* what comes from here on wakes it */
     act(shift);
     return true;

@@ -1,5 +1,7 @@
 #include "sandbox-service/network/change.h"
 
+#include "common/base/crash_point.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,6 +44,7 @@ static void on_applied(const PGresult *result, const struct err *err, void *arg)
         err_set_reason(&ended, ERR_CONFLICT, "sandbox_ended", "ended during the change");
         err = &ended;
     }
+    CRASH_POINT("network.after_end");
     finish(arg, err);
 }
 
@@ -60,6 +63,7 @@ static void on_joined(const struct err *err, void *arg)
     if (err != NULL) {
         fail(change, err, "joining the network");
     } else {
+        CRASH_POINT("network.after_joining");
         note_applied(change);
     }
 }
@@ -90,6 +94,7 @@ static void on_admitted(const struct err *err, void *arg)
     if (err != NULL) {
         fail(change, err, "the kernel's rules");
     } else {
+        CRASH_POINT("network.after_rules");
         join(change);
     }
 }
@@ -118,6 +123,7 @@ static void on_left(const struct err *err, void *arg)
     if (err != NULL) {
         fail(change, err, "leaving the network");
     } else {
+        CRASH_POINT("network.after_leaving");
         leave_next(change);
     }
 }
@@ -156,6 +162,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         finish(change, &missing);
         return;
     }
+    CRASH_POINT("network.after_row");
     network_store_read_set(result, &change->row);
     if (change->row.is_settled) {
         change->to_leave[0] = NULL;

@@ -1,5 +1,6 @@
 #include "sandbox-service/ports/ports.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/json/write.h"
 #include "common/redis/redis.h"
@@ -230,12 +231,14 @@ static void on_exposed(const PGresult *result, const struct err *err, void *arg)
         call_fail(&request->call, err);
         return;
     }
+    CRASH_POINT("expose.after_row");
     port_store_read_row(result, 0, &row);
     port_row_write(&row, text);
     log_info("port.exposed", LOG_TRACE(&request->call.message->trace),
              LOG_STR("sandbox_id", request->sandbox_id),
              LOG_INT("container_port", row.container_port), LOG_INT("host_port", row.host_port));
     tell_changed(request->call.calls->part, request->sandbox_id);
+    CRASH_POINT("expose.after_news");
     const struct port_answer answer = {view_of(text)};
     call_finish_with(&request->call, &port_answer_schema, &answer);
 }
@@ -267,6 +270,7 @@ static void on_removed(const PGresult *result, const struct err *err, void *arg)
     } else if (!port_store_read_removed(result)) {
         call_fail_with(&request->call, ERR_NOT_FOUND, "port_not_found", "the port is not exposed");
     } else {
+        CRASH_POINT("close.after_row");
         log_info("port.closed", LOG_TRACE(&request->call.message->trace),
                  LOG_STR("sandbox_id", request->sandbox_id));
         tell_changed(request->call.calls->part, request->sandbox_id);

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/connect.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/life/reaper.h"
@@ -112,6 +113,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
         connection->done(NULL, &failure, connection->arg);
         return;
     }
+    CRASH_POINT("create.after_connect");
     note(connection, &row);
     if (!welcome(connection, &row, &failure)) {
         connection->done(NULL, &failure, connection->arg);

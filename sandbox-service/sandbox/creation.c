@@ -2,6 +2,7 @@
 
 #include "common/audit/act.h"
 #include "common/base/clock.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "common/contracts/agent.h"
@@ -55,6 +56,7 @@ static void on_row_ended(const PGresult *result, const struct err *err, void *ar
     (void)result; /* no row: it has ended otherwise; it is not alive in any case */
     struct creation *creation = arg;
     if (err == NULL) {
+        CRASH_POINT("failing_create.after_row");
         sandbox_clear_away(creation->sandboxes, creation->sandbox_id, &creation->trace);
     } else {
         /* The reconciler ends it: no creation of this process owns it any more. */
@@ -89,6 +91,7 @@ static void on_part_done(struct creation *creation)
         creation_fail(creation);
         return;
     }
+    CRASH_POINT("create.before_answer");
     starts_leave(creation->sandboxes->starts, &creation->turn);
     log_info("sandbox.started", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id),
@@ -174,6 +177,7 @@ static void on_turn(void *arg)
         creation_fail(creation);
         return;
     }
+    CRASH_POINT("create.after_folder");
     if (docker_start_begin(sandboxes->docker, &creation->spec, left_ms, on_started, creation,
                            &creation->err) == NULL) {
         creation_fail(creation);
@@ -465,6 +469,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     }
     struct store_begun begun;
     store_read_begun(result, &begun);
+    CRASH_POINT("create.after_row");
     reaper_hurry(creation->sandboxes->reaper);
     events_hurry(creation->sandboxes->events);
     memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);

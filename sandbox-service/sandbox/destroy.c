@@ -1,6 +1,7 @@
 #include "sandbox-service/sandbox/destroy.h"
 
 #include "common/audit/act.h"
+#include "common/base/crash_point.h"
 #include "sandbox-service/life/shift.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
@@ -38,6 +39,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
     }
     (void)view_copy(view_of(store_read_destroyed(result)), destruction->sandbox_id, ID_SIZE);
     if (store_read_moved(result)) {
+        CRASH_POINT("destroy.after_row");
         sandbox_clear_away(destruction->sandboxes, destruction->sandbox_id, &destruction->trace);
     } else {
         audit_act_cancel(TAKE(destruction->act)); /* it had ended before */

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/end.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/sandbox/destroy.h"
@@ -40,6 +41,7 @@ static void on_ended(const PGresult *result, const struct err *err, void *arg)
     if (err != NULL) {
         log_warn("sandbox.end_failed", LOG_STR("sandbox_id", ending->sandbox_id), LOG_ERR(err));
     } else if (pg_rows(result) == 1) {
+        CRASH_POINT("end.after_row");
         log_info("sandbox.ended", LOG_STR("sandbox_id", ending->sandbox_id),
                  LOG_STR("reason", ending->reason));
         sandbox_clear_away(ending->sandboxes, ending->sandbox_id, &trace_none);

@@ -1,6 +1,7 @@
 #include "sandbox-service/sandbox/reconcile.h"
 
 #include "common/base/clock.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/life/shift.h"
@@ -260,6 +261,7 @@ static void on_missing_ended(const PGresult *result, const struct err *err, void
 {
     struct reconciler *reconciler = arg;
     for (int row = 0; err == NULL && row < pg_rows(result); row++) {
+        CRASH_POINT("loss.after_rows");
         struct map_node *node =
             map_find(&reconciler->found, view_of(bulk_store_read_id(result, row)));
         if (node != NULL) {

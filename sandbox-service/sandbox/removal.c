@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/removal.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/network/networks.h"
@@ -45,6 +46,7 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
 {
     struct removal *removal = arg;
     if (err == NULL && pg_rows(result) == 1) {
+        CRASH_POINT("destroy.after_end");
         log_info("sandbox.destroyed", LOG_TRACE(&removal->trace),
                  LOG_STR("sandbox_id", removal->sandbox_id));
         sandboxes_publish(removal->sandboxes, removal->sandbox_id);
@@ -63,10 +65,12 @@ static void on_container_gone(const struct err *err, void *arg)
         finish(removal, err);
         return;
     }
+    CRASH_POINT("destroy.after_container");
     if (!agent_dir_remove(removal->sandboxes->dirs, removal->sandbox_id, &failure)) {
         finish(removal, &failure);
         return;
     }
+    CRASH_POINT("destroy.after_folder");
     sandboxes_locate(removal->sandboxes, removal->sandbox_id, NULL);
     networks_forget(removal->sandboxes->networks, removal->sandbox_id);
     store_finish(removal->sandboxes->store, &removal->row, removal->sandbox_id, on_row, removal);

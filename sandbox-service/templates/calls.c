@@ -1,5 +1,6 @@
 #include "sandbox-service/templates/calls.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/encode.h"
 #include "common/base/log.h"
 #include "common/json/write.h"
@@ -129,6 +130,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
         call_fail(&request->call, err);
         return;
     }
+    CRASH_POINT("template.after_row");
     struct view status = template_store_status(result);
     bool is_over =
         view_equal(status, VIEW(TEMPLATE_READY)) || view_equal(status, VIEW(TEMPLATE_FAILED));
@@ -235,6 +237,7 @@ static void on_deleted(const PGresult *result, const struct err *err, void *arg)
         call_fail(&request->call, err);
         return;
     }
+    CRASH_POINT("template_removal.after_row");
     template_store_removed_id(result, request->template_id);
     call_set_target(&request->call, view_of(request->template_id));
     struct work *work = work_find(request->templates, request->template_id);

@@ -1,5 +1,6 @@
 #include "sandbox-service/templates/making.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/contracts/agent.h"
@@ -123,6 +124,7 @@ static void on_tagged(const struct http_reply *reply, const struct err *err, voi
     struct making *making = arg;
     struct err failure = {0};
     if (docker_succeeded(reply, err, "tag", &failure)) {
+        CRASH_POINT("template.after_tag");
         look_at_image(making);
     } else {
         fail(making, &failure);
@@ -155,6 +157,7 @@ static void on_built(const struct http_reply *reply, const struct err *err, void
         err_set_reason(&failure, ERR_UNAVAILABLE, "build_failed", "%s", making->progress->error);
         fail(making, &failure);
     } else {
+        CRASH_POINT("build.after_image");
         look_at_image(making);
     }
 }
@@ -163,6 +166,7 @@ static bool on_build_data(struct view data, void *arg)
 {
     const struct docker_call *call = arg;
     struct making *making = call->arg;
+    CRASH_POINT("build.after_progress");
     progress_take(making->progress, data);
     making->news(making->arg);
     return true;
@@ -173,6 +177,7 @@ static void on_committed(const struct http_reply *reply, const struct err *err, 
     struct making *making = arg;
     struct err failure = {0};
     if (docker_succeeded(reply, err, "commit", &failure)) {
+        CRASH_POINT("snapshot.after_image");
         look_at_image(making);
         return;
     }

@@ -1,5 +1,6 @@
 #include "sandbox-service/templates/templates.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/network/network.h"
@@ -109,6 +110,7 @@ static void on_written(const PGresult *result, const struct err *err, void *arg)
         timer_arm(&work->due, WRITE_AGAIN_MS);
         return;
     }
+    CRASH_POINT("template.after_end");
     if (err == NULL && !template_store_moved(result) && work->failure == NULL) {
         templates_remove_image(templates, work->image); /* the row is gone */
     }
@@ -377,6 +379,7 @@ static void on_image_removed(const struct http_reply *reply, const struct err *e
 {
     struct removal *removal = arg;
     struct err failure = {0};
+    CRASH_POINT("template_removal.after_image");
     if (!docker_succeeded(reply, err, "remove the image", &failure) &&
         failure.code != ERR_NOT_FOUND) {
         log_info("template.image_left", LOG_STR("image", removal->image), LOG_ERR(&failure));

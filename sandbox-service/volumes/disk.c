@@ -1,5 +1,6 @@
 #include "sandbox-service/volumes/disk.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/str.h"
 #include "sandbox-service/network/command.h"
 #include "sandbox-service/volumes/loop.h"
@@ -134,7 +135,12 @@ static bool make_file(const struct disks *disks, const char volume_id[ID_SIZE], 
         (void)unlink(draft);
         return false;
     }
-    return (fsync(fd) == 0 && rename(draft, path) == 0) || fail(err, "a volume's file");
+    CRASH_POINT("volume.after_draft");
+    if (fsync(fd) != 0 || rename(draft, path) != 0) {
+        return fail(err, "a volume's file");
+    }
+    CRASH_POINT("volume.after_file");
+    return true;
 }
 
 /* Whether something is mounted there: it is on another device than the folder it lies in. */
@@ -175,9 +181,16 @@ static bool mount_file(const char *file, const char *folder, struct err *err)
     if (loop < 0) {
         loop = loop_attach(fd, device, err);
     }
-    return loop >= 0 && (mount(device, folder, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME,
-                               "errors=remount-ro") == 0 ||
-                         fail(err, "mounting a volume"));
+    if (loop < 0) {
+        return false;
+    }
+    CRASH_POINT("volume.after_device");
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOATIME;
+    if (mount(device, folder, "ext4", flags, "errors=remount-ro") != 0) {
+        return fail(err, "mounting a volume");
+    }
+    CRASH_POINT("volume.after_mount");
+    return true;
 }
 
 bool disk_mount(const struct disks *disks, const char volume_id[ID_SIZE], int64_t size_mb,
@@ -208,6 +221,7 @@ bool disk_unmount(const struct disks *disks, const char volume_id[ID_SIZE], stru
                    ? err_set_reason(err, ERR_CONFLICT, "volume_in_use", "a container still has it")
                    : fail(err, "unmounting a volume");
     }
+    CRASH_POINT("volume.after_unmount");
     return rmdir(folder) == 0 || errno == ENOENT || fail(err, "a volume's folder");
 }
 

@@ -1,5 +1,6 @@
 #include "sandbox-service/volumes/sweep.h"
 
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/volumes/store.h"
 
@@ -90,6 +91,7 @@ static void remove_deleted(struct disk_state *state, const struct disks *disks)
         return;
     }
     state->is_gone = disk_remove(disks, state->row.id, &err);
+    CRASH_POINT("volume_removal.after_file");
     if (!state->is_gone && err.code != ERR_CONFLICT) {
         log_error("volume.not_removed", LOG_STR("volume_id", state->row.id), LOG_ERR(&err));
     }

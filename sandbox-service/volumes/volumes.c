@@ -1,5 +1,6 @@
 #include "sandbox-service/volumes/volumes.h"
 
+#include "common/base/crash_point.h"
 #include "common/event/worker.h"
 #include "sandbox-service/call.h"
 #include "sandbox-service/volumes/hold.h"
@@ -171,6 +172,7 @@ static void on_made(const PGresult *result, const struct err *err, void *arg)
     } else if (!volume_store_read_info(result, &info, &failure)) {
         call_fail(call, &failure);
     } else {
+        CRASH_POINT("volume.after_row");
         call_finish_with(call, &volume_info_schema, &info);
     }
 }
@@ -223,6 +225,7 @@ static void on_deleted(const PGresult *result, const struct err *err, void *arg)
         call_fail(call, err);
         return;
     }
+    CRASH_POINT("volume_removal.after_row");
     volumes_sweep_soon(call->calls->part);
     call_finish_empty(call);
 }

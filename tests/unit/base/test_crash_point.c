@@ -61,6 +61,24 @@ static void an_armed_point_ends_one_process(void **state)
     folder_remove(folder);
 }
 
+static void of_several_each_ends_one(void **state)
+{
+    (void)state;
+    char folder[FOLDER_PATH_SIZE];
+    char path[FOLDER_PATH_SIZE + 16];
+    folder_make(folder);
+    (void)snprintf(path, sizeof path, "%s/crash-point", folder);
+    arm(folder, "act.after_second\nact.after_third\nact.after_first\n");
+    assert_int_equal(signal_that_ended(folder), SIGKILL);
+    assert_int_equal(signal_that_ended(folder), SIGKILL);
+    assert_int_equal(signal_that_ended(folder), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    arm(folder, "act.after_first\n");
+    assert_int_equal(signal_that_ended(folder), SIGKILL);
+    assert_int_equal(access(path, F_OK), -1);
+    folder_remove(folder);
+}
+
 static void the_points_are_listed(void **state)
 {
     (void)state;
@@ -103,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #ifdef INSIEN_CRASH_POINTS
         cmocka_unit_test(an_armed_point_ends_one_process),
+        cmocka_unit_test(of_several_each_ends_one),
         cmocka_unit_test(the_points_are_listed),
 #else
         cmocka_unit_test(nothing_is_left_of_a_point),
