@@ -145,6 +145,22 @@ static void one_delivery_of_a_webhook_is_under_way_at_a_time(void **state)
     expect("SELECT delivered_at IS NOT NULL FROM webhooks", "t");
 }
 
+static void one_user_takes_a_few_of_the_places(void **state)
+{
+    (void)state;
+    run("INSERT INTO webhooks (id, user_id, url) SELECT gen_random_uuid(), '" USER "', 'https://a/'"
+        " FROM generate_series(1, 20)");
+    run("SELECT id FROM webhook_create('" HOOK "', '" OTHER "', 'https://b/', '{}', '', 20)");
+    run(MAKE(FIRST, USER, "NULL") MAKE(SECOND, OTHER, "NULL"));
+    expect(NUMBER, "2");
+    expect("SELECT string_agg(target, ' ' ORDER BY target) FROM webhook_take(16, 60000)",
+           "https://a/ https://a/ https://a/ https://a/ https://b/");
+    expect("SELECT count(*) FROM webhook_take(16, 60000)", "0");
+    run("UPDATE webhooks SET busy_until = '-infinity' WHERE id = (SELECT id FROM webhooks"
+        " WHERE busy_until > now() AND user_id = '" USER "' LIMIT 1)");
+    expect("SELECT count(*) FROM webhook_take(16, 60000)", "1");
+}
+
 static void a_lease_that_ends_frees_the_delivery(void **state)
 {
     (void)state;
@@ -302,6 +318,7 @@ int main(void)
         TEST(a_note_is_an_event_while_the_sandbox_lives),
         TEST(a_webhook_gets_its_owners_events_of_its_types),
         TEST(one_delivery_of_a_webhook_is_under_way_at_a_time),
+        TEST(one_user_takes_a_few_of_the_places),
         TEST(a_lease_that_ends_frees_the_delivery),
         TEST(a_failure_is_tried_again_and_then_dead_and_may_be_revived),
         TEST(a_receiver_that_is_gone_disables_its_webhook),
