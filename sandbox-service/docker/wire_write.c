@@ -43,6 +43,16 @@ static void put_items(struct json_writer *json, const char *const *items)
     }
 }
 
+/* An image's own is run by the engine, as root, whatever its tenants may be. */
+static void put_no_health_check(struct json_writer *json)
+{
+    json_begin_object(json, "Healthcheck");
+    json_begin_array(json, "Test");
+    put(json, NULL, "NONE");
+    json_end_array(json);
+    json_end_object(json);
+}
+
 static void put_labels(struct json_writer *json, const struct container_spec *spec)
 {
     const struct {
@@ -289,6 +299,7 @@ char *wire_write_create(const struct container_spec *spec, struct err *err)
         put(&json, NULL, spec->env);
     }
     json_end_array(&json);
+    put_no_health_check(&json);
     put_labels(&json, spec);
     put_host_config(&json, spec);
     put_address(&json, spec);

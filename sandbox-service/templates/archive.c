@@ -1,6 +1,9 @@
 #include "sandbox-service/templates/archive.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Numbers are octal digits and a NUL. */
 struct header {
@@ -66,4 +69,105 @@ bool archive_add_file(struct str *out, const char *name, struct view content, st
 void archive_end(struct str *out)
 {
     str_append(out, zeros, sizeof zeros);
+}
+
+static bool refuse(const char *problem, struct err *err)
+{
+    return err_set_reason(err, ERR_INVALID, "invalid_folder", "the folder's archive: %s", problem);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\0';
+}
+
+/* Octal digits between blanks. */
+static bool read_number(const char *digits, size_t size, uint64_t *out)
+{
+    size_t i = 0;
+    *out = 0;
+    while (i < size && is_blank(digits[i])) {
+        i++;
+    }
+    for (; i < size && digits[i] >= '0' && digits[i] <= '7'; i++) {
+        *out = *out * 8 + (uint64_t)(digits[i] - '0'); /* 12 digits at most */
+    }
+    while (i < size && is_blank(digits[i])) {
+        i++;
+    }
+    return i == size;
+}
+
+static bool has_checksum(const struct header *header)
+{
+    struct header copy = *header;
+    uint64_t told;
+    set_checksum(&copy);
+    uint64_t sum = strtoul(copy.checksum, NULL, 8);
+    return read_number(header->checksum, sizeof header->checksum, &told) && told == sum;
+}
+
+/* Of a header that goes before another one, in the form of POSIX: what it says of that one's size
+ * goes before what stands there. */
+static bool changes_size(struct view records)
+{
+    static const struct view words[] = {VIEW(" size="), VIEW("GNU.sparse")};
+    for (size_t i = 0; records.len > 0 && i < sizeof words / sizeof words[0]; i++) {
+        if (memmem(records.ptr, records.len, words[i].ptr, words[i].len) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether an entry is what it seems; content: of it. */
+static bool check_entry(const struct header *header, struct view content, struct err *err)
+{
+    switch (header->kind) {
+    case '0': /* a file */
+    case '7':
+    case 'L': /* GNU: the next one's name */
+    case 'K':
+        return true;
+    case '1': /* links, devices, folders: nothing behind them */
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+        return content.len == 0 || refuse("an entry that is no file has content", err);
+    case 'x': /* POSIX: more of the next one, or of all */
+    case 'g':
+        return !changes_size(content) || refuse("sparse files are not taken", err);
+    default:
+        return refuse("sparse files, and entries of other kinds, are not taken", err);
+    }
+}
+
+bool archive_check(struct view archive, struct err *err)
+{
+    struct header header;
+    uint64_t size;
+    while (archive.len > 0) {
+        if (archive.len < ARCHIVE_BLOCK) {
+            return refuse("it ends within a block", err);
+        }
+        if (memcmp(archive.ptr, zeros, ARCHIVE_BLOCK) == 0) {
+            return true; /* nobody reads further */
+        }
+        memcpy(&header, archive.ptr, sizeof header);
+        archive = view_from(archive, ARCHIVE_BLOCK);
+        if (!has_checksum(&header) || !read_number(header.size, sizeof header.size, &size)) {
+            return refuse("it is no tar, or compressed", err);
+        }
+        if (size > archive.len) {
+            return refuse("it ends within a file", err);
+        }
+        if (!check_entry(&header, (struct view){archive.ptr, (size_t)size}, err)) {
+            return false;
+        }
+        size_t padded = ((size_t)size + ARCHIVE_BLOCK - 1) / ARCHIVE_BLOCK * ARCHIVE_BLOCK;
+        archive = view_from(archive, padded < archive.len ? padded : archive.len);
+    }
+    return true;
 }

@@ -14,4 +14,9 @@ bool archive_add_file(struct str *out, const char *name, struct view content,
 /* The end of an archive. */
 void archive_end(struct str *out);
 
+/* Whether the engine finds in an archive of somebody's what it weighs: folders, files, links and
+ * devices, and nothing that grows when it is unpacked (sparse files, compression). Empty is fine.
+ * ERR_INVALID "invalid_folder", with what is not taken. */
+bool archive_check(struct view archive, struct err *err) MUST_CHECK;
+
 #endif

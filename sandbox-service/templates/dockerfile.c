@@ -45,9 +45,9 @@ static struct view next_word(struct view *text)
     return word;
 }
 
-static bool ends_with(struct view text, char c)
+static bool ends_with(struct view text, struct view end)
 {
-    return text.len > 0 && text.ptr[text.len - 1] == c;
+    return text.len >= end.len && view_equal(view_from(text, text.len - end.len), end);
 }
 
 static bool has(struct view text, const char *part)
@@ -65,13 +65,13 @@ static bool is_number(struct view text)
     return text.len > 0;
 }
 
-/* An earlier stage, by name or number, or the empty image: nothing has to be fetched. */
-static bool is_here(const struct dockerfile *dockerfile, struct view name)
+/* One of the first stages, by name, or the empty image: nothing has to be fetched. */
+static bool is_here(const struct dockerfile *dockerfile, struct view name, size_t stage_count)
 {
     if (view_equal(name, VIEW("scratch"))) {
         return true;
     }
-    for (size_t i = 0; i < dockerfile->stage_count; i++) {
+    for (size_t i = 0; i < stage_count; i++) {
         if (view_equal_nocase(dockerfile->stages[i], name)) {
             return true;
         }
@@ -79,13 +79,14 @@ static bool is_here(const struct dockerfile *dockerfile, struct view name)
     return false;
 }
 
-static bool add_image(const struct reader *reader, struct view name)
+/* Of the engine, a stage that is not done yet is none: there its name is an image's. */
+static bool add_image(const struct reader *reader, struct view name, size_t stages_done)
 {
     struct dockerfile *out = reader->out;
     if (has(name, "$")) {
         return refuse(reader, "the image must be named without variables");
     }
-    if (is_here(out, name)) {
+    if (is_here(out, name, stages_done)) {
         return true;
     }
     if (out->image_count == DOCKERFILE_IMAGES_MAX) {
@@ -93,6 +94,20 @@ static bool add_image(const struct reader *reader, struct view name)
     }
     out->images[out->image_count++] = name;
     return true;
+}
+
+/* As the engine has it: what else it cuts off a name, we would not. */
+static bool is_stage_name(struct view name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char others[] = "0123456789_.-";
+    for (size_t i = 0; i < name.len; i++) {
+        if (strchr(letters, name.ptr[i]) == NULL &&
+            (i == 0 || strchr(others, name.ptr[i]) == NULL)) {
+            return false;
+        }
+    }
+    return name.len <= DOCKERFILE_STAGE_NAME_MAX;
 }
 
 /* An image, and perhaps AS and a name. */
@@ -109,16 +124,49 @@ static bool read_from(const struct reader *reader, struct view arguments)
         (as.len > 0 && (!view_equal_nocase(as, VIEW("AS")) || name.len == 0))) {
         return refuse(reader, "an image must follow, or an image, AS and a name");
     }
-    if (!add_image(reader, image)) {
+    if (!add_image(reader, image, out->stage_count)) {
         return false;
     }
-    if (out->stage_count == DOCKERFILE_STAGES_MAX || name.len > DOCKERFILE_STAGE_NAME_MAX) {
-        return refuse(reader, "too many stages, or too long a name");
+    if (out->stage_count == DOCKERFILE_STAGES_MAX || !is_stage_name(name)) {
+        return refuse(reader, "too many stages, or a name that none can have");
     }
     /* One without a name can be meant by its number alone. */
     const struct view last = name.len > 0 ? name : image;
     out->stages[out->stage_count] = name;
     out->stage_ends[out->stage_count++] = last.ptr + last.len;
+    return true;
+}
+
+/* The number of a stage that is done. */
+static bool is_stage_number(const struct dockerfile *dockerfile, struct view text)
+{
+    enum { DIGITS_MAX = 2 };
+    size_t number = 0;
+    for (size_t i = 0; i < text.len && i < DIGITS_MAX; i++) {
+        number = number * 10 + (size_t)(text.ptr[i] - '0');
+    }
+    return text.len <= DIGITS_MAX && number + 1 < dockerfile->stage_count;
+}
+
+static bool read_copy_source(const struct reader *reader, struct view from)
+{
+    const struct dockerfile *out = reader->out;
+    if (from.len == 0 || (is_number(from) && !is_stage_number(out, from))) {
+        return refuse(reader, "--from= needs a stage that is done, or an image");
+    }
+    return is_number(from) ||
+           add_image(reader, from, out->stage_count > 0 ? out->stage_count - 1 : 0);
+}
+
+/* The engine takes quotes and backslashes out of an option, and some bytes of other characters for
+ * blanks: what it reads is then not what stands there. */
+static bool is_plain_option(struct view word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        if ((word.ptr[i] & 0x80) != 0 || strchr("\"'\\", word.ptr[i]) != NULL) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -128,25 +176,16 @@ static bool read_copy(const struct reader *reader, struct view arguments)
     static const struct view option = VIEW("--from=");
     struct view word = next_word(&arguments);
     for (; view_starts_with(word, VIEW("--")); word = next_word(&arguments)) {
-        if (view_starts_with(word, option)) {
-            struct view from = view_from(word, option.len);
-            if (from.len == 0 || (!is_number(from) && !add_image(reader, from))) {
-                return from.len == 0 ? refuse(reader, "--from= needs a stage or an image") : false;
-            }
+        if (!is_plain_option(word)) {
+            return refuse(reader, "an option has ASCII characters without quotes and backslashes");
+        }
+        if (view_starts_with(word, option) &&
+            !read_copy_source(reader, view_from(word, option.len))) {
+            return false;
         }
     }
-    return true;
-}
-
-/* The engine itself fetches what an ADD names by its address. */
-static bool read_add(const struct reader *reader, struct view arguments)
-{
-    if (has(arguments, "://") || has(arguments, "$") || has(arguments, "git@") ||
-        has(arguments, "\\")) {
-        return refuse(reader, "ADD takes files of the folder only, named without variables: "
-                              "fetch others in a RUN step");
-    }
-    return true;
+    return word.len == 0 || (word.ptr[0] & 0x80) == 0 ||
+           refuse(reader, "the first file must begin with an ASCII character");
 }
 
 static bool is_among(struct view word, const char *const *names)
@@ -167,10 +206,8 @@ static bool read_guarded(const struct reader *reader, struct view word, struct v
     if (view_equal_nocase(word, VIEW("COPY"))) {
         return read_copy(reader, arguments);
     }
-    if (view_equal_nocase(word, VIEW("ADD"))) {
-        return read_add(reader, arguments);
-    }
-    return refuse(reader, "ONBUILD is not taken");
+    return refuse(reader, "ADD and ONBUILD are not taken: COPY files, and fetch or unpack them in "
+                          "a RUN step");
 }
 
 /* Such as change how the rest is read, which stand in comments. */
@@ -191,7 +228,7 @@ static bool read_line(struct reader *reader, struct view line)
     static const char *const others[] = {
         "RUN",  "CMD", "LABEL",   "MAINTAINER", "EXPOSE",      "ENV",        "ENTRYPOINT", "VOLUME",
         "USER", "ARG", "WORKDIR", "SHELL",      "HEALTHCHECK", "STOPSIGNAL", NULL};
-    bool goes_on = ends_with(line, '\\');
+    bool goes_on = ends_with(line, VIEW("\\"));
     struct view arguments = line;
     if (goes_on) {
         arguments.len--;
@@ -199,6 +236,10 @@ static bool read_line(struct reader *reader, struct view line)
     struct view word = next_word(&arguments);
     if ((line.ptr[0] & 0x80) != 0) {
         return refuse(reader, "a line must begin with an ASCII character");
+    }
+    /* Engines differ in whether the instruction goes on. */
+    if (ends_with(line, VIEW("\\\\"))) {
+        return refuse(reader, "a line must not end in two backslashes");
     }
     if (is_among(word, guarded)) {
         return goes_on || reader->continued

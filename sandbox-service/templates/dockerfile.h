@@ -2,10 +2,10 @@
  * which images it begins from.
  *
  * RUN steps run in containers with limits and our network; that needs no look. What the engine
- * itself does for a Dockerfile has the machine's own network, so it is taken away: ADD of
- * addresses, and the triggers (ONBUILD) that could hold one. Images are fetched by us, from
- * registries that are allowed, and each FROM is told which one it got by its digest: nobody can
- * change what a name means between the look and the build. */
+ * itself does for a Dockerfile has the machine's own network and no limits, so it is taken away:
+ * ADD, which fetches and unpacks, and the triggers (ONBUILD) that could hold one. Images are
+ * fetched by us, from registries that are allowed, and each FROM is told which one it got by its
+ * digest: nobody can change what a name means between the look and the build. */
 #ifndef SANDBOX_TEMPLATES_DOCKERFILE_H
 #define SANDBOX_TEMPLATES_DOCKERFILE_H
 

@@ -3,9 +3,11 @@
 #include "common/json/read.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct image_config {
     struct json_strings triggers;
+    struct view volumes;
 };
 struct image_told {
     struct view id;
@@ -14,6 +16,7 @@ struct image_told {
 };
 static const struct json_field config_fields[] = {
     JSON_STRINGS(struct image_config, triggers, "OnBuild", .nullable = true),
+    JSON_OBJECT(struct image_config, volumes, "Volumes", .nullable = true),
 };
 static const struct json_field told_fields[] = {
     JSON_STRING(struct image_told, id, "Id", .required = true),
@@ -30,8 +33,12 @@ bool image_facts_read(struct view body, struct image_facts *out, struct err *err
         return err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable",
                               "the engine told of an image what can't be read");
     }
-    *out = (struct image_facts){.size_bytes = told.size,
-                                .has_triggers = told.config.triggers.count > 0};
+    struct view volumes = told.config.volumes;
+    *out = (struct image_facts){
+        .size_bytes = told.size,
+        .has_triggers = told.config.triggers.count > 0,
+        .has_volumes = volumes.len > 0 && memchr(volumes.ptr, '"', volumes.len) != NULL,
+    };
     return view_copy(told.id, out->id, sizeof out->id) ||
            err_set(err, ERR_INTERNAL, "the engine's id of an image is too long");
 }

@@ -12,6 +12,7 @@ struct image_facts {
     char id[IMAGE_ID_SIZE]; /* "sha256:..." */
     int64_t size_bytes;
     bool has_triggers; /* ONBUILD: what is built from it does more than its Dockerfile says */
+    bool has_volumes;  /* VOLUME: what its containers write there is in no limit of theirs */
 };
 
 /* Which images anybody may begin from. What lies on the engine is the operator's or other users'

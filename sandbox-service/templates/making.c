@@ -25,6 +25,7 @@ enum {
  * at what came of it. */
 struct making {
     const struct making_shared *shared; /* borrowed */
+    const char *refusal;                /* why the image does not stay */
     struct making_source source;
     struct progress *progress; /* borrowed */
     char image[MAKING_IMAGE_SIZE];
@@ -82,11 +83,12 @@ static void on_removed(const struct http_reply *reply, const struct err *err, vo
     if (!docker_succeeded(reply, err, "remove the image", &failure)) {
         log_info("template.image_left", LOG_STR("image", making->image), LOG_ERR(&failure));
     }
-    finish(making, "image_too_large", 0);
+    finish(making, making->refusal, 0);
 }
 
-static void remove_image(struct making *making)
+static void remove_image(struct making *making, const char *refusal)
 {
+    making->refusal = refusal;
     char path[DOCKER_PATH_SIZE];
     (void)snprintf(path, sizeof path, "/images/%s", making->image);
     const struct docker_request request = {.method = "DELETE", .path = path};
@@ -107,7 +109,11 @@ static void on_inspected(const struct http_reply *reply, const struct err *err, 
     } else if (facts.size_bytes / BYTES_PER_MB >= making->shared->image_mb) {
         progress_say(making->progress, "The image is larger than %" PRId64 " MB.",
                      making->shared->image_mb);
-        remove_image(making);
+        remove_image(making, "image_too_large");
+    } else if (facts.has_volumes) {
+        progress_say(making->progress, "What is written to an image's volumes (VOLUME) has no "
+                                       "limit: none may have such.");
+        remove_image(making, "image_has_volumes");
     } else {
         progress_say(making->progress, "The template is ready.");
         finish(making, NULL, facts.size_bytes);
@@ -245,6 +251,11 @@ static void build(struct making *making)
     const struct making_shared *shared = making->shared;
     struct err err = {0};
     char path[DOCKER_PATH_SIZE];
+    if (!archive_check(making->source.folder, &err)) {
+        progress_say(making->progress, "%s", err.message);
+        fail(making, &err);
+        return;
+    }
     if (!write_archive(making, &err)) {
         fail(making, &err);
         return;

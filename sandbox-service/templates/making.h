@@ -30,9 +30,10 @@ struct making_source {
 };
 
 /* failure is NULL when the image is there; else a code for clients: "image_not_found",
- * "pull_failed", "build_failed", "image_has_triggers", "image_too_large", "template_timeout",
- * "sandbox_gone", "docker_unavailable", "internal". Nothing is left of a making that failed but
- * layers that the engine keeps for later. */
+ * "pull_failed", "build_failed", "image_has_triggers", "image_has_volumes",
+ * "image_too_large", "invalid_folder", "template_timeout", "sandbox_gone", "docker_unavailable",
+ * "internal". Nothing is left of a making that failed but layers that the engine keeps for later.
+ */
 typedef void making_done_fn(const char *failure, int64_t size_bytes, void *arg);
 /* The log has grown. */
 typedef void making_news_fn(void *arg);

@@ -5,6 +5,7 @@
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/system/room.h"
 #include "sandbox-service/templates/calls.h"
 #include "sandbox-service/templates/forks.h"
 #include "sandbox-service/templates/sweep.h"
@@ -17,6 +18,7 @@ enum {
     BUILD_CPU_MILLI = 2000,
     BYTES_PER_MB = 1024 * 1024,
     BUILD_MEMORY_MB = 2048,
+    ROOM_LOOK_MS = 1000,
 };
 
 /* One image on its way out. */
@@ -186,6 +188,29 @@ static void make(struct work *work)
     }
 }
 
+/* What is kept of sandboxes is within their limits. */
+static void end_growing(struct map_node *node, void *arg)
+{
+    (void)arg;
+    struct work *work = MAP_ENTRY(node, struct work, by_id);
+    if (work->is_running && !work->ended && !work->is_snapshot && !work->is_copy) {
+        progress_say(&work->progress, "The server's disk is nearly full.");
+        end(work, "node_disk_full", 0);
+    }
+}
+
+/* No step has a limit on what it writes, and no image is known before it is whole. */
+static void on_room_look(void *arg)
+{
+    struct templates *templates = arg;
+    if (room_is_short(templates->sandboxes->room)) {
+        map_each(&templates->works, end_growing, NULL);
+    }
+    if (templates->running > 0) {
+        timer_arm(&templates->room_look, ROOM_LOOK_MS);
+    }
+}
+
 static void end_with(struct work *work, const struct err *err)
 {
     log_info("template.not_begun", LOG_STR("template_id", work->id), LOG_ERR(err));
@@ -209,6 +234,7 @@ static void start(struct work *work)
     struct err err = {0};
     work->is_running = true;
     ++*running_of(work);
+    timer_arm(&templates->room_look, ROOM_LOOK_MS);
     if (!work->is_snapshot) {
         make(work);
     } else if (!keeping_begin(&work->keeping, templates, work->id, work->source.data, on_kept, work,
@@ -463,6 +489,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, const char *limits
     templates->store = template_store_open(sandboxes->loop, &store, err);
     if (templates->store == NULL ||
         !timer_open(&templates->recovery, sandboxes->loop, on_recovery, templates, err) ||
+        !timer_open(&templates->room_look, sandboxes->loop, on_room_look, templates, err) ||
         (templates->sweep = sweep_open(templates, err)) == NULL ||
         (templates->forks = forks_open(templates, err)) == NULL) {
         templates_close(templates);
@@ -505,6 +532,7 @@ void templates_close(struct templates *templates)
     sweep_close(templates->sweep);
     forks_close(templates->forks);
     timer_close(&templates->recovery);
+    timer_close(&templates->room_look);
     template_store_close(templates->store);
     map_free(&templates->works);
     free(templates);

@@ -68,8 +68,9 @@ struct templates {
     size_t running;      /* that are pulled or built */
     size_t running_kept; /* the rest */
     size_t folders;
-    struct calls calls;    /* calls.c */
-    struct timer recovery; /* armed until what an earlier process left is written down */
+    struct calls calls;     /* calls.c */
+    struct timer room_look; /* armed while something is made */
+    struct timer recovery;  /* armed until what an earlier process left is written down */
     bool recovered;
     struct sweep *sweep; /* owned */
     struct forks *forks; /* owned */

@@ -180,3 +180,50 @@ test('after a kill nothing of a build is left but its failure', async (t) => {
   assert.equal(again.status, 201, again.text);
   assert.equal((await settled(again.json.templateId)).status, 'ready');
 });
+
+// Each would have the engine look an image up itself: any on it, by the begin of its id.
+test('no image is reached but those that are allowed', async (t) => {
+  const hidden = [
+    'COPY --fr""om=insien/base / /x', 'COPY --fr\\om=insien/base / /x', 'COPY --chown="0 0" --from=insien/base / /x',
+    'RUN true \\\\\nFR\\\nOM insien/base', 'COPY --from=0 / /x', 'ADD x.tar.gz /',
+  ];
+  for (const line of hidden) {
+    const body = { name: 'x', dockerfile: `FROM insien/tiny\n${line}\n` };
+    assertError(await call('POST', '/api/templates', { body }), 400, 'invalid_dockerfile');
+  }
+  // The name of the stage itself is, as long as it is not done, an image's.
+  const body = { name: 'x', dockerfile: 'FROM insien/tiny AS a\nCOPY --from=a / /x\n' };
+  const own = await call('POST', '/api/templates', { body });
+  if (own.status === 201) {
+    t.after(() => call('DELETE', '/api/templates/x'));
+    assert.equal((await settled(own.json.templateId)).failure, 'pull_failed');
+  } else {
+    assertError(own, 400, 'registry_not_allowed');
+  }
+});
+
+test('an image whose containers would write where nobody measures is no template', async (t) => {
+  const { templateId } = await create(t, { dockerfile: 'FROM insien/tiny\nVOLUME /data\n' });
+  assert.equal((await settled(templateId)).failure, 'image_has_volumes');
+  const lines = await log(templateId);
+  assert.match(lines.map((line) => line.text ?? '').join(''), /VOLUME/);
+});
+
+test('an image does not say what the engine runs beside its sandboxes', async (t) => {
+  const own = await create(t, { dockerfile: 'FROM insien/tiny\nHEALTHCHECK --interval=1s CMD touch /checked\n', profile: 'locked' });
+  assert.equal((await settled(own.templateId)).status, 'ready');
+  const id = await sandboxFor(t, { template: own.name });
+  assert.equal(await docker('inspect', '-f', '{{.Config.Healthcheck.Test}} {{.State.Health}}', `insien-${id}`), '[NONE] <nil>');
+  await call('DELETE', `/sandbox/${id}`);
+});
+
+test('a folder is not larger than it seems', async (t) => {
+  const own = await create(t, { dockerfile: 'FROM insien/tiny\nCOPY big /\n', context: true });
+  const folder = `/tmp/insien-sparse-${process.pid}`;
+  execFileSync('sh', ['-c', `mkdir ${folder} && truncate -s 1T ${folder}/big`]);
+  t.after(() => execFileSync('rm', ['-r', folder]));
+  const tar = execFileSync('tar', ['-C', folder, '--format=pax', '-Scf', '-', 'big']);
+  const reply = await call('PUT', `/api/templates/${own.templateId}/context`, { body: tar, headers: { 'Content-Type': 'application/x-tar' } });
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal((await settled(own.templateId)).failure, 'invalid_folder');
+});

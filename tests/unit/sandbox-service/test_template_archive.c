@@ -76,10 +76,64 @@ static void name_that_does_not_fit_is_refused(void **state)
     assert_false(archive_add_file(&out, name, VIEW(""), &err));
 }
 
+enum { KIND_AT = 156, SIZE_AT = 124, CHECKSUM_AT = 148 };
+
+/* The checksum of a header that was changed. */
+static void sum_again(char *header)
+{
+    unsigned sum = 0;
+    memset(header + CHECKSUM_AT, ' ', 8);
+    for (size_t i = 0; i < ARCHIVE_BLOCK; i++) {
+        sum += (unsigned char)header[i];
+    }
+    (void)snprintf(header + CHECKSUM_AT, 8, "%06o", sum);
+}
+
+static void expect_refused(struct str *archive, const char *why)
+{
+    struct err err = {0};
+    sum_again(archive->data);
+    assert_false(archive_check(str_view(archive), &err));
+    assert_string_equal(err.reason, "invalid_folder");
+    if (strstr(err.message, why) == NULL) {
+        fail_msg("%s", err.message);
+    }
+}
+
+static void what_grows_when_it_is_unpacked_is_refused(void **state)
+{
+    (void)state;
+    static const char *const records[] = {"22 GNU.sparse.major=1\n", "11 size=99\n"};
+    struct err err = {0};
+    for (size_t i = 0; i < 2; i++) {
+        AUTO(str_free) struct str archive = STR_INIT(1 << 20);
+        assert_true(archive_add_file(&archive, "x", view_of(records[i]), &err));
+        assert_true(archive_check(str_view(&archive), &err)); /* what files say is theirs */
+        archive.data[KIND_AT] = 'x';
+        expect_refused(&archive, "sparse");
+    }
+    AUTO(str_free) struct str archive = STR_INIT(1 << 20);
+    assert_true(archive_add_file(&archive, "x", VIEW("content"), &err));
+    archive.data[KIND_AT] = 'S';
+    expect_refused(&archive, "sparse");
+    archive.data[KIND_AT] = '\0';
+    expect_refused(&archive, "other kinds");
+    archive.data[KIND_AT] = '5';
+    expect_refused(&archive, "has content");
+    archive.data[KIND_AT] = '0';
+    memcpy(archive.data + SIZE_AT, "00000002000", 11);
+    expect_refused(&archive, "within a file");
+    archive.data[SIZE_AT] = (char)0x80;
+    expect_refused(&archive, "no tar");
+    assert_true(archive_check((struct view){0}, &err));
+    assert_false(archive_check(VIEW("\037\213"), &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tar_reads_what_was_written),
+        cmocka_unit_test(what_grows_when_it_is_unpacked_is_refused),
         cmocka_unit_test(name_that_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ static void images_are_found_and_replaced(void **state)
                                "COPY --from=0 /app /app2\n"
                                "  copy --chown=1 --from=busybox:1 /bin/sh /bin/sh\n"
                                "FROM build as again\r\n"
-                               "ADD a.tar /\n";
+                               "COPY a.tar /\n";
     static const char *const ids[] = {"sha256:1", "sha256:2"};
     struct dockerfile dockerfile;
     struct err err = {0};
@@ -74,6 +74,7 @@ static void what_the_engine_would_do_itself_is_refused(void **state)
         "FROM a\nRUN <<EOF\nADD http://x /y\nEOF\n",
         "FROM a\nCOPY --from= /x /y\n",
         "FROM a\nCOPY --from=$X /x /y\n",
+        "FROM a\nADD x.tar.gz /opt/\n", /* is unpacked by the engine, without limits */
         "FROM a\nFETCH http://x\n",
         "FROM a\nRUN\n",
     };
@@ -87,6 +88,39 @@ static void what_the_engine_would_do_itself_is_refused(void **state)
     }
 }
 
+/* An image that the engine would look up itself: any on this engine, by the begin of its id. */
+static void no_image_is_named_but_where_it_is_looked_for(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "FROM a\nCOPY --fr\"\"om=b / /x\n",
+        "FROM a\nCOPY --fr\\om=b / /x\n",
+        "FROM a\nCOPY --chown=\"1 2\" --from=b / /x\n",
+        "FROM a\nCOPY --chown=1\302\240--from=b / /x\n",
+        "FROM a\nCOPY \302\240--from=b / /x\n",
+        "FROM a\nCOPY --from=0 / /x\n",
+        "FROM a\nFROM a\nCOPY --from=1 / /x\n",
+        "FROM a\nCOPY --from=99999999999999999999 / /x\n",
+        "FROM a AS x\302\240\n",
+        "FROM a AS 1\n",
+        "FROM a\nRUN true \\\\\nFR\\\nOM b\n",
+        "FROM a\nRUN true \\\\  \nCO\\\nPY --from=b / /x\n",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct dockerfile dockerfile;
+        struct err err = {0};
+        if (dockerfile_read(view_of(wrong[i]), &dockerfile, &err)) {
+            fail_msg("taken: %s", wrong[i]);
+        }
+        assert_string_equal(err.reason, "invalid_dockerfile");
+    }
+    struct dockerfile dockerfile;
+    struct err err = {0};
+    assert_true(dockerfile_read(VIEW("FROM a AS b\nCOPY --from=b / /x\n"), &dockerfile, &err));
+    assert_int_equal(dockerfile.image_count, 2);
+    assert_true(view_equal(dockerfile.images[1], VIEW("b")));
+}
+
 static void ordinary_files_are_taken(void **state)
 {
     (void)state;
@@ -95,7 +129,7 @@ static void ordinary_files_are_taken(void **state)
         "from a\nrun true\ncmd [\"sh\"]\n",
         "FROM a\nRUN apt-get update \\\n && apt-get install -y x \\\n# a comment\n    y\nUSER u\n",
         "FROM a\nENV A=b \\\n    C=d\nLABEL x=\"y z\"\nHEALTHCHECK NONE\n",
-        "FROM a\nADD --chown=1:1 x.tar.gz /opt/\nCOPY . /app\n",
+        "FROM a\nCOPY --chown=1:1 x\303\251.txt /opt/\nCOPY [\"a b\", \"/app\"]\n",
         "ARG V=1\nFROM a\nARG V\nRUN echo $V http://example.com\n",
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -121,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_are_found_and_replaced),
         cmocka_unit_test(what_the_engine_would_do_itself_is_refused),
+        cmocka_unit_test(no_image_is_named_but_where_it_is_looked_for),
         cmocka_unit_test(ordinary_files_are_taken),
         cmocka_unit_test(error_names_the_line),
     };

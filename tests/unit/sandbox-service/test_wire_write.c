@@ -60,6 +60,7 @@ static void limits_are_there(void **state)
     (void)state;
     const struct container_spec spec = example();
     AUTO(free_string) char *body = write_spec(&spec);
+    contains(body, "\"Healthcheck\":{\"Test\":[\"NONE\"]}");
     contains(body, "\"Memory\":536870912,\"MemorySwap\":536870912");
     contains(body, "\"CpuPeriod\":100000,\"CpuQuota\":150000,\"CpuShares\":1536");
     contains(body, "\"PidsLimit\":256");
