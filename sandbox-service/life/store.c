@@ -76,10 +76,13 @@ const struct pg_statement life_statements[] = {
                       "END, CASE WHEN status = 'running' THEN " STORE_ISO(
                           "ends_at") " END, on_timeout, coalesce(idle_timeout_ms, 0), auto_resume "
                                      "FROM sandboxes WHERE id = $1"},
+    /* In the order of the ids, as whoever else takes many and waits (sandboxes_leave). */
     {"life_active",
+     "WITH held AS (SELECT id FROM sandboxes WHERE id = ANY ($1::uuid[]) AND status = 'running' "
+     "AND idle_timeout_ms IS NOT NULL ORDER BY id FOR NO KEY UPDATE) "
      "UPDATE sandboxes s SET last_active_at = greatest(s.last_active_at, now() - " MILLISECONDS(
-         "a.age") ") FROM unnest($1::uuid[], $2::bigint[]) AS a (id, age) "
-                  "WHERE s.id = a.id AND s.status = 'running' AND s.idle_timeout_ms IS NOT NULL"},
+         "a.age") ") FROM unnest($1::uuid[], $2::bigint[]) AS a (id, age), held "
+                  "WHERE s.id = a.id AND s.id = held.id"},
     {"life_end_due",
      DUE("(on_timeout = 'destroy' OR status = 'creating')") "ended AS (UPDATE sandboxes SET "
                                                             "status = 'stopping', "

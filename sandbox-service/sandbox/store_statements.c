@@ -129,11 +129,14 @@ const struct pg_statement store_statements[] = {
      "UNION ALL "
      "SELECT 'warm', true, '{}', profile, work_dir, image_user, false, false, NULL, NULL FROM "
      "warm"},
-    /* Those of the pool are as those that live, to whoever compares. */
+    /* Those of the pool are as those that live, to whoever compares. Of the very many that failed
+     * only such are looked at that have volumes yet. */
     {"sandbox_live",
      "SELECT id, status, coalesce(pause_mode = 'disk', false), network FROM sandboxes "
-     "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping' "
-     "OR (status = 'failed' AND id IN (SELECT sandbox_id FROM volume_attachments))) "
+     "WHERE instance = $1 AND node = $2 AND (status IN " STORE_LIVE " OR status = 'stopping') "
+     "UNION ALL SELECT id, status, false, network FROM sandboxes WHERE instance = $1 "
+     "AND node = $2 AND status = 'failed' "
+     "AND id = ANY (ARRAY(SELECT sandbox_id FROM volume_attachments)) "
      "UNION ALL SELECT id, CASE status WHEN 'starting' THEN 'creating' WHEN 'ready' THEN 'running' "
      "ELSE 'stopping' END, false, network FROM warm_sandboxes WHERE instance = $1 AND node = $2"},
     {"node_state", "SELECT sandboxes, promised, draining FROM node_state($1, $2)"},

@@ -273,6 +273,9 @@ static void on_taken_up(const PGresult *result, const struct err *err, void *arg
     struct request *request = arg;
     struct err failure = {0};
     struct work *work = work_find(request->templates, request->template_id);
+    if (work != NULL && work->ended) {
+        work = NULL; /* it waited for too long while the row was asked */
+    }
     if (err != NULL || work == NULL || !template_store_moved(result)) {
         err_set_reason(&failure, ERR_CONFLICT, "template_not_waiting",
                        "the template waits for no folder");

@@ -16,6 +16,7 @@
 #define FIRST "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
 #define SECOND "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
 #define HOOK "55555555-5555-4555-8555-555555555551"
+#define SECOND_HOOK "55555555-5555-4555-8555-555555555552"
 
 static struct postgres *postgres;
 
@@ -233,6 +234,48 @@ static void what_waits_is_bounded(void **state)
            "1 1");
 }
 
+/* Also by events that get their numbers together. */
+static void what_waits_is_bounded_among_many_events(void **state)
+{
+    (void)state;
+    run(MAKE_HOOK);
+    run(MAKE(FIRST, USER, "NULL"));
+    expect("SELECT sum(events) FROM event_number(100, 3)", "1");
+    run(SET(FIRST, "running") END(FIRST, "user") MAKE(SECOND, USER, "NULL") SET(SECOND, "running"));
+    expect("SELECT sum(events) FROM event_number(100, 3)", "4");
+    expect("SELECT string_agg(CASE WHEN dead_at IS NULL THEN 'waits' ELSE 'dead' END, ' '"
+           " ORDER BY event_id) FROM webhook_outbox",
+           "waits waits waits dead dead");
+}
+
+/* Else whoever asks often enough has all deliveries of the service under way. */
+static void a_delivery_under_way_is_not_begun_again_by_asking(void **state)
+{
+    (void)state;
+    run(MAKE_HOOK);
+    run(MAKE(FIRST, USER, "NULL"));
+    expect(NUMBER, "1");
+    expect(TAKE_ONE, "t");
+    expect("SELECT webhook_redeliver('" HOOK "', '" USER "', 10)", "0");
+    expect(TAKE_ONE, "f");
+}
+
+static void who_was_served_is_behind_who_waits(void **state)
+{
+    (void)state;
+    run(MAKE_HOOK);
+    run("SELECT id FROM webhook_create('" SECOND_HOOK "', '" OTHER "', 'https://b/', '{}', '',"
+        " 20)");
+    run(MAKE(FIRST, USER, "NULL") SET(FIRST, "running") MAKE(SECOND, OTHER, "NULL"));
+    expect(NUMBER, "3");
+    run("UPDATE webhooks SET busy_until = now() - interval '1 s' WHERE id = '" SECOND_HOOK "'");
+    expect("SELECT webhook FROM webhook_take(1, 60000)", HOOK);
+    run("SELECT webhook_delivered((SELECT min(id) FROM webhook_outbox WHERE webhook_id = '" HOOK
+        "'))");
+    expect("SELECT webhook FROM webhook_take(1, 60000)", SECOND_HOOK);
+    expect("SELECT webhook FROM webhook_take(1, 60000)", HOOK);
+}
+
 static void a_user_has_so_many_webhooks_and_each_once(void **state)
 {
     (void)state;
@@ -324,6 +367,9 @@ int main(void)
         TEST(a_receiver_that_is_gone_disables_its_webhook),
         TEST(five_days_without_an_arrival_disable_it),
         TEST(what_waits_is_bounded),
+        TEST(what_waits_is_bounded_among_many_events),
+        TEST(a_delivery_under_way_is_not_begun_again_by_asking),
+        TEST(who_was_served_is_behind_who_waits),
         TEST(a_user_has_so_many_webhooks_and_each_once),
         TEST(a_deleted_user_leaves_no_webhook),
         TEST(old_events_go_with_what_was_to_be_delivered),

@@ -182,6 +182,26 @@ static void denied_attempts_add_up_in_so_many_rows(void **state)
                         "address 8.8.8.8:53/udp 4, name a.com 3, other  12");
 }
 
+static void names_that_were_asked_for_go_with_their_user(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[37];
+    sandbox_id(1, id);
+    const struct pg_parameters denied = {
+        .values = {id, "[{\"kind\": \"name\", \"target\": \"a.com\", \"attempts\": 1}]"},
+        .count = 2};
+    assert_int_equal(query(fixture, "denied", &denied).err.code, ERR_NONE);
+    assert_int_equal(set(fixture, 1, "restricted").err.code, ERR_NONE);
+    postgres_run(fixture->postgres, "SELECT user_delete('" USER "')");
+    postgres_expect(fixture->postgres, "SELECT count(*) FROM network_denials", "0");
+    postgres_expect(fixture->postgres,
+                    "SELECT count(*) FROM sandboxes WHERE network_policy::text LIKE '%a.com%'",
+                    "0");
+    assert_int_equal(query(fixture, "denied", &denied).err.code, ERR_NONE); /* it comes late */
+    postgres_expect(fixture->postgres, "SELECT count(*) FROM network_denials", "0");
+    postgres_run(fixture->postgres, "UPDATE users SET deleted_at = NULL, suspended_at = NULL");
+}
+
 static int make_sandboxes(void **state)
 {
     struct fixture *fixture = *state;
@@ -244,6 +264,7 @@ int main(void)
         TEST(addresses_run_out_and_come_back),
         TEST(ended_sandbox_and_that_of_others_are_refused),
         TEST(denied_attempts_add_up_in_so_many_rows),
+        TEST(names_that_were_asked_for_go_with_their_user),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

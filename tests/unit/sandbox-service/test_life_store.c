@@ -13,10 +13,12 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <libpq-fe.h>
 
 #define OWNER "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"
 #define BOX "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
+#define LATER_BOX "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
 #define WHERE_BOX " WHERE id = '" BOX "'"
 #define INSERT_INTO                                                                                \
     "INSERT INTO sandboxes (id, user_id, template, image, profile, tier, status, network, "        \
@@ -299,6 +301,45 @@ static void activity_is_never_set_back(void **state)
     expect(fixture, "now() - last_active_at < interval '5 s'", "t");
 }
 
+static void expect_ok(PGconn *pg, const char *sql)
+{
+    PGresult *result = PQexec(pg, sql);
+    assert_true(PQresultStatus(result) == PGRES_COMMAND_OK ||
+                PQresultStatus(result) == PGRES_TUPLES_OK);
+    PQclear(result);
+}
+
+static bool somebody_waits(void *arg)
+{
+    PGconn *pg = arg;
+    PGresult *result = PQexec(pg, "SELECT FROM pg_locks WHERE NOT granted");
+    assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+    bool is_so = PQntuples(result) > 0;
+    PQclear(result);
+    return is_so;
+}
+
+/* Who waits for one has none behind it: another who takes them in this order never waits for it. */
+static void activity_takes_its_rows_in_the_order_of_the_ids(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer = {0};
+    struct store_call call;
+    postgres_run(fixture->postgres,
+                 INSERT_INTO "SELECT '" LATER_BOX "', user_id, template, image, profile, tier, "
+                             "status, network, instance, node, memory_mb, cpu_milli, pids, "
+                             "lifetime_hours, expires_at FROM sandboxes");
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET idle_timeout_ms = 10000");
+    PGconn *other = PQconnectdb(postgres_url(fixture->postgres));
+    expect_ok(other, "BEGIN; SELECT FROM sandboxes" WHERE_BOX " FOR NO KEY UPDATE");
+    life_store_active(fixture->store, &call, "{" LATER_BOX "," BOX "}", "{0,0}", on_rows, &answer);
+    turn_until_true(fixture->loop, somebody_waits, other);
+    expect_ok(other, "SELECT FROM sandboxes WHERE id = '" LATER_BOX "' FOR NO KEY UPDATE NOWAIT");
+    expect_ok(other, "COMMIT");
+    PQfinish(other);
+    turn_until(fixture->loop, &answer.done);
+}
+
 static void each_end_is_announced_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -392,6 +433,7 @@ int main(void)
         TEST(times_are_cut_to_what_the_tier_has_left),
         TEST(one_that_is_idle_ends),
         TEST(activity_is_never_set_back),
+        TEST(activity_takes_its_rows_in_the_order_of_the_ids),
         TEST(each_end_is_announced_once),
         TEST(next_is_the_announcement_then_the_end),
         TEST(many_are_due_to_the_second),
