@@ -1,5 +1,5 @@
 // Runs the measurements that are named, or all, one after the other, and prints a table.
-const all = ['create', 'exec', 'http', 'keys', 'limits', 'memory', 'streams', 'previews'];
+const all = ['create', 'pool', 'execute', 'exec', 'http', 'keys', 'limits', 'memory', 'streams', 'previews'];
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all;
 
 const rows = [];
