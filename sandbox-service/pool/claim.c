@@ -34,16 +34,40 @@ static void on_updated(const struct err *err, void *arg)
     creation_again(creation, creation->claims < CLAIMS_MAX ? creation->mode : "cold");
 }
 
+static bool update(struct creation *creation, container_acted_fn *done)
+{
+    int64_t left_ms = creation->until_ms - clock_monotonic_ms();
+    int64_t timeout_ms = left_ms < UPDATE_TIMEOUT_MS ? left_ms : UPDATE_TIMEOUT_MS;
+    return container_update(creation->sandboxes->docker, &creation->update, &creation->spec,
+                            timeout_ms > 0 ? timeout_ms : 1, done, creation, &creation->err);
+}
+
 void claim_settle(struct creation *creation, bool limits_differ)
 {
     if (!limits_differ) {
         finish(creation);
+    } else if (!update(creation, on_updated)) {
+        creation_fail(creation);
+    }
+}
+
+static void on_updated_again(const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err != NULL) {
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s", err->message);
+        creation_finish_failed(creation);
         return;
     }
-    int64_t left_ms = creation->until_ms - clock_monotonic_ms();
-    int64_t timeout_ms = left_ms < UPDATE_TIMEOUT_MS ? left_ms : UPDATE_TIMEOUT_MS;
-    if (!container_update(creation->sandboxes->docker, &creation->update, &creation->spec,
-                          timeout_ms > 0 ? timeout_ms : 1, on_updated, creation, &creation->err)) {
-        creation_fail(creation);
+    creation_answer(creation, NULL);
+    creation_release(creation);
+}
+
+void claim_repeat(struct creation *creation, bool is_warm)
+{
+    if (!is_warm) {
+        on_updated_again(NULL, creation);
+    } else if (!update(creation, on_updated_again)) {
+        creation_finish_failed(creation);
     }
 }

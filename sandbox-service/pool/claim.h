@@ -16,4 +16,8 @@ enum { CLAIMS_MAX = 3 /* dead ones in a row before a container is started */ };
 /* creation->spec describes what was asked for; limits_differ: the container has others. */
 void claim_settle(struct creation *creation, bool limits_differ);
 
+/* The same for a row that was there when it was asked for: whoever began it may have been killed
+ * before the container was changed. */
+void claim_repeat(struct creation *creation, bool is_warm);
+
 #endif

@@ -41,8 +41,7 @@ void creation_answer(struct creation *creation, const struct err *err)
     }
 }
 
-/* The only way out of a creation that failed before the answer. */
-static void finish_failed(struct creation *creation)
+void creation_finish_failed(struct creation *creation)
 {
     log_info("sandbox.create_failed", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(&creation->err));
@@ -63,7 +62,7 @@ static void on_row_ended(const PGresult *result, const struct err *err, void *ar
         log_warn("sandbox.row_not_failed", LOG_TRACE(&creation->trace),
                  LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
     }
-    finish_failed(creation);
+    creation_finish_failed(creation);
 }
 
 void creation_fail(struct creation *creation)
@@ -346,14 +345,15 @@ static void on_repeated(const PGresult *result, const struct err *err, void *arg
         if (strcmp(begun.info.user_id, creation->user_id) == 0 &&
             sandbox_status_is_live(begun.info.status)) {
             creation->err = (struct err){0};
+            memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);
+            describe(creation, &begun);
             if (write_info(creation, &begun)) {
-                creation_answer(creation, NULL);
-                creation_release(creation);
+                claim_repeat(creation, begun.is_warm);
                 return;
             }
         }
     }
-    finish_failed(creation);
+    creation_finish_failed(creation);
 }
 
 /* What the template asks of this machine, which may have changed since it was made. */
@@ -419,7 +419,7 @@ static void on_refused(struct creation *creation, const struct err *err)
                           creation);
         return;
     }
-    finish_failed(creation);
+    creation_finish_failed(creation);
 }
 
 /* What was found dead is no row of the user's any more. */
@@ -464,7 +464,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     clear_dead_away(creation);
     if (pg_rows(result) == 0) {
         err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "too many starts wait");
-        finish_failed(creation);
+        creation_finish_failed(creation);
         return;
     }
     struct store_begun begun;
@@ -494,7 +494,7 @@ static void on_added(const PGresult *result, const struct err *err, void *arg)
     struct store_begun begun;
     if (err != NULL) {
         creation->err = *err;
-        finish_failed(creation);
+        creation_finish_failed(creation);
         return;
     }
     store_read_warm(result, &begun);
@@ -581,7 +581,7 @@ void creation_again(struct creation *creation, const char *mode)
     }
     if (doc == NULL) {
         creation->err.code = ERR_INTERNAL; /* it was read before */
-        finish_failed(creation);           /* the caller destroys what there may be */
+        creation_finish_failed(creation);  /* the caller destroys what there may be */
         return;
     }
     creation->mode = mode;

@@ -87,6 +87,8 @@ void creation_give_up(struct creation *creation);
 /* When the deadline's timer fires. */
 void creation_deadline(void *arg);
 
+/* The only way out of one that failed before the answer, and without a row. */
+void creation_finish_failed(struct creation *creation);
 /* Tells all who wait. */
 void creation_answer(struct creation *creation, const struct err *err);
 /* Frees the creation. */

@@ -250,6 +250,25 @@ static void one_with_other_limits_is_changed(void **state)
     assert_int_equal(fixture->engine.updates, 1);
 }
 
+/* Whoever gave it the first time may have been killed before it was changed. */
+static void one_that_is_asked_for_again_is_changed_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    fill(fixture, KEPT);
+    create(fixture, FREE_USER, &answer);
+    create(fixture, FREE_USER, &answer);
+    assert_int_equal(answer.err.code, ERR_NONE);
+    expect_in(answer.info, "\"memoryMB\":512");
+    expect_in(answer.info, "\"configure\":{");
+    assert_int_equal(fixture->engine.updates, 2);
+    fixture->engine.update_status = HTTP_INTERNAL;
+    create(fixture, FREE_USER, &answer);
+    assert_int_equal(answer.err.code, ERR_UNAVAILABLE);
+    assert_int_equal(fixture->engine.updates, 3);
+    postgres_expect(fixture->postgres, "SELECT count(*) FROM sandboxes", "1");
+}
+
 static void when_none_that_waits_is_alive_a_container_is_started(void **state)
 {
     struct fixture *fixture = *state;
@@ -458,6 +477,7 @@ int main(void)
         TEST(it_is_filled_up_to_its_target_and_no_further),
         TEST(a_create_is_given_one_and_it_is_filled_up_again),
         TEST(one_with_other_limits_is_changed),
+        TEST(one_that_is_asked_for_again_is_changed_again),
         TEST(when_none_that_waits_is_alive_a_container_is_started),
         TEST(those_of_an_image_that_was_made_anew_are_replaced),
         TEST(an_engine_that_fails_is_left_in_peace_for_a_while),
