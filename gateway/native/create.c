@@ -196,7 +196,9 @@ void sandbox_create_handle(struct request *request)
     struct json_violations violations = {0};
     struct sandbox_create message;
     const struct create_of of = {.sandbox_id = request->id};
-    AUTO(json_doc_release) struct json_doc *doc = NULL;
+    AUTO(json_doc_release)
+    struct json_doc *doc =
+        choose_id(request, &err) ? create_read(request, of, &message, &violations, &err) : NULL;
     struct creating *creating = calloc(1, sizeof *creating);
     if (creating == NULL) {
         err_set(&err, ERR_INTERNAL, "create: out of memory");
@@ -204,8 +206,7 @@ void sandbox_create_handle(struct request *request)
         return;
     }
     request_set_work(request, creating, end_creating);
-    if (!choose_id(request, &err) ||
-        (doc = create_read(request, of, &message, &violations, &err)) == NULL) {
+    if (doc == NULL) {
         request_fail_validation(request, &err, &violations);
         return;
     }

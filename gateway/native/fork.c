@@ -356,11 +356,13 @@ static bool read_body(struct fork *fork, struct json_violations *violations, str
     const struct create_of of = {.sandbox_id = request->id, .template_id = request->id};
     struct fork_body body;
     struct sandbox_create ignored;
-    AUTO(json_doc_release) struct json_doc *create = NULL;
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(request->body.len == 0 ? VIEW("{}") : request->body, &schema,
                                      &body, violations, err);
-    if (doc == NULL || (create = create_read(request, of, &ignored, violations, err)) == NULL) {
+    AUTO(json_doc_release)
+    struct json_doc *create =
+        doc == NULL ? NULL : create_read(request, of, &ignored, violations, err);
+    if (create == NULL) {
         return false;
     }
     fork->count = (size_t)body.count;

@@ -60,7 +60,8 @@ test('where there is room for some copies those are made, and the rest is told',
 
 test('what copies began from goes with the last of them', async (t) => {
   const id = await sandboxFor(t);
-  const { json } = await forkOf(t, id);
+  const { json, text } = await forkOf(t, id);
+  assert.equal(json.sandboxes?.length, 1, text);
   const copy = json.sandboxes[0].sandboxId;
   const fork = (await sql(`SELECT template_id FROM sandboxes WHERE id = '${copy}'`)).trim();
   await sql(`UPDATE templates SET made_at = now() - interval '1 hour' WHERE id = '${fork}'`);

@@ -190,6 +190,9 @@ test('what snapshots take of the disk counts, also of those whose parent has gon
   await destroySandbox(copy, key);
   await until('the first can be deleted', async () => (await call('DELETE', `/api/snapshots/${first.templateId}`, { key })).status === 200, 20_000);
   assert.equal(await own(), both, 'its layers stay, for the second');
+  const third = await sandboxFor(t, { template: undefined, snapshot: second.templateId }, key);
+  assert.equal((await tryExec(third, { cmd: 'sh', args: ['-c', 'wc -c < large'] }, { key })).json.stdout.trim(), '20000000');
+  await destroySandbox(third, key);
   await sql(`UPDATE templates SET own_bytes = 1000000000000 WHERE id = '${second.templateId}'`);
   assert.equal((await take(id)).failure, 'snapshot_quota_exceeded');
   assert.equal((await tryExec(id, { cmd: 'echo', args: ['goes on'] }, { key })).json.stdout, 'goes on\n');

@@ -444,6 +444,16 @@ static void fork_goes_with_the_last_of_its_copies(void **state)
     assert_int_equal(drop_forks(fixture), 1);
 }
 
+/* A user who has all the templates that there can be still has copies. */
+static void forks_are_not_counted_as_templates(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    (void)begin(fixture, SECOND, USER, "one", "{}");
+    (void)begin(fixture, THIRD, USER, "two", "{}");
+    assert_int_equal(begin_of(fixture, FIRST, "fork", SECOND).err.code, ERR_NONE);
+}
+
 static void fork_of_who_has_no_room_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -494,6 +504,7 @@ int main(void)
         TEST(who_stands_on_an_image_that_goes_has_its_layers),
         TEST(template_of_a_snapshot_is_like_it_where_it_says_nothing),
         TEST(fork_goes_with_the_last_of_its_copies),
+        TEST(forks_are_not_counted_as_templates),
         TEST(fork_of_who_has_no_room_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
