@@ -1,16 +1,21 @@
 // What a sandbox has on its disk, kept, and others that begin from it.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { assertError, call, destroySandbox, exec, makeUser, sandboxFor, shellOutput, tryExec, whenHealthy } from '../support/api.mjs';
 import { docker, kill9, sql, until } from '../support/stack.mjs';
 
+// What the tests made goes behind them: not before its sandboxes have ended.
+const left = [];
+const remove = ([url, key]) => until('it is deleted', async () => (await call('DELETE', url, { key })).status !== 409, 30_000);
+after(() => Promise.all(left.map(remove)));
+
 const one = async (id) => (await call('GET', `/api/snapshots/${id}`)).json;
 
-async function snapshotOf(t, sandboxId, body = {}) {
+async function snapshotOf(sandboxId, body = {}) {
   const reply = await call('POST', `/sandbox/${sandboxId}/snapshots`, { body });
   assert.equal(reply.status, 201, reply.text);
   const { templateId } = reply.json;
-  t.after(() => call('DELETE', `/api/snapshots/${templateId}`));
+  left.push([`/api/snapshots/${templateId}`]);
   await until('it is made', async () => (await one(templateId)).status !== 'making', 60_000);
   const made = await one(templateId);
   assert.equal(made.status, 'ready', made.failure);
@@ -21,7 +26,7 @@ test('a snapshot keeps files, and sandboxes begin from it', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'echo kept > kept']);
   const { stdout: who } = await exec(id, 'sh', ['-c', 'id -un; pwd']);
-  const made = await snapshotOf(t, id);
+  const made = await snapshotOf(id);
   assert.equal(made.source, 'snapshot');
   assert.equal((await exec(id, 'cat', ['kept'])).stdout, 'kept\n', 'the sandbox goes on');
   const copy = await sandboxFor(t, { template: undefined, snapshot: made.templateId });
@@ -39,7 +44,7 @@ test('a snapshot of one that is paused, by name', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'echo kept > kept']);
   await call('POST', `/sandbox/${id}/pause`, { body: {} });
-  const { name } = await snapshotOf(t, id, { name: `s${Date.now()}`, description: 'of a paused one' });
+  const { name } = await snapshotOf(id, { name: `s${Date.now()}`, description: 'of a paused one' });
   assert.equal((await call('GET', `/sandbox/${id}/status`)).json.status, 'paused');
   assert.ok((await call('GET', '/api/snapshots')).json.snapshots.some((item) => item.name === name));
   const copy = await sandboxFor(t, { template: name });
@@ -48,7 +53,7 @@ test('a snapshot of one that is paused, by name', async (t) => {
 
 test('snapshots are of own sandboxes alone, and for their owner', async (t) => {
   const id = await sandboxFor(t);
-  const made = await snapshotOf(t, id);
+  const made = await snapshotOf(id);
   const key = await makeUser('free');
   assertError(await call('POST', `/sandbox/${id}/snapshots`, { key, body: {} }), 404, 'sandbox_not_found');
   assertError(await call('GET', `/api/snapshots/${made.templateId}`, { key }), 404, 'template_not_found');
@@ -60,10 +65,10 @@ test('snapshots are of own sandboxes alone, and for their owner', async (t) => {
 const statusOf = async (id) => (await call('GET', `/sandbox/${id}/status`)).json.status;
 const eventsOf = async (id) => (await sql(
   `SELECT type || ' ' || cause FROM sandbox_events WHERE sandbox_id = '${id}' AND cause IN ('snapshot', 'traffic') ORDER BY id`)).split('\n');
-const begin = async (t, id) => {
+const begin = async (id) => {
   const reply = await call('POST', `/sandbox/${id}/snapshots`, { body: {} });
   assert.equal(reply.status, 201, reply.text);
-  t.after(() => call('DELETE', `/api/snapshots/${reply.json.templateId}`));
+  left.push([`/api/snapshots/${reply.json.templateId}`]);
   return reply.json.templateId;
 };
 const whenOver = async (snapshot) => {
@@ -74,7 +79,7 @@ const whenOver = async (snapshot) => {
 test('a running one rests while its disk is kept, by itself, and whoever wants it waits', async (t) => {
   const id = await sandboxFor(t, { autoResume: false });
   await exec(id, 'sh', ['-c', 'head -c 40000000 /dev/urandom > large; (while :; do date +%s%N; sleep 0.01; done) > ticks 2>&1 &']);
-  const snapshot = await begin(t, id);
+  const snapshot = await begin(id);
   assert.equal((await exec(id, 'echo', ['there'])).stdout, 'there\n');
   assert.equal((await whenOver(snapshot)).status, 'ready');
   await until('it runs', async () => (await statusOf(id)) === 'running', 20_000);
@@ -87,7 +92,7 @@ test('a running one rests while its disk is kept, by itself, and whoever wants i
 test('a pause that is asked for meanwhile is one of its user', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'head -c 40000000 /dev/urandom > large']);
-  const snapshot = await begin(t, id);
+  const snapshot = await begin(id);
   assert.equal((await call('POST', `/sandbox/${id}/pause`, { body: {} })).json.status, 'paused');
   assert.equal((await whenOver(snapshot)).status, 'ready');
   assert.equal(await statusOf(id), 'paused');
@@ -98,7 +103,7 @@ test('a pause that is asked for meanwhile is one of its user', async (t) => {
 test('whatever is killed meanwhile, the sandbox moves on and the snapshot has an end', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'head -c 40000000 /dev/urandom > large']);
-  const snapshot = await begin(t, id);
+  const snapshot = await begin(id);
   await until('it stands still', async () => (await sql(`SELECT status FROM sandboxes WHERE id = '${id}'`)).trim() !== 'running'
     || (await one(snapshot)).status !== 'making', 20_000);
   await kill9('sandbox');
@@ -113,7 +118,7 @@ test('a snapshot of one that rests on disk', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'echo kept > kept']);
   await call('POST', `/sandbox/${id}/pause`, { body: { mode: 'disk' } });
-  const made = await snapshotOf(t, id);
+  const made = await snapshotOf(id);
   assert.equal(await statusOf(id), 'paused');
   const copy = await sandboxFor(t, { template: undefined, snapshot: made.templateId });
   assert.equal((await exec(copy, 'cat', ['kept'])).stdout, 'kept\n');
@@ -122,7 +127,7 @@ test('a snapshot of one that rests on disk', async (t) => {
 test('one that is destroyed meanwhile leaves no snapshot half done', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'head -c 40000000 /dev/urandom > large']);
-  const snapshot = await begin(t, id);
+  const snapshot = await begin(id);
   await destroySandbox(id);
   const made = await whenOver(snapshot);
   assert.ok(made.status === 'ready' || ['sandbox_gone', 'docker_unavailable'].includes(made.failure), made.failure);
@@ -135,7 +140,7 @@ test('neither secrets nor environment nor labels of the sandbox are in the image
     env: { PLAIN: 'not-in-an-image-either' }, secrets: { env: { HIDDEN: 'of-snapshots' }, files: { hidden: 'of-snapshots' } },
   });
   assert.match(await shellOutput(id, 'cat /run/secrets/hidden; echo $HIDDEN'), /never-in-an-image/);
-  const made = await snapshotOf(t, id);
+  const made = await snapshotOf(id);
   const image = (await sql(`SELECT image FROM templates WHERE id = '${made.templateId}'`)).trim();
   const told = await docker('image', 'inspect', '--format', '{{json .Config}}', image);
   assert.doesNotMatch(told, /never-in-an-image|not-in-an-image-either/);
@@ -149,11 +154,11 @@ test('neither secrets nor environment nor labels of the sandbox are in the image
 test('a template of a snapshot has settings of its own, and outlives it', async (t) => {
   const id = await sandboxFor(t);
   await exec(id, 'sh', ['-c', 'echo kept > kept']);
-  const made = await snapshotOf(t, id);
+  const made = await snapshotOf(id);
   const name = `copied-${Date.now()}`;
   const reply = await call('POST', '/api/templates', { body: { name, snapshot: made.templateId, env: { COLOUR: 'blue' }, memoryMB: 64 } });
   assert.equal(reply.status, 201, reply.text);
-  t.after(() => call('DELETE', `/api/templates/${name}`));
+  left.push([`/api/templates/${name}`]);
   assert.equal(reply.json.source, 'copy');
   assert.equal(reply.json.reference, made.templateId);
   await until('it is made', async () => (await call('GET', `/api/templates/${name}`)).json.status === 'ready', 60_000);
@@ -174,7 +179,7 @@ test('what snapshots take of the disk counts, also of those whose parent has gon
   await tryExec(id, { cmd: 'sh', args: ['-c', 'head -c 20000000 /dev/urandom > large'] }, { key });
   const take = async (sandbox) => {
     const { templateId } = (await call('POST', `/sandbox/${sandbox}/snapshots`, { key, body: {} })).json;
-    t.after(() => call('DELETE', `/api/snapshots/${templateId}`, { key }));
+    left.push([`/api/snapshots/${templateId}`, key]);
     const look = async () => (await call('GET', `/api/snapshots/${templateId}`, { key })).json;
     await until('it is made', async () => (await look()).status !== 'making', 60_000);
     return look();
