@@ -82,10 +82,12 @@ struct address_reader {
 };
 
 struct connected {
+    struct json_strings names;
     struct json_pairs labels;
     struct view settings;
 };
 static const struct json_field connected_fields[] = {
+    JSON_STRINGS(struct connected, names, "Names", .nullable = true),
     JSON_PAIRS(struct connected, labels, "Labels", .nullable = true),
     JSON_OBJECT(struct connected, settings, "NetworkSettings", .nullable = true),
 };
@@ -135,12 +137,9 @@ static void on_item(struct view item, void *arg)
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(item, &schema, &container, NULL, reader->err);
     reader->ok = reader->ok && doc != NULL;
-    for (size_t i = 0; reader->ok && i < container.labels.count; i++) {
-        const struct json_pair *label = &container.labels.items[i];
-        if (view_equal(label->name, VIEW(LABEL_SANDBOX)) && id_parse(label->value, id) &&
-            find_address(container.settings, reader->network, &address)) {
-            reader->on_address(id, address, reader->arg);
-        }
+    if (reader->ok && wire_find_sandbox(&container.labels, &container.names, id) &&
+        find_address(container.settings, reader->network, &address)) {
+        reader->on_address(id, address, reader->arg);
     }
 }
 

@@ -4,7 +4,7 @@
 
 void container_name(const char sandbox_id[ID_SIZE], char out[CONTAINER_NAME_SIZE])
 {
-    (void)snprintf(out, CONTAINER_NAME_SIZE, "insien-%s", sandbox_id);
+    (void)snprintf(out, CONTAINER_NAME_SIZE, CONTAINER_NAME_PREFIX "%s", sandbox_id);
 }
 
 static void ask(struct docker *docker, struct container_call *call, const char *method,

@@ -26,6 +26,9 @@ enum {
 #define LABEL_SANDBOX "insien.sandbox"
 #define LABEL_NODE "insien.node"
 #define LABEL_INSTANCE "insien.instance"
+/* A sandbox's container is called by its id behind this. Labels alone do not make one: a build's
+ * containers have those of its Dockerfile. */
+#define CONTAINER_NAME_PREFIX "insien-"
 /* Of the layers that a build makes on its way; its value is the instance. */
 #define LABEL_BUILD "insien.build"
 
@@ -99,18 +102,21 @@ bool wire_read_container(struct view body, struct wire_container *out, struct er
 
 struct wire_listed {
     char id[WIRE_ID_SIZE];
-    char sandbox_id[ID_SIZE]; /* from the label; "" without a good one */
+    char sandbox_id[ID_SIZE]; /* by label and name; "": it is no sandbox's */
     char state[WIRE_STATUS_SIZE];
     char networks[WIRE_NETWORKS_SIZE]; /* that it is on: as the runtimes of wire_info */
 };
 typedef void wire_listed_fn(const struct wire_listed *container, void *arg);
+/* Whose container it is, of "Labels" and "Names" as a list has them; "" and false: nobody's. */
+bool wire_find_sandbox(const struct json_pairs *labels, const struct json_strings *names,
+                       char id[ID_SIZE]);
 /* GET /containers/json. on_container may have been called before a mistake is found. */
 bool wire_read_list(struct view body, wire_listed_fn *on_container, void *arg,
                     struct err *err) MUST_CHECK;
 
 struct wire_event {
     char action[WIRE_STATUS_SIZE]; /* "die", "oom"; "" when longer than any we know */
-    char sandbox_id[ID_SIZE];      /* "" without a good label */
+    char sandbox_id[ID_SIZE];      /* by label and name; "": of no sandbox's container */
 };
 /* One line of GET /events. */
 bool wire_read_event(struct view line, struct wire_event *out, struct err *err) MUST_CHECK;
@@ -121,7 +127,7 @@ struct wire_info {
     bool live_restore;
     char root_dir[WIRE_PATH_SIZE]; /* where it keeps its data; "" when longer than any path */
     char version[32];
-    char runc[64]; /* its version; "" when that is not told */
+    char runc[64];                 /* its version; "" when that is not told */
     char driver[WIRE_STATUS_SIZE]; /* of storage: "overlay2"; "" when longer than any we know */
     int64_t memory_bytes;          /* 0: not told, as the next */
     int64_t cpus;

@@ -44,15 +44,36 @@ static void keep_start(struct view text, char *out, size_t size)
     out[len] = '\0';
 }
 
-static void find_sandbox(const struct json_pairs *labels, char id[ID_SIZE])
+static struct view find_value(const struct json_pairs *pairs, struct view name)
 {
-    id[0] = '\0';
-    for (size_t i = 0; i < labels->count; i++) {
-        if (view_equal(labels->items[i].name, VIEW(LABEL_SANDBOX)) &&
-            !id_parse(labels->items[i].value, id)) {
-            id[0] = '\0';
+    for (size_t i = 0; i < pairs->count; i++) {
+        if (view_equal(pairs->items[i].name, name)) {
+            return pairs->items[i].value;
         }
     }
+    return (struct view){0};
+}
+
+/* Whose container it is: the label says it, and the name, which no image brings along. */
+static void find_sandbox(const struct json_pairs *labels, struct view name, char id[ID_SIZE])
+{
+    const struct view prefix = VIEW(CONTAINER_NAME_PREFIX);
+    if (!id_parse(find_value(labels, VIEW(LABEL_SANDBOX)), id) || !view_starts_with(name, prefix) ||
+        !view_equal(view_from(name, prefix.len), view_of(id))) {
+        id[0] = '\0';
+    }
+}
+
+bool wire_find_sandbox(const struct json_pairs *labels, const struct json_strings *names,
+                       char id[ID_SIZE])
+{
+    id[0] = '\0';
+    for (size_t i = 0; i < names->count && id[0] == '\0'; i++) {
+        if (view_starts_with(names->items[i], VIEW("/"))) {
+            find_sandbox(labels, view_from(names->items[i], 1), id);
+        }
+    }
+    return id[0] != '\0';
 }
 
 bool wire_read_id(struct view body, char id[WIRE_ID_SIZE], struct err *err)
@@ -202,12 +223,14 @@ bool wire_list_has(const char *list, struct view name)
 
 struct listed {
     struct view id;
+    struct json_strings names;
     struct json_pairs labels;
     struct view state;
     struct networking networking;
 };
 static const struct json_field listed_fields[] = {
     JSON_STRING(struct listed, id, "Id", .required = true),
+    JSON_STRINGS(struct listed, names, "Names", .nullable = true),
     JSON_PAIRS(struct listed, labels, "Labels", .nullable = true),
     JSON_STRING(struct listed, state, "State", .required = true),
     JSON_STRUCT(struct listed, networking, "NetworkSettings", networking_fields, .nullable = true),
@@ -235,7 +258,7 @@ static void on_listed(struct view item, void *arg)
         keep(listed.state, out.state, sizeof out.state, "State", reader->err) &&
         keep_names(listed.networking.networks, out.networks, sizeof out.networks, reader->err);
     if (reader->ok) {
-        find_sandbox(&listed.labels, out.sandbox_id);
+        (void)wire_find_sandbox(&listed.labels, &listed.names, out.sandbox_id);
         reader->on_container(&out, reader->arg);
     }
 }
@@ -275,7 +298,8 @@ bool wire_read_event(struct view line, struct wire_event *out, struct err *err)
     if (!view_copy(happening.action, out->action, sizeof out->action)) {
         out->action[0] = '\0';
     }
-    find_sandbox(&happening.actor.attributes, out->sandbox_id);
+    const struct json_pairs *attributes = &happening.actor.attributes;
+    find_sandbox(attributes, find_value(attributes, VIEW("name")), out->sandbox_id);
     return true;
 }
 

@@ -77,6 +77,18 @@ test('a folder comes as an archive and is built from', async (t) => {
   assert.equal((await settled(made.templateId)).status, 'ready');
 });
 
+test('a Dockerfile with our labels is nobody\'s sandbox', async (t) => {
+  const id = await sandboxFor(t, { template: 'base' });
+  // Its containers come, run and die with the labels of a sandbox that lives.
+  const made = await create(t, {
+    dockerfile: `FROM insien/tiny\nLABEL insien.sandbox=${id} insien.instance=${instance}\nRUN true\nRUN false\n`,
+  });
+  assert.equal((await settled(made.templateId)).failure, 'build_failed');
+  assert.equal(await shellOutput(id, 'echo here'), 'here');
+  assert.equal((await call('GET', `/sandbox/${id}/status`)).json.status, 'running');
+  await call('DELETE', `/sandbox/${id}`);
+});
+
 test('a build that fails says why, and one that takes long is ended by DELETE', async (t) => {
   const made = await create(t, { dockerfile: 'FROM insien/tiny\nRUN echo no && false\n' });
   const failed = await settled(made.templateId);

@@ -39,10 +39,15 @@ static void addresses_are_those_of_the_network(void **state)
 {
     (void)state;
     static const char body[] =
-        "[{\"Id\":\"a\",\"Labels\":{\"insien.sandbox\":\"" ID_A "\"},\"NetworkSettings\":"
+        "[{\"Id\":\"a\",\"Names\":[\"/insien-" ID_A "\"],\"Labels\":{\"insien.sandbox\":\"" ID_A
+        "\"},\"NetworkSettings\":"
         "{\"Networks\":{\"open\":{\"IPAddress\":\"10.200.0.7\",\"Gateway\":\"10.200.0.1\"}}}},"
-        "{\"Id\":\"b\",\"Labels\":{\"insien.sandbox\":\"" ID_B "\"},\"NetworkSettings\":"
+        "{\"Id\":\"b\",\"Names\":[\"/insien-" ID_B "\"],\"Labels\":{\"insien.sandbox\":\"" ID_B
+        "\"},\"NetworkSettings\":"
         "{\"Networks\":{\"none\":{\"IPAddress\":\"\"}}}},"
+        /* a build, whose Dockerfile has the label of somebody's sandbox */
+        "{\"Id\":\"d\",\"Names\":[\"/quirky_bohr\"],\"Labels\":{\"insien.sandbox\":\"" ID_B
+        "\"},\"NetworkSettings\":{\"Networks\":{\"open\":{\"IPAddress\":\"10.200.0.9\"}}}},"
         "{\"Id\":\"c\",\"Labels\":null,\"NetworkSettings\":null}]";
     struct seen seen;
     assert_true(read_addresses(body, "open", &seen));

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #define SANDBOX "6f1c1c1e-0d4c-4f0e-9a51-3f1d2b8c7a60"
 
@@ -81,7 +82,8 @@ static void each_listed_container_is_told(void **state)
     struct err err = {0};
     assert_true(wire_read_list(
         VIEW("[{\"Id\":\"a\",\"Names\":[\"/x\"],\"Labels\":{\"insien.sandbox\":\"nonsense\"},"
-             "\"State\":\"created\"},{\"Id\":\"b\",\"Labels\":{\"insien.sandbox\":\"" SANDBOX
+             "\"State\":\"created\"},{\"Id\":\"b\",\"Names\":[\"/insien-" SANDBOX
+             "\"],\"Labels\":{\"insien.sandbox\":\"" SANDBOX
              "\",\"insien.instance\":\"y\"},\"State\":\"running\",\"NetworkSettings\":"
              "{\"Networks\":{\"insien-x\":{\"IPAddress\":\"10.0.0.2\"},\"none\":{}}}}]\n"),
         on_listed, &listed, &err));
@@ -90,6 +92,49 @@ static void each_listed_container_is_told(void **state)
     assert_string_equal(listed.last.sandbox_id, SANDBOX);
     assert_string_equal(listed.last.state, "running");
     assert_string_equal(listed.last.networks, "insien-x,none");
+}
+
+/* A Dockerfile may have any label; a build's container has another name, or none any more. */
+static void label_alone_makes_no_sandbox(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"[\"/quirky_bohr\"]",
+                                        "[\"/x/insien-" SANDBOX "\"]",
+                                        "[\"insien-" SANDBOX "\"]",
+                                        "[\"/insien-" SANDBOX "0\"]",
+                                        "[\"/insien-\"]",
+                                        "[\"\"]",
+                                        "[]",
+                                        "null"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char text[512];
+        struct listed listed = {0};
+        struct err err = {0};
+        (void)snprintf(text, sizeof text,
+                       "[{\"Id\":\"b\",\"Names\":%s,\"Labels\":{\"insien.sandbox\":\"" SANDBOX
+                       "\"},\"State\":\"running\"}]",
+                       names[i]);
+        assert_true(wire_read_list(view_of(text), on_listed, &listed, &err));
+        assert_int_equal(listed.count, 1);
+        assert_string_equal(listed.last.sandbox_id, "");
+    }
+}
+
+static void event_of_a_build_with_the_label_is_no_sandboxes(void **state)
+{
+    (void)state;
+    struct wire_event event;
+    struct err err = {0};
+    assert_true(wire_read_event(
+        VIEW("{\"Action\":\"die\",\"Actor\":{\"Attributes\":{\"insien.sandbox\":\"" SANDBOX
+             "\",\"name\":\"quirky_bohr\"}}}"),
+        &event, &err));
+    assert_string_equal(event.sandbox_id, "");
+    assert_true(wire_read_event(
+        VIEW("{\"Action\":\"die\",\"Actor\":{\"Attributes\":{\"insien.sandbox\":\"" SANDBOX
+             "\"}}}"),
+        &event, &err));
+    assert_string_equal(event.sandbox_id, "");
 }
 
 static void empty_list_is_a_list(void **state)
@@ -123,7 +168,8 @@ static void event_names_its_sandbox(void **state)
         VIEW("{\"status\":\"die\",\"id\":\"x\",\"from\":\"insien/"
              "tiny:latest\",\"Type\":\"container\","
              "\"Action\":\"die\",\"Actor\":{\"ID\":\"x\",\"Attributes\":{\"exitCode\":\"137\","
-             "\"insien.sandbox\":\"" SANDBOX "\"}},\"scope\":\"local\",\"time\":1795386662,"
+             "\"insien.sandbox\":\"" SANDBOX "\",\"name\":\"insien-" SANDBOX
+             "\"}},\"scope\":\"local\",\"time\":1795386662,"
              "\"timeNano\":1795386662123456789}"),
         &event, &err));
     assert_string_equal(event.action, "die");
@@ -301,6 +347,8 @@ int main(void)
         cmocka_unit_test(state_of_a_container_is_read),
         cmocka_unit_test(container_without_networks_has_no_address),
         cmocka_unit_test(each_listed_container_is_told),
+        cmocka_unit_test(label_alone_makes_no_sandbox),
+        cmocka_unit_test(event_of_a_build_with_the_label_is_no_sandboxes),
         cmocka_unit_test(empty_list_is_a_list),
         cmocka_unit_test(what_is_no_list_is_an_error),
         cmocka_unit_test(event_names_its_sandbox),
