@@ -1,5 +1,6 @@
 #include "gateway/config.h"
 
+#include "gateway/cache/activity.h"
 #include "gateway/http/address.h"
 #include "gateway/http/cors.h"
 
@@ -61,6 +62,8 @@ static const struct config_item items[] = {
      .fallback = "512", .min = 4, .max = 1000000},
     {"AUDIT_DATA_PLANE", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, audit_data_plane),
      .fallback = "off"},
+    {"SANDBOX_ACTIVITY", CONFIG_TEXT, CONFIG_CHARS(struct gateway_config, sandbox_activity),
+     .fallback = "requests,messages,streams,commands"},
 };
 
 /* The default of the two service addresses depends on the run directory. */
@@ -172,11 +175,20 @@ static bool check_audit(struct gateway_config *config, struct err *err)
            err_set(err, ERR_INVALID, "AUDIT_DATA_PLANE must be off, commands or all");
 }
 
+static bool check_activity(struct gateway_config *config, struct err *err)
+{
+    return activity_kinds_parse(view_of(config->sandbox_activity), &config->activity_kinds) ||
+           err_set(err, ERR_INVALID,
+                   "SANDBOX_ACTIVITY must be some of requests, messages, streams and commands, "
+                   "with commas between them");
+}
+
 bool gateway_config_read(struct gateway_config *config, struct err *err)
 {
     return config_read(items, sizeof items / sizeof items[0], config, err) &&
            check_origins(config, err) && check_tls(config, err) && read_range(config, err) &&
            check_preview(config, err) && check_limits(config, err) && check_audit(config, err) &&
+           check_activity(config, err) &&
            fill_ipc(config, "auth", config->auth_ipc, sizeof config->auth_ipc, err) &&
            fill_ipc(config, "sandbox", config->sandbox_ipc, sizeof config->sandbox_ipc, err);
 }

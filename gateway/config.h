@@ -43,6 +43,8 @@ struct gateway_config {
     int64_t client_backlog_mb; /* gateway/http/outflow.h */
     char audit_data_plane[16];
     enum recorder_scope recorder_scope; /* of audit_data_plane */
+    char sandbox_activity[CONFIG_PATH_SIZE];
+    unsigned activity_kinds; /* of sandbox_activity */
 };
 
 /* Reads the environment; every mistake is in the log. */

@@ -175,7 +175,8 @@ static bool open_http(struct gateway *gateway, struct err *err)
 
 static bool open_activity(struct gateway *gateway, struct err *err)
 {
-    gateway->activity = activity_open(gateway->loop, gateway->sandbox_service, gateway->id, err);
+    gateway->activity = activity_open(gateway->loop, gateway->sandbox_service, gateway->id,
+                                      gateway->config->activity_kinds, err);
     if (gateway->activity == NULL) {
         return false;
     }

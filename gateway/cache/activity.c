@@ -19,6 +19,16 @@ enum {
     REPORT_MAX = ACTIVE_IDS_MAX * PAIR_TEXT_MAX + 256,
 };
 
+static const struct {
+    const char *name;
+    enum activity_kind kind;
+} kind_names[] = {
+    {"requests", ACTIVITY_REQUESTS},
+    {"messages", ACTIVITY_MESSAGES},
+    {"streams", ACTIVITY_STREAMS},
+    {"commands", ACTIVITY_COMMANDS},
+};
+
 struct active {
     struct map_node by_id;
     struct list node;
@@ -32,6 +42,7 @@ struct activity {
     struct list all; /* the same: those that were active since the report before the last */
     struct timer due;
     int64_t reported_ms;  /* when the last report went */
+    unsigned kinds;       /* that count */
     bool soon;            /* the next one goes before its time */
     activity_ask_fn *ask; /* NULL: none */
     void *ask_arg;
@@ -45,9 +56,32 @@ static void forget(struct activity *activity, struct active *active)
     free(active);
 }
 
-void activity_note(struct activity *activity, const char sandbox_id[ID_SIZE])
+static unsigned find_kind(struct view name)
 {
-    if (activity == NULL) {
+    for (size_t i = 0; i < sizeof kind_names / sizeof kind_names[0]; i++) {
+        if (view_equal(name, view_of(kind_names[i].name))) {
+            return kind_names[i].kind;
+        }
+    }
+    return 0;
+}
+
+bool activity_kinds_parse(struct view names, unsigned *out)
+{
+    *out = 0;
+    do {
+        unsigned kind = find_kind(view_cut(&names, ','));
+        if (kind == 0) {
+            return false;
+        }
+        *out |= kind;
+    } while (names.len > 0);
+    return true;
+}
+
+void activity_note(struct activity *activity, const char sandbox_id[ID_SIZE], unsigned kinds)
+{
+    if (activity == NULL || (activity->kinds & kinds) == 0) {
         return;
     }
     struct map_node *node = map_find(&activity->by_id, view_of(sandbox_id));
@@ -141,7 +175,7 @@ static void on_due(void *arg)
 }
 
 struct activity *activity_open(struct loop *loop, struct ipc_client *sandbox_service,
-                               const char gateway_id[ID_SIZE], struct err *err)
+                               const char gateway_id[ID_SIZE], unsigned kinds, struct err *err)
 {
     struct activity *activity = calloc(1, sizeof *activity);
     if (activity == NULL) {
@@ -149,6 +183,7 @@ struct activity *activity_open(struct loop *loop, struct ipc_client *sandbox_ser
         return NULL;
     }
     activity->sandbox_service = sandbox_service;
+    activity->kinds = kinds;
     memcpy(activity->gateway_id, gateway_id, ID_SIZE);
     list_init(&activity->all);
     if (!map_init(&activity->by_id, err) ||

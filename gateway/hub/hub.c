@@ -279,9 +279,8 @@ void hub_note_activity(void *arg)
     struct hub *hub = arg;
     for (LIST_EACH(node, &hub->sessions)) {
         struct session *session = session_of_list_node(node);
-        if (session_take_activity(session)) {
-            activity_note(hub->gateway->activity, session_sandbox_id(session));
-        }
+        activity_note(hub->gateway->activity, session_sandbox_id(session),
+                      session_take_activity(session));
     }
 }
 

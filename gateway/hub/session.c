@@ -5,6 +5,7 @@
 #include "common/event/loop.h"
 #include "common/json/scan.h"
 #include "common/ws/socket.h"
+#include "gateway/cache/activity.h"
 #include "gateway/http/wire.h"
 #include "gateway/hub/streams.h"
 
@@ -318,11 +319,12 @@ void session_want(struct session *session)
     }
 }
 
-bool session_take_activity(struct session *session)
+unsigned session_take_activity(struct session *session)
 {
-    bool had_frames = session->had_frames;
+    unsigned kinds = session->had_frames ? ACTIVITY_STREAMS : 0U;
     session->had_frames = false;
-    return had_frames || session->running > 0 || session->calls_by_id.count > session->quiet_calls;
+    kinds |= session->running > 0 ? ACTIVITY_COMMANDS : 0U;
+    return kinds | (session->calls_by_id.count > session->quiet_calls ? ACTIVITY_REQUESTS : 0U);
 }
 
 void session_close(struct session *session, int code, const char *reason)

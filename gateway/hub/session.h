@@ -53,9 +53,8 @@ bool session_rests(const struct session *session);
 /* Somebody wants something done in the sandbox: if it rests, on_wanted is called. Not for what only
  * comes to an end. */
 void session_want(struct session *session);
-/* Whether something was going on since this was last asked: stream bytes, calls, or commands that
- * its agent says to run. */
-bool session_take_activity(struct session *session);
+/* What was going on since this was last asked, as bits of enum activity_kind (cache/activity.h). */
+unsigned session_take_activity(struct session *session);
 /* Starts the closing handshake; on_closed follows. */
 void session_close(struct session *session, int code, const char *reason);
 /* Ends it without a word; on_closed comes from inside. */

@@ -49,7 +49,7 @@ static void resume(struct client_life *life, const struct gateway *gateway,
 void client_life_on_message(struct client_life *life, const struct gateway *gateway,
                             const char sandbox_id[ID_SIZE], const char user_id[ID_SIZE])
 {
-    activity_note(gateway->activity, sandbox_id);
+    activity_note(gateway->activity, sandbox_id, ACTIVITY_MESSAGES);
     if (life->is_resting && life->resume == NULL) {
         resume(life, gateway, sandbox_id, user_id);
     }

@@ -391,7 +391,7 @@ static void check_owner(struct request *request, const struct sandbox_meta *meta
     }
     request->sandbox = *meta;
     if (wake_is_for_agent(request)) {
-        activity_note(request->gateway->activity, request->id);
+        activity_note(request->gateway->activity, request->id, ACTIVITY_REQUESTS);
     }
     if (wake_is_needed(request)) {
         wake_begin(request, read_body);

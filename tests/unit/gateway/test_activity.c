@@ -61,14 +61,14 @@ static void keep_busy(void *arg)
 {
     struct fixture *fixture = arg;
     fixture->asked++;
-    activity_note(fixture->activity, BUSY);
+    activity_note(fixture->activity, BUSY, ACTIVITY_COMMANDS | ACTIVITY_STREAMS);
 }
 
 static void what_was_quiet_is_told_soon_and_once(void **state)
 {
     struct fixture *fixture = *state;
     for (int i = 0; i < 1000; i++) {
-        activity_note(fixture->activity, QUIET);
+        activity_note(fixture->activity, QUIET, ACTIVITY_REQUESTS);
     }
     turn_until_count(fixture->loop, &fixture->reports, 1);
     assert_int_equal(fixture->told, 1);
@@ -81,7 +81,7 @@ static void what_goes_on_is_told_again_and_the_rest_forgotten(void **state)
 {
     struct fixture *fixture = *state;
     activity_set_source(fixture->activity, keep_busy, fixture);
-    activity_note(fixture->activity, QUIET);
+    activity_note(fixture->activity, QUIET, ACTIVITY_REQUESTS);
     turn_until_count(fixture->loop, &fixture->told_of_busy, 2);
     assert_in_range(fixture->told_of_quiet, 1, 2);
     assert_true(fixture->asked >= 2);
@@ -93,7 +93,7 @@ static void many_are_told_in_pieces(void **state)
     for (int i = 0; i < MANY; i++) {
         char id[ID_SIZE];
         (void)snprintf(id, sizeof id, "aaaaaaaa-aaaa-4aaa-8aaa-%012d", i);
-        activity_note(fixture->activity, id);
+        activity_note(fixture->activity, id, ACTIVITY_REQUESTS);
     }
     turn_until_count(fixture->loop, &fixture->told, MANY);
     assert_int_equal(fixture->reports, 2);
@@ -102,7 +102,33 @@ static void many_are_told_in_pieces(void **state)
 static void without_one_nothing_is_noted(void **state)
 {
     (void)state;
-    activity_note(NULL, BUSY);
+    activity_note(NULL, BUSY, ACTIVITY_REQUESTS);
+}
+
+/* Messages are not among those of the fixture. */
+static void what_does_not_count_is_not_noted(void **state)
+{
+    struct fixture *fixture = *state;
+    activity_note(fixture->activity, QUIET, ACTIVITY_MESSAGES);
+    activity_note(fixture->activity, QUIET, 0);
+    activity_note(fixture->activity, BUSY, ACTIVITY_MESSAGES | ACTIVITY_COMMANDS);
+    turn_until_count(fixture->loop, &fixture->told_of_busy, 1);
+    assert_int_equal(fixture->told_of_quiet, 0);
+}
+
+static void kinds_are_read_from_their_names(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "", "request", ",requests", "requests, streams", "requests,,streams", "none"};
+    unsigned kinds = 0;
+    assert_true(activity_kinds_parse(VIEW("requests,messages,streams,commands"), &kinds));
+    assert_int_equal(kinds, ACTIVITY_ALL);
+    assert_true(activity_kinds_parse(VIEW("commands"), &kinds));
+    assert_int_equal(kinds, ACTIVITY_COMMANDS);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(activity_kinds_parse(view_of(wrong[i]), &kinds));
+    }
 }
 
 static int set(void **state)
@@ -117,7 +143,8 @@ static int set(void **state)
     fixture.server = ipc_server_open(fixture.loop, url, (uid_t)-1, methods, 1, &fixture, &err);
     fixture.client = ipc_client_open(fixture.loop, url, "sandbox-service", &err);
     assert_non_null(fixture.client);
-    fixture.activity = activity_open(fixture.loop, fixture.client, GATEWAY, &err);
+    fixture.activity = activity_open(fixture.loop, fixture.client, GATEWAY,
+                                     ACTIVITY_ALL & ~(unsigned)ACTIVITY_MESSAGES, &err);
     assert_non_null(fixture.activity);
     *state = &fixture;
     return 0;
@@ -143,6 +170,8 @@ int main(void)
         TEST(what_goes_on_is_told_again_and_the_rest_forgotten),
         TEST(many_are_told_in_pieces),
         TEST(without_one_nothing_is_noted),
+        TEST(what_does_not_count_is_not_noted),
+        TEST(kinds_are_read_from_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "gateway/config.h"
 
+#include "gateway/cache/activity.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,6 +56,17 @@ static bool reads_with(const char *name, const char *value, struct gateway_confi
     assert_int_equal(ok ? ERR_NONE : ERR_INVALID, err.code);
     assert_int_equal(unsetenv(name), 0);
     return ok;
+}
+
+static void what_is_activity_is_read_and_checked(void **state)
+{
+    (void)state;
+    struct gateway_config config;
+    assert_true(reads_with("LOG_LEVEL", "info", &config));
+    assert_int_equal(config.activity_kinds, ACTIVITY_ALL);
+    assert_true(reads_with("SANDBOX_ACTIVITY", "commands,streams", &config));
+    assert_int_equal(config.activity_kinds, ACTIVITY_COMMANDS | ACTIVITY_STREAMS);
+    assert_false(reads_with("SANDBOX_ACTIVITY", "anything", &config));
 }
 
 static void limits_and_networks_are_checked_at_the_start(void **state)
@@ -168,6 +181,7 @@ static void secret_of_previews_must_be_there_and_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_activity_is_read_and_checked),
         cmocka_unit_test(limits_and_networks_are_checked_at_the_start),
         cmocka_unit_test(host_ports_are_a_range_or_none),
         cmocka_unit_test(previews_are_where_the_gateway_is_unless_told_otherwise),
