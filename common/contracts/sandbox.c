@@ -218,6 +218,7 @@ SCHEMA(sandbox_limits_schema, limits_fields);
 FIELDS destroy_fields[] = {
     JSON_ID(struct sandbox_destroy, sandbox_id, "sandboxId", .required = true),
     JSON_ID(struct sandbox_destroy, user_id, "userId", .required = true),
+    JSON_BOOL(struct sandbox_destroy, waits, "wait"),
 };
 SCHEMA(sandbox_destroy_schema, destroy_fields);
 

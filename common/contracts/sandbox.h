@@ -144,12 +144,14 @@ struct sandbox_limits {
 };
 extern const struct json_schema sandbox_limits_schema;
 
-/* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. Again: the same.
+/* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. Who waits is
+ * answered when that is over, well or not: what the sandbox had is free then. Again: the same.
  * ERR_NOT_FOUND "sandbox_not_found" for unknown ids and ids of others. */
 #define SANDBOX_DESTROY "sandbox.destroy"
 struct sandbox_destroy {
     char sandbox_id[ID_SIZE];
     char user_id[ID_SIZE];
+    bool waits;
 };
 extern const struct json_schema sandbox_destroy_schema;
 

@@ -1,11 +1,11 @@
 /* .../sandbox/{id}/archive?path=: a folder out as one archive, and in. */
+#include "gateway/native/archive.h"
+
 #include "common/json/write.h"
 #include "gateway/native/agent_ask.h"
 #include "gateway/native/agent_errors.h"
-#include "gateway/native/body_relay.h"
 #include "gateway/native/media_types.h"
 #include "gateway/native/routes.h"
-#include "gateway/native/stream_pull.h"
 #include "gateway/native/tool.h"
 
 #include <stdio.h>
@@ -15,32 +15,30 @@ enum {
     DISPOSITION_MAX = 1024,
 };
 
-struct archive {
-    struct request *request;   /* which this is the work of */
-    struct hub_stream *stream; /* owned */
-    struct stream_pull pull;   /* of packing */
-    struct body_relay relay;   /* of unpacking */
-    struct file_name name;
-    bool packs;
-    bool is_gzip;
-    bool is_begun; /* the answer's head is sent */
-    bool is_running;
-    struct str words;  /* stdout of unpacking */
-    struct str errors; /* stderr */
-};
+/* A tool that is left alone must see that no more comes. */
+static void leave(struct archive *archive)
+{
+    if (archive->stream != NULL && !archive->packs) {
+        hub_stream_send_fin(archive->stream);
+    }
+    body_relay_stop(&archive->relay);
+    hub_stream_close(archive->stream);
+    archive->stream = NULL;
+}
 
 static void end_archive(void *work)
 {
     struct archive *archive = work;
-    /* A tool that is left alone must see that no more comes. */
-    if (archive->stream != NULL && !archive->packs) {
-        hub_stream_send_fin(archive->stream);
-    }
+    leave(archive);
     body_relay_close(&archive->relay);
-    hub_stream_close(archive->stream);
-    archive->stream = NULL;
+    own_sandbox_end(&archive->own);
     str_free(&archive->words);
     str_free(&archive->errors);
+}
+
+static bool is_gzip(const struct archive *archive)
+{
+    return strcmp(archive->format, "tar.gz") == 0;
 }
 
 static void on_drained(void *arg)
@@ -61,11 +59,11 @@ static void write_disposition(const struct archive *archive, struct str *out)
     bool is_named = path.len > 0 && path.ptr[path.len - 1] != '.' && path.ptr[path.len - 1] != '~';
     path = is_named ? path : VIEW("archive");
     (void)snprintf(name, sizeof name, "%.*s%s", (int)path.len, path.ptr,
-                   archive->is_gzip ? ".tar.gz" : ".tar");
+                   is_gzip(archive) ? ".tar.gz" : ".tar");
     media_disposition(view_of(name), out);
 }
 
-/* False: its head was all that was asked for, and the request is over. */
+/* False: its head was all that was asked for. */
 static bool begin_answer(struct archive *archive)
 {
     AUTO(str_free) struct str disposition = STR_INIT(DISPOSITION_MAX);
@@ -75,28 +73,105 @@ static bool begin_answer(struct archive *archive)
                                                                         : str_view(&disposition)};
     const struct http_response response = {
         .status = 200,
-        .content_type = archive->is_gzip ? "application/gzip" : "application/x-tar",
+        .content_type = is_gzip(archive) ? "application/gzip" : "application/x-tar",
         .headers = &header,
         .header_count = 1,
     };
     archive->is_begun = true;
     struct request *request = archive->request;
     request_begin_answer(request, &response, HTTP_LENGTH_UNKNOWN, on_drained);
-    if (http_exchange_head(request->exchange)->method == HTTP_HEAD) {
-        request_end_answer(request);
-        return false;
+    return http_exchange_head(request->exchange)->method != HTTP_HEAD;
+}
+
+struct unpacked {
+    int64_t entries;
+    int64_t bytes;
+};
+
+static const struct json_field unpacked_fields[] = {
+    JSON_INT(struct unpacked, entries, "entries", .required = true, .min = 0, .max = -1),
+    JSON_INT(struct unpacked, bytes, "bytes", .required = true, .min = 0, .max = -1),
+};
+
+static void answer_unpacked(const struct archive *archive)
+{
+    struct err err = {0};
+    struct unpacked unpacked;
+    struct request *request = archive->request;
+    const struct json_schema schema = JSON_SCHEMA(unpacked_fields);
+    AUTO(json_doc_release)
+    struct json_doc *doc = json_read(str_view(&archive->words), &schema, &unpacked, NULL, &err);
+    if (doc == NULL) {
+        err_set(&err, ERR_INTERNAL, "the tool answered nonsense");
+        request_fail(request, &err);
+        return;
     }
-    return true;
+    AUTO(str_free) struct str out = STR_INIT(WORDS_MAX + 6 * PATH_SIZE);
+    struct json_writer writer = json_writer_on(&out);
+    json_begin_object(&writer, NULL);
+    if (archive->volume.len > 0) {
+        json_string(&writer, "name", archive->volume);
+    } else {
+        json_string(&writer, "path", view_of(archive->name.path));
+    }
+    json_int(&writer, "entries", unpacked.entries);
+    json_int(&writer, "bytes", unpacked.bytes);
+    json_end_object(&writer);
+    request_respond_json(request, 200, &out);
+}
+
+static void deliver(struct archive *archive)
+{
+    struct request *request = archive->request;
+    bool failed = archive->err.code != ERR_NONE;
+    if (failed && archive->is_begun) {
+        request_abort_answer(request);
+    } else if (failed) {
+        request_fail(request, &archive->err);
+    } else if (!archive->packs) {
+        answer_unpacked(archive);
+    } else {
+        if (!archive->is_begun) {
+            (void)begin_answer(archive);
+        }
+        request_end_answer(request);
+    }
+}
+
+static void on_own_gone(const struct err *err, void *arg)
+{
+    (void)err; /* it ends by itself */
+    deliver(arg);
+}
+
+static void settle(struct archive *archive)
+{
+    archive->is_running = false;
+    leave(archive);
+    if (!archive->own.is_there || !own_sandbox_close(&archive->own, on_own_gone, archive)) {
+        deliver(archive);
+    }
+}
+
+void archive_fail(struct archive *archive, const struct err *err)
+{
+    archive->err = *err;
+    settle(archive);
 }
 
 static void on_reply(const struct hub_reply *reply, const struct err *err, void *arg)
 {
     struct archive *archive = arg;
-    if (err != NULL || view_equal(reply->type, VIEW("error"))) {
-        archive->stream = NULL;
-        body_relay_stop(&archive->relay);
+    struct err failure = {0};
+    if (err == NULL && !view_equal(reply->type, VIEW("error"))) {
+        archive->is_running = true;
+        return;
     }
-    archive->is_running = agent_replied(archive->request, reply, err);
+    archive->stream = NULL;
+    if (err == NULL) {
+        agent_error_read(reply->text, &failure);
+    }
+    archive_fail(archive, err == NULL ? &failure : err);
 }
 
 static void keep_words(struct archive *archive, struct str *words, struct view bytes)
@@ -118,6 +193,7 @@ static void on_bytes(enum stream_kind kind, struct view bytes, void *arg)
         keep_words(archive, &archive->words, bytes);
     } else {
         if (!archive->is_begun && !begin_answer(archive)) {
+            settle(archive);
             return;
         }
         bool has_room = request_send(archive->request, bytes);
@@ -165,39 +241,6 @@ static bool read_ending(const struct archive *archive, struct view text, struct 
     return false;
 }
 
-struct unpacked {
-    int64_t entries;
-    int64_t bytes;
-};
-
-static const struct json_field unpacked_fields[] = {
-    JSON_INT(struct unpacked, entries, "entries", .required = true, .min = 0, .max = -1),
-    JSON_INT(struct unpacked, bytes, "bytes", .required = true, .min = 0, .max = -1),
-};
-
-static void answer_unpacked(const struct archive *archive)
-{
-    struct err err = {0};
-    struct unpacked unpacked;
-    struct request *request = archive->request;
-    const struct json_schema schema = JSON_SCHEMA(unpacked_fields);
-    AUTO(json_doc_release)
-    struct json_doc *doc = json_read(str_view(&archive->words), &schema, &unpacked, NULL, &err);
-    if (doc == NULL) {
-        err_set(&err, ERR_INTERNAL, "the tool answered nonsense");
-        request_fail(request, &err);
-        return;
-    }
-    AUTO(str_free) struct str out = STR_INIT(WORDS_MAX + 6 * PATH_SIZE);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_string(&writer, "path", view_of(archive->name.path));
-    json_int(&writer, "entries", unpacked.entries);
-    json_int(&writer, "bytes", unpacked.bytes);
-    json_end_object(&writer);
-    request_respond_json(request, 200, &out);
-}
-
 static void on_text(const struct hub_stream_text *said, void *arg)
 {
     struct archive *archive = arg;
@@ -207,15 +250,10 @@ static void on_text(const struct hub_stream_text *said, void *arg)
     } else if (!view_equal(said->type, VIEW("exit"))) {
         return;
     }
-    bool done = err.code == ERR_NONE && read_ending(archive, said->text, &err);
-    if (done && !archive->packs) {
-        answer_unpacked(archive);
-    } else if (archive->is_begun && !done) {
-        request_abort_answer(archive->request);
-    } else if (!done) {
-        request_fail(archive->request, &err);
-    } else if (archive->is_begun || begin_answer(archive)) {
-        request_end_answer(archive->request);
+    if (err.code == ERR_NONE && read_ending(archive, said->text, &err)) {
+        settle(archive);
+    } else {
+        archive_fail(archive, &err);
     }
 }
 
@@ -224,13 +262,8 @@ static void on_closed(const char *code, const struct err *err, void *arg)
     struct archive *archive = arg;
     struct err failure = {0};
     archive->stream = NULL;
-    body_relay_stop(&archive->relay);
-    if (archive->is_begun) {
-        request_abort_answer(archive->request);
-        return;
-    }
     agent_error_of_code(code == NULL ? "" : code, &failure);
-    request_fail(archive->request, err != NULL ? err : &failure);
+    archive_fail(archive, err != NULL ? err : &failure);
 }
 
 static const struct hub_stream_events events = {.on_reply = on_reply,
@@ -239,7 +272,7 @@ static const struct hub_stream_events events = {.on_reply = on_reply,
                                                 .on_text = on_text,
                                                 .on_closed = on_closed};
 
-static void open_stream(struct archive *archive, const char *format)
+void archive_begin(struct archive *archive)
 {
     struct request *request = archive->request;
     struct hub_message message;
@@ -247,26 +280,30 @@ static void open_stream(struct archive *archive, const char *format)
     const struct tool_run run = {
         .verb = archive->packs ? "pack" : "unpack",
         .name = &archive->name,
-        .argument = view_of(format),
+        .argument = view_of(archive->format),
         .is_streamed = true,
         .takes_stdin = !archive->packs,
         .timeout_ms = TOOL_TIMEOUT_MS,
     };
+    const char *sandbox_id = archive->own.request == NULL ? request->id : archive->own.id;
     AUTO(str_free) struct str text = STR_INIT(AGENT_ASK_MAX);
     tool_write(&run, &text);
     if (agent_message(&text, &message, &err)) {
-        archive->stream = hub_stream_open(request->gateway->hub, request->id, &message, 0, &events,
-                                          archive, &err);
+        archive->stream =
+            hub_stream_open(request->gateway->hub, sandbox_id, &message, 0, &events, archive, &err);
     }
     if (archive->stream == NULL) {
-        request_fail(request, &err);
+        archive_fail(archive, &err);
     } else if (!archive->packs) {
         body_relay_begin(&archive->relay, request->exchange, archive->stream);
     }
 }
 
-static struct archive *new_archive(struct request *request, struct parameters *parameters)
+struct archive *archive_new(struct request *request, struct parameters *parameters, bool packs)
 {
+    static const char *const packed[] = {"tar.gz", "tar", NULL};
+    static const char *const unpacked[] = {"auto", "tar", "tar.gz", NULL};
+    const char *const *formats = packs ? packed : unpacked;
     struct err err = {0};
     struct archive *archive = calloc(1, sizeof *archive);
     if (archive == NULL) {
@@ -275,45 +312,43 @@ static struct archive *new_archive(struct request *request, struct parameters *p
         return NULL;
     }
     archive->request = request;
+    archive->packs = packs;
     archive->words = STR_INIT(WORDS_MAX);
     archive->errors = STR_INIT(WORDS_MAX);
     request_set_work(request, archive, end_archive);
     *parameters = (struct parameters){.query = http_exchange_head(request->exchange)->query};
-    file_name_read(parameters, &archive->name);
+    archive->format = formats[parameter_word(parameters, "format", formats)];
     return archive;
 }
 
-static void begin(struct archive *archive, const struct parameters *parameters, const char *format)
+static void begin_in_sandbox(struct archive *archive, struct parameters *parameters)
 {
     struct err err = {0};
     if (!parameters_check(parameters, &err) || !agent_is_there(archive->request, &err)) {
         request_fail_validation(archive->request, &err, &parameters->violations);
     } else {
-        open_stream(archive, format);
+        archive_begin(archive);
     }
 }
 
 void archive_get_handle(struct request *request)
 {
-    static const char *const formats[] = {"tar.gz", "tar", NULL};
     struct parameters parameters;
-    struct archive *archive = new_archive(request, &parameters);
+    struct archive *archive = archive_new(request, &parameters, true);
     if (archive != NULL) {
-        size_t format = parameter_word(&parameters, "format", formats);
-        archive->packs = true;
-        archive->is_gzip = format == 0;
-        begin(archive, &parameters, formats[format]);
+        file_name_read(&parameters, &archive->name);
+        begin_in_sandbox(archive, &parameters);
     }
 }
 
 void archive_put_handle(struct request *request)
 {
-    static const char *const formats[] = {"auto", "tar", "tar.gz", NULL};
     struct parameters parameters;
-    struct archive *archive = new_archive(request, &parameters);
+    struct archive *archive = archive_new(request, &parameters, false);
     if (archive != NULL) {
+        file_name_read(&parameters, &archive->name);
         request_add_detail(request, "op", VIEW("unpack"));
         request_add_detail(request, "path", view_of(archive->name.path));
-        begin(archive, &parameters, formats[parameter_word(&parameters, "format", formats)]);
+        begin_in_sandbox(archive, &parameters);
     }
 }

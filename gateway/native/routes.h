@@ -90,6 +90,8 @@ request_handler_fn file_url_make_handle, file_url_use_handle;   /* file_urls.c *
 request_handler_fn entries_list_handle, entries_change_handle;  /* entries.c */
 request_handler_fn entries_remove_handle;                       /* entries.c */
 request_handler_fn archive_get_handle, archive_put_handle;      /* archive.c */
+request_handler_fn volume_archive_get_handle;                   /* volume_archive.c */
+request_handler_fn volume_archive_put_handle;                   /* volume_archive.c */
 request_handler_fn search_handle;                               /* search.c */
 request_handler_fn watch_handle;                                /* watch_events.c */
 request_handler_fn sandbox_expose_handle, sandbox_ports_handle; /* ports.c */

@@ -24,6 +24,11 @@ static void finish(struct sandbox_destruction *destruction, const struct err *er
     destruction->done(err, destruction->arg);
 }
 
+static void on_removed(void *arg)
+{
+    finish(arg, NULL);
+}
+
 static void on_row(const PGresult *result, const struct err *err, void *arg)
 {
     struct sandbox_destruction *destruction = arg;
@@ -44,7 +49,12 @@ static void on_row(const PGresult *result, const struct err *err, void *arg)
     } else {
         audit_act_cancel(TAKE(destruction->act)); /* it had ended before */
     }
-    finish(destruction, NULL);
+    destruction->removal = (struct removal_waiter){.over = on_removed, .arg = destruction};
+    if (!destruction->waits ||
+        !sandbox_removal_wait(destruction->sandboxes, destruction->sandbox_id,
+                              &destruction->removal)) {
+        finish(destruction, NULL);
+    }
 }
 
 static void begin(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
@@ -60,6 +70,7 @@ void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *de
                      const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg)
 {
     begin(sandboxes, destruction, request->sandbox_id, done, arg);
+    destruction->waits = request->waits;
     store_destroy(sandboxes->store, &destruction->row, request->sandbox_id, request->user_id,
                   audit_act_record(destruction->act)->actor_key, on_row, destruction);
 }

@@ -7,17 +7,21 @@
 #include "common/contracts/admin.h"
 #include "common/contracts/sandbox.h"
 #include "common/event/loop.h"
+#include "sandbox-service/sandbox/removal.h"
 #include "sandbox-service/sandbox/store.h"
 
 struct sandboxes;
 
-/* err NULL: the row says so; what is left of the sandbox is being removed. */
+/* err NULL: the row says so; what is left of the sandbox is being removed, or, for who waits, was.
+ */
 typedef void sandbox_destroyed_fn(const struct err *err, void *arg);
 
 /* Lies in the caller's request, which stays until done. */
 struct sandbox_destruction {
     struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
+    struct removal_waiter removal;
+    bool waits;
     struct trace trace;    /* the caller's to set, as the next */
     struct audit_act *act; /* of its own place in the audit trail; taken by sandbox_destroy */
     char sandbox_id[ID_SIZE];

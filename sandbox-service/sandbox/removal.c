@@ -14,6 +14,7 @@ struct removal {
     struct map_node by_id;
     struct list node;            /* linked while it waits */
     struct sandboxes *sandboxes; /* borrowed */
+    struct list waiters;
     struct container_call container;
     struct store_call row;
     struct trace trace;
@@ -26,6 +27,11 @@ static void drop(struct removal *removal)
 {
     map_remove(&removal->sandboxes->removing, &removal->by_id);
     list_remove(&removal->node);
+    struct list *node;
+    while ((node = list_pop(&removal->waiters)) != NULL) {
+        struct removal_waiter *waiter = LIST_ENTRY(node, struct removal_waiter, node);
+        waiter->over(waiter->arg);
+    }
     free(removal);
 }
 
@@ -103,11 +109,23 @@ void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
         return;
     }
     removal->sandboxes = sandboxes;
+    list_init(&removal->waiters);
     removal->trace = *trace;
     memcpy(removal->sandbox_id, sandbox_id, ID_SIZE);
     map_insert(&sandboxes->removing, &removal->by_id, view_of(removal->sandbox_id));
     list_append(&sandboxes->removals_waiting, &removal->node);
     start_waiting(sandboxes);
+}
+
+bool sandbox_removal_wait(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
+                          struct removal_waiter *waiter)
+{
+    struct map_node *node = map_find(&sandboxes->removing, view_of(sandbox_id));
+    if (node == NULL) {
+        return false;
+    }
+    list_append(&MAP_ENTRY(node, struct removal, by_id)->waiters, &waiter->node);
+    return true;
 }
 
 void sandbox_removals_drop_waiting(struct sandboxes *sandboxes)

@@ -33,7 +33,7 @@ function objectOf(name) {
   if (template) {
     return { kind: template, code: 'template_not_found' };
   }
-  if (/^DELETE .*\{name\}$/.test(name)) { // with PUT each makes one of their own
+  if (/^DELETE .*\{name\}$|\{name\}\/archive$/.test(name)) { // with PUT each makes one of their own
     return { kind: 'name', code: name.includes('secrets') ? 'secret_not_found' : 'volume_not_found' };
   }
   return name.includes('/api/keys/{id}') ? { kind: 'id', code: 'api_key_not_found' } : null;

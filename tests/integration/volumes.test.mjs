@@ -1,12 +1,16 @@
 // Volumes: disks of a user that outlive sandboxes, on loop devices of the machine.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import {
   assertError, call, createSandbox, destroySandbox, makeUser, shell, shellOutput, whenHealthy, whenUsable,
 } from '../support/api.mjs';
-import { docker, kill9, serviceSettings, sql, until } from '../support/stack.mjs';
+import { agents, request as requestOf } from '../support/connections.mjs';
+import { apiKey, apiUrl, docker, kill9, serviceSettings, sql, until } from '../support/stack.mjs';
 
 const SIZE_MB = 32;
 const SOON_MS = 30_000;
@@ -140,6 +144,90 @@ test('a place is an absolute path that is nobody else\'s', async (t) => {
   assertError(await tryAttach({ '/a': volume.name, '/b': volume.name }), 400, 'volume_named_twice');
   assertError(await tryAttach({ '/data': 'nothing' }), 404, 'volume_not_found');
   assert.equal((await described(volume.name)).attachments.length, 0, 'what was refused holds nothing');
+});
+
+// A folder of files, and tar run in it.
+function folderFor(t, files) {
+  const place = mkdtempSync(path.join(tmpdir(), 'insien-volume-'));
+  t.after(() => rmSync(place, { recursive: true }));
+  Object.entries(files).forEach(([name, text]) => writeFileSync(path.join(place, name), text));
+  return { place, tar: (...words) => execFileSync('tar', ['-C', place, ...words], { maxBuffer: 1024 * 1024 * 1024 }) };
+}
+const pour = ({ name }, body, more = '', key = undefined) => call('PUT', `/api/volumes/${name}/archive${more}`, {
+  key, body, headers: { 'Content-Type': 'application/x-tar' },
+});
+// What an export holds, as tar lists it.
+async function drain({ name }, key) {
+  const reply = await call('GET', `/api/volumes/${name}/archive?format=tar`, { key });
+  assert.equal(reply.status, 200);
+  return execFileSync('tar', ['-t'], { input: reply.text }) // ASCII all of it
+   .toString().trim().split('\n').sort();
+}
+
+// More than a volume takes, and small on its way without being suspicious.
+const tooLarge = () => Buffer.concat(Array.from({ length: SIZE_MB * 256 }, () => [randomBytes(128), Buffer.alloc(4096)]).flat());
+
+test('an archive goes into a volume that is free, and comes out of any', async (t) => {
+  const volume = await volumeFor(t);
+  const { tar } = folderFor(t, { one: 'first', two: 'second' });
+  // Each answer leaves the volume free for the next.
+  assert.deepEqual((await pour(volume, tar('-c', 'one'))).json, { name: volume.name, entries: 1, bytes: 5 });
+  assert.deepEqual((await pour(volume, tar('-cz', 'two'), '?user=root')).json, { name: volume.name, entries: 1, bytes: 6 });
+  assert.deepEqual(await drain(volume), ['one', 'two']);
+  const { sandboxId: id } = await createSandbox({ template: 'base', volumes: { '/data': volume.name } });
+  assert.equal(await shellOutput(id, 'cat /data/one /data/two; stat -c %u /data/one /data/two'), 'firstsecond1000\n0');
+  await shellOutput(id, 'echo new > /data/three; sudo sh -c "mkdir -m 700 /data/hidden; echo x > /data/hidden/four"');
+  assertError(await pour(volume, tar('-c', 'one')), 409, 'volume_in_use');
+  assert.deepEqual(await drain(volume), ['hidden/', 'hidden/four', 'one', 'three', 'two'], 'while it is written to');
+  await destroySandbox(id);
+  await whenFree(volume.name);
+  assert.equal((await tryDelete(volume.name)).status, 200);
+});
+
+test('what an archive must not hold, or has no room, leaves a volume as it was', async (t) => {
+  const volume = await volumeFor(t);
+  const { place, tar } = folderFor(t, { kept: 'kept', large: tooLarge() });
+  symlinkSync('/etc/passwd', path.join(place, 'link'));
+  assert.equal((await pour(volume, tar('-c', 'kept'))).status, 200);
+  const hostile = [
+    tar('-c', '-P', path.join(place, 'kept')),
+    tar('-c', '-P', '--transform', 's,^,../../,', 'kept'),
+    tar('-c', 'link'),
+    execFileSync('tar', ['-C', '/dev', '-c', 'null']),
+  ];
+  for (const body of hostile) {
+    assertError(await pour(volume, body), 400, 'archive_unsafe');
+  }
+  assertError(await pour(volume, Buffer.from('nonsense, and more of it')), 400, 'archive_malformed');
+  assertError(await pour(volume, tar('-cz', 'large')), 409, 'no_space');
+  assert.deepEqual(await drain(volume), ['kept']);
+});
+
+test('the archive of a volume is its owner\'s, and takes a sandbox of theirs', async (t) => {
+  const volume = await volumeFor(t);
+  const { tar } = folderFor(t, { file: 'x' });
+  const stranger = await makeUser('free');
+  assertError(await pour(volume, tar('-c', 'file'), '', stranger), 404, 'volume_not_found');
+  assertError(await call('GET', `/api/volumes/${volume.name}/archive`, { key: stranger }), 404, 'volume_not_found');
+  assertError(await call('GET', '/api/volumes/No%20name/archive'), 400, 'validation_failed');
+  assert.equal((await call('POST', '/api/volumes', { key: stranger, body: { name: 'own', sizeMB: SIZE_MB } })).status, 201);
+  t.after(() => tryDelete('own', stranger));
+  const both = await Promise.all([1, 2].map(() => createSandbox({}, stranger)));
+  assertError(await pour({ name: 'own' }, tar('-c', 'file'), '', stranger), 429, 'quota_exceeded');
+  await destroySandbox(both[0].sandboxId, stranger);
+  await until('there is room', async () => (await pour({ name: 'own' }, tar('-c', 'file'), '', stranger)).status === 200, SOON_MS);
+  await destroySandbox(both[1].sandboxId, stranger);
+});
+
+test('who leaves in the middle of an archive leaves no sandbox', async (t) => {
+  const volume = await volumeFor(t);
+  const target = new URL(`/api/volumes/${volume.name}/archive`, apiUrl);
+  const leaving = requestOf(target, { method: 'PUT', headers: { 'X-API-Key': apiKey }, agent: agents(1)[target.protocol] });
+  leaving.on('error', () => {});
+  leaving.write(Buffer.alloc(512));
+  await until('its sandbox has the volume', async () => (await described(volume.name)).attachments.length === 1, SOON_MS);
+  leaving.destroy();
+  await whenFree(volume.name);
 });
 
 test('a sandbox goes on with its volume while the service is killed and starts again', async (t) => {

@@ -26,6 +26,10 @@ export const rows = {
   'DELETE /api/secrets/{name}': { scope: 'sandbox:write' },
   'GET /api/volumes': { scope: 'sandbox:read' },
   'POST /api/volumes': { scope: 'sandbox:write', body: { name: 'intruder', sizeMB: 16 }, owner: 201 },
+  'GET /api/volumes/{name}/archive': { scope: 'files' },
+  'PUT /api/volumes/{name}/archive': {
+    scope: 'files', body: Buffer.alloc(1024), headers: { 'Content-Type': 'application/x-tar' },
+  },
   'DELETE /api/volumes/{name}': { scope: 'sandbox:write' },
 
   'GET /api/users/me': {},
