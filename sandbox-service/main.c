@@ -369,7 +369,8 @@ static bool share(struct app *app, struct err *err)
     app->system = system_open(sandboxes, err);
     sandboxes->system = app->system;
     return app->shifts != NULL && app->life_calls != NULL && app->stills != NULL &&
-           app->templates != NULL && app->events != NULL && app->system != NULL && open_belongings(app, err);
+           app->templates != NULL && app->events != NULL && app->system != NULL &&
+           open_belongings(app, err);
 }
 
 static bool open_parts(struct app *app, struct err *err)
