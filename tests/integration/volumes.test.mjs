@@ -113,6 +113,11 @@ test('it ends at its size, and gives no rights', async (t) => {
 test('it is the user\'s alone, and counts in the quota', async (t) => {
   const volume = await volumeFor(t);
   const stranger = await makeUser('free');
+  t.after(async () => {
+    for (const { name } of (await call('GET', '/api/volumes', { key: stranger })).json.volumes) {
+      await tryDelete(name, stranger);
+    }
+  });
   assert.deepEqual((await call('GET', '/api/volumes', { key: stranger })).json.volumes, []);
   assertError(await tryDelete(volume.name, stranger), 404, 'volume_not_found');
   assertError(await tryAttach({ '/data': volume.name }, stranger), 404, 'volume_not_found');

@@ -144,6 +144,7 @@ part_stack() {
     say stack "starting (logs in $TEST_LOG_DIR)"
     forget_dead_runs
     check up 900 "$ROOT/deploy/up" || return 0
+    run_part leaks-before 60 node "$SUPPORT/leaks.mjs" note "$TEST_LOG_DIR/leaks.json" || true
     run_side_by_side
     for file in "$ROOT"/tests/integration/*.test.mjs; do
         name=$(basename "$file" .test.mjs)
@@ -152,6 +153,7 @@ part_stack() {
     for name in "${LATE_TESTS[@]}"; do
         integration_test "$name"
     done
+    check leaks 200 node "$SUPPORT/leaks.mjs" compare "$TEST_LOG_DIR/leaks.json" || true
 }
 
 run_side_by_side() {
