@@ -9,6 +9,7 @@
 #define AGENT_VOLUME_PREFIX "insien-agent-"
 #define LABEL_IMAGE "insien.image" /* of those that deploy/images makes */
 #define DEPLOYMENT_TAG "for-"      /* begins the tag that a deployment gives its present ones */
+#define BASE_OF_ALL "debian"       /* what the others are made from, the next time too */
 #define NO_TAG "<none>:<none>"
 
 static const char *const kind_names[] = {[LEFTOVER_CONTAINER] = "container",
@@ -138,14 +139,15 @@ static const struct json_field image_fields[] = {
     JSON_INT(struct image, created, "Created", .required = true),
 };
 
-static bool comes_with_deployment(const struct image *image)
+/* What it is among those that come with a deployment; "": none of them. */
+static struct view kind_of(const struct image *image)
 {
     for (size_t i = 0; i < image->labels.count; i++) {
         if (view_equal(image->labels.items[i].name, VIEW(LABEL_IMAGE))) {
-            return true;
+            return image->labels.items[i].value;
         }
     }
-    return false;
+    return VIEW("");
 }
 
 /* "insien/base:for-<instance>", "insien/base:latest". */
@@ -167,11 +169,14 @@ static bool is_template(struct view tag, const char *instance)
 /* What some tag says keeps the image, whatever its other tags are. */
 static bool is_in_use(const struct image *image, const char *instance)
 {
-    bool is_ours = comes_with_deployment(image);
+    struct view kind = kind_of(image);
+    if (view_equal(kind, VIEW(BASE_OF_ALL))) {
+        return true;
+    }
     for (size_t i = 0; i < image->tags.count; i++) {
         struct view tag = image->tags.items[i];
         if (view_equal(tag, VIEW(EMPTY_IMAGE)) || is_template(tag, instance) ||
-            (is_ours && is_present(tag))) {
+            (kind.len > 0 && is_present(tag))) {
             return true;
         }
     }

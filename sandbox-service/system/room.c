@@ -2,8 +2,10 @@
 
 #include "common/base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 enum {
@@ -31,6 +33,22 @@ static int64_t to_mb(unsigned long long blocks, unsigned long long block_bytes)
     return (int64_t)(blocks / MB * block_bytes + blocks % MB * block_bytes / MB);
 }
 
+/* Its root's folder is one that a remapping engine shows to nobody: the nearest that is shown lies
+ * on the same disk. */
+static bool look_at(const char *dir, struct statvfs *found)
+{
+    char shown[DIR_SIZE];
+    (void)snprintf(shown, sizeof shown, "%s", dir);
+    while (statvfs(shown, found) != 0) {
+        char *slash = errno == EACCES ? strrchr(shown, '/') : NULL;
+        if (slash == NULL || slash == shown) {
+            return false;
+        }
+        *slash = '\0';
+    }
+    return true;
+}
+
 /* On a worker: a disk may let one wait. */
 static void run(struct worker_job *job)
 {
@@ -38,7 +56,7 @@ static void run(struct worker_job *job)
     struct statvfs found;
     room->found_free_mb = ROOM_UNKNOWN;
     room->found_total_mb = ROOM_UNKNOWN;
-    if (statvfs(room->looked, &found) == 0) {
+    if (look_at(room->looked, &found)) {
         /* What is kept back for root is no room either: others need it to stop in order. */
         room->found_free_mb = to_mb(found.f_bavail, found.f_frsize);
         room->found_total_mb = to_mb(found.f_blocks, found.f_frsize);

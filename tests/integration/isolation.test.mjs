@@ -16,7 +16,7 @@ async function lacks(runtime) {
   if (!Object.keys(JSON.parse(await docker('info', '-f', '{{json .Runtimes}}'))).includes(runtime)) {
     return 'the engine does not know it';
   }
-  const { code, stderr } = await run('docker', ['run', '--rm', '--runtime', runtime, '--entrypoint', '/bin/true', 'insien/base']);
+  const { code, stderr } = await run('docker', ['run', '--rm', '--runtime', runtime, '--network', 'none', '--entrypoint', '/bin/true', 'insien/base']);
   return code === 0 ? false : stderr.trim().split('\n')[0];
 }
 

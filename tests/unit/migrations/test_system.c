@@ -173,8 +173,9 @@ static void persons_go_from_old_records_of_the_trail(void **state)
 {
     EXPECT("", state, "record", "31");
     EXPECT("", state, "record", "29");
-    EXPECT("1", state, "forget_personal", "30", "1");
-    EXPECT("0", state, "forget_personal", "30", "1");
+    EXPECT("0", state, "forget_personal", "60", "1");
+    EXPECT("1", state, "forget_personal", "1", "1"); /* never less than 30 */
+    EXPECT("0", state, "forget_personal", "1", "1");
     EXPECT("2 1", state, "recorded", NULL);
 }
 

@@ -76,6 +76,8 @@ static void old_images_are_left_over_unless_they_are_in_use(void **state)
         "\"Created\":1,\"Labels\":{\"insien.image\":\"base\"}},"
         "{\"Id\":\"sha256:e3\",\"RepoTags\":[\"test/template:x\",\"mine:3\"],"
         "\"Created\":1,\"Labels\":{\"insien.image\":\"base\"}},"
+        "{\"Id\":\"sha256:e4\",\"RepoTags\":[\"debian:bookworm-slim\"],"
+        "\"Created\":1,\"Labels\":{\"insien.image\":\"debian\"}},"
         "{\"Id\":\"sha256:ff\",\"RepoTags\":[\"insien/"
         "empty:latest\"],\"Created\":1,\"Labels\":{}}]";
     assert_true(leftover_list_add_images(&leftovers, view_of(body), &policy, &err));

@@ -1,5 +1,6 @@
 /* sandbox-service/system/room.c: when there is too little disk. */
 #include "sandbox-service/system/room.h"
+#include "tests/support/folder.h"
 #include "tests/support/turn.h"
 
 #include <setjmp.h>
@@ -8,6 +9,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NOBODY = 65534 };
 
 struct stage {
     struct loop *loop;
@@ -69,6 +76,31 @@ static void less_than_is_to_be_kept_is_too_little(void **state)
     close_room(&stage, room);
 }
 
+/* As what an engine that remaps users keeps is to its service. */
+static void a_folder_that_is_shut_is_told_by_the_one_around_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    char folder[FOLDER_PATH_SIZE];
+    char inner[FOLDER_PATH_SIZE + 16];
+    folder_make(folder);
+    (void)snprintf(inner, sizeof inner, "%s/shut/inner", folder);
+    *strrchr(inner, '/') = '\0';
+    assert_int_equal(mkdir(inner, 0), 0);
+    (void)strncat(inner, "/inner", sizeof inner - strlen(inner) - 1);
+    struct room *room = open_room(&stage, inner, 0);
+    if (geteuid() == 0) {
+        assert_int_equal(seteuid(NOBODY), 0); /* of all threads */
+    }
+    look(&stage, room);
+    if (getuid() == 0) {
+        assert_int_equal(seteuid(0), 0);
+    }
+    assert_true(room_free_mb(room) >= 0);
+    close_room(&stage, room);
+    folder_remove(folder);
+}
+
 static void nobody_is_refused_for_what_is_not_known(void **state)
 {
     (void)state;
@@ -84,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_seen_and_is_enough),
         cmocka_unit_test(less_than_is_to_be_kept_is_too_little),
+        cmocka_unit_test(a_folder_that_is_shut_is_told_by_the_one_around_it),
         cmocka_unit_test(nobody_is_refused_for_what_is_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
