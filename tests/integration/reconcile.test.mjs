@@ -116,6 +116,10 @@ it('a thousand rows without containers end at once', async (t) => {
   const begun = performance.now();
   await until('they are gone', async () => await left("'running','stopping'") === '0', PATIENCE_MS);
   t.diagnostic(`gone ${Math.round(performance.now() - begun)} ms later`);
+  const run = (await logOf('sandbox')).split('\n').filter((line) => line.includes('reconcile.missing_ended')).map(JSON.parse)
+    .findLast(({ count }) => count === ids.length);
+  t.diagnostic(`one run ended them in ${run.duration_ms} ms`); // 1000 are aimed at
+  assert.ok(run.duration_ms < 5000, `${run.duration_ms} ms`);
   assert.equal(await sql(`SELECT DISTINCT status || end_reason FROM sandboxes WHERE id IN (${list})`), 'destroyederror');
   assert.equal((await statusOf(model)).status, 'running');
 });

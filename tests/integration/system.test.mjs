@@ -24,12 +24,12 @@ const drain = (draining, reason) => answer('POST', '/sandbox/system/drain', { dr
 const cleanup = (body) => answer('POST', '/sandbox/system/cleanup', body);
 
 // An image of long ago, of this deployment, as `docker save` would have written it.
-async function makeOldImage(image) {
+async function makeOldImage(image, owner = instance) {
   const folder = mkdtempSync(path.join(tmpdir(), 'image-'));
   const layer = Buffer.alloc(1024);
   const created = new Date(Date.now() - 40 * 24 * 3600 * 1000).toISOString();
   const config = {
-    architecture: 'amd64', os: 'linux', created, config: { Labels: { 'insien.instance': instance } },
+    architecture: 'amd64', os: 'linux', created, config: { Labels: { 'insien.instance': owner } },
     rootfs: { type: 'layers', diff_ids: [`sha256:${createHash('sha256').update(layer).digest('hex')}`] },
   };
   try {
@@ -106,17 +106,20 @@ describe('cleaning up', () => {
   const leftover = ({ leftovers }) => leftovers.filter(({ name }) => name === image);
 
   it('tells what would go, then takes it, and leaves what is used', async (t) => {
+    const others = `insien-leftover:others-${instance}`;
     await makeOldImage(image);
-    t.after(() => run('docker', ['rmi', '-f', image]));
+    await makeOldImage(others, 'somebody-else');
+    t.after(() => run('docker', ['rmi', '-f', image, others]));
     const { sandboxId } = await createSandbox({ template: 'tiny' });
     const dry = await cleanup();
     assert.equal(dry.dryRun, true);
     assert.deepEqual(leftover(dry), [{ kind: 'image', name: image, unknown: false, removed: false }]);
-    assert.equal(dry.leftovers.some(({ name }) => name === sandboxId), false);
+    assert.deepEqual(dry.leftovers.filter(({ name }) => [sandboxId, others].includes(name)), []);
     const done = await cleanup({ dryRun: false });
     assert.equal(done.dryRun, false);
     assert.deepEqual(leftover(done), [{ kind: 'image', name: image, unknown: false, removed: true }]);
     assert.deepEqual(leftover(await cleanup({ dryRun: true })), []);
+    assert.notEqual(await docker('images', '-q', others), '', 'another deployment\'s');
     assert.equal((await exec(sandboxId, 'echo', ['kept'])).stdout, 'kept\n');
     await destroySandbox(sandboxId);
   });
