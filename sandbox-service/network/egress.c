@@ -13,6 +13,7 @@ enum {
     SCRIPT_MAX = 1024 * 1024,
     OUTPUT_MAX = 512 * 1024, /* a line for each sandbox of the widest range */
     SWEPT_AT_A_TIME = 256,
+    RESTORED_AT_A_TIME = 64,
 };
 
 struct egress {
@@ -20,7 +21,11 @@ struct egress {
     struct worker_pool *worker;       /* owned; one thread, so that changes keep their order */
     struct map by_id;
     struct map by_address;
-    struct list by_age; /* the same */
+    struct list by_age;        /* the same */
+    bool has_begun;            /* once, and well */
+    struct egress_call *begin; /* borrowed; of the beginning that is under way */
+    egress_done_fn *begun;     /* its; NULL: there is none */
+    void *begun_arg;
 };
 
 /* A look for sandboxes that are gone, and what ends them. */
@@ -69,9 +74,8 @@ static bool run_nft(const struct str *script, struct str *output, struct err *er
 static void run_script(struct worker_job *job)
 {
     struct egress_call *call = (struct egress_call *)(void *)job;
-    AUTO(str_free) struct str ignored = STR_INIT(OUTPUT_MAX);
     (void)!(run_nft(&call->script, &call->output, &call->err) &&
-            (call->then.len == 0 || run_nft(&call->then, &ignored, &call->err)));
+            (call->then.len == 0 || run_nft(&call->then, &call->output, &call->err)));
 }
 
 static void on_script(struct worker_job *job)
@@ -110,29 +114,117 @@ static bool submit(struct egress *egress, struct egress_call *call, struct err *
     return ok;
 }
 
-struct admissions {
-    const struct egress *egress;
-    struct str *out;
+struct egress_box *egress_box_at(const struct egress *egress, uint32_t address)
+{
+    struct map_node *node = map_find(&egress->by_address, key_of(&address));
+    return node == NULL ? NULL : MAP_ENTRY(node, struct egress_box, by_address);
+}
+
+struct egress_box *egress_box_of(const struct egress *egress, const char sandbox_id[ID_SIZE])
+{
+    struct map_node *node = map_find(&egress->by_id, view_of(sandbox_id));
+    return node == NULL ? NULL : MAP_ENTRY(node, struct egress_box, by_id);
+}
+
+/* The one way out of a beginning. */
+static void end_begin(struct egress *egress, const struct err *err)
+{
+    egress_done_fn *done = egress->begun;
+    egress->begun = NULL;
+    egress->has_begun |= err == NULL;
+    done(err, egress->begun_arg);
+}
+
+static void restore_missing(struct egress *egress);
+
+static void on_restored(const struct err *err, void *arg)
+{
+    if (err != NULL) {
+        end_begin(arg, err);
+    } else {
+        restore_missing(arg);
+    }
+}
+
+struct restoration {
+    struct egress *egress;
+    struct str *script;
+    int count;
 };
 
-static void write_box(struct map_node *node, void *arg)
+static void restore(struct map_node *node, void *arg)
 {
-    const struct egress_box *box = MAP_ENTRY(node, struct egress_box, by_id);
-    const struct admissions *all = arg;
-    egress_write_policy(all->egress->rules, box->address, box->policy, true, all->out);
+    struct egress_box *box = MAP_ENTRY(node, struct egress_box, by_id);
+    struct restoration *restoration = arg;
+    if (box->is_missing && restoration->count < RESTORED_AT_A_TIME) {
+        box->is_missing = false;
+        restoration->count++;
+        egress_write_policy(restoration->egress->rules, box->address, box->policy, true,
+                            restoration->script);
+    }
+}
+
+static void restore_missing(struct egress *egress)
+{
+    struct err err = {0};
+    struct egress_call *call = egress->begin;
+    prepare(call, on_restored, egress);
+    struct restoration restoration = {egress, &call->script, 0};
+    map_each(&egress->by_id, restore, &restoration);
+    if (restoration.count == 0) {
+        str_free(&call->script);
+        end_begin(egress, NULL);
+        return;
+    }
+    log_warn("egress.restored", LOG_INT("sandboxes", restoration.count));
+    if (!submit(egress, call, &err)) {
+        end_begin(egress, &err);
+    }
+}
+
+static void mark_missing(struct map_node *node, void *arg)
+{
+    (void)arg;
+    MAP_ENTRY(node, struct egress_box, by_id)->is_missing = true;
+}
+
+static void on_base(const struct err *err, void *arg)
+{
+    struct egress *egress = arg;
+    struct view listing = str_view(&egress->begin->output);
+    uint32_t address;
+    if (err != NULL) {
+        end_begin(egress, err);
+        return;
+    }
+    map_each(&egress->by_id, mark_missing, NULL);
+    while (egress_next_box(&listing, &address)) {
+        struct egress_box *box = egress_box_at(egress, address);
+        if (box != NULL) {
+            box->is_missing = false;
+        }
+    }
+    restore_missing(egress);
 }
 
 bool egress_begin(struct egress *egress, struct egress_call *call, egress_done_fn *done, void *arg,
                   struct err *err)
 {
-    struct admissions all = {egress, &call->script};
-    prepare(call, done, arg);
-    if (!egress_write_base(egress->rules, &call->script, err)) {
+    if (egress->begun != NULL) {
+        return err_set(err, ERR_CONFLICT, "the table is being put into force");
+    }
+    prepare(call, on_base, egress);
+    str_appendf(&call->then, "list map inet %s boxes\n", egress->rules->table);
+    if (!egress_write_base(egress->rules, !egress->has_begun, &call->script, err) ||
+        !submit(egress, call, err)) {
         str_free(&call->script);
+        str_free(&call->then);
         return false;
     }
-    map_each(&egress->by_id, write_box, &all);
-    return submit(egress, call, err);
+    egress->begin = call;
+    egress->begun = done;
+    egress->begun_arg = arg;
+    return true;
 }
 
 static struct egress_box *box_new(struct egress *egress, const char sandbox_id[ID_SIZE],
@@ -157,18 +249,6 @@ static void box_free(struct egress *egress, struct egress_box *box)
     list_remove(&box->by_age);
     free(box->policy);
     free(box);
-}
-
-struct egress_box *egress_box_at(const struct egress *egress, uint32_t address)
-{
-    struct map_node *node = map_find(&egress->by_address, key_of(&address));
-    return node == NULL ? NULL : MAP_ENTRY(node, struct egress_box, by_address);
-}
-
-struct egress_box *egress_box_of(const struct egress *egress, const char sandbox_id[ID_SIZE])
-{
-    struct map_node *node = map_find(&egress->by_id, view_of(sandbox_id));
-    return node == NULL ? NULL : MAP_ENTRY(node, struct egress_box, by_id);
 }
 
 /* The box that an address is given to. Whoever was there is gone without a word of it. */

@@ -23,7 +23,7 @@ struct egress_call {
     struct worker_job job; /* first */
     struct str script;
     struct str then;   /* a second one, behind the first; mostly empty */
-    struct str output; /* of the first; valid in done */
+    struct str output; /* of both; valid in done */
     struct err err;
     egress_done_fn *done;
     void *arg;
@@ -39,6 +39,7 @@ struct egress_box {
     uint32_t address;
     struct policy *policy; /* owned */
     struct denials denials;
+    bool is_missing;     /* the kernel has nothing of it, though it should */
     size_t questions;    /* of the resolver's, without an answer */
     int64_t asked_to_ms; /* the same: what was asked fills the time up to then; monotonic */
 };
@@ -50,8 +51,9 @@ struct egress *egress_open(struct loop *loop, const struct egress_rules *rules,
 void egress_close(struct egress *egress);
 const struct egress_rules *egress_rules_of(const struct egress *egress);
 
-/* Puts the table into force, with the sandboxes that are known, should somebody have taken it away.
- * Those of an earlier process stay in it, as they are, until they are adopted or dismissed. */
+/* Puts the table into force, with the sandboxes that are known, should somebody have taken it away;
+ * what names had opened is lost then. Those of an earlier process stay in it, as they are, until
+ * they are adopted or dismissed. One at a time. */
 bool egress_begin(struct egress *egress, struct egress_call *call, egress_done_fn *done, void *arg,
                   struct err *err) MUST_CHECK;
 

@@ -8,7 +8,6 @@ enum {
     PROTOCOL_TCP = 6,
     PROTOCOL_UDP = 17,
     USED_HOLD_S = 300, /* who was quiet so long has its whole burst again anyway */
-    BURST_S = 1,
 };
 
 #define TARGET "ip daddr . meta l4proto . th dport"
@@ -97,9 +96,10 @@ static void write_chain(const struct egress_rules *rules, const char *name, cons
 }
 
 /* More than its rate is dropped, not queued: a kernel's qdisc would need the container's own end of
- * the wire, and a second interface for the other direction. */
+ * the wire, and a second interface for the other direction. Who was quiet has a second's worth. An
+ * entry keeps the rate that it began with: anew forgets them. */
 static void write_tier(const struct egress_rules *rules, enum tier tier, const char *direction,
-                       const char *who, struct str *out)
+                       const char *who, bool anew, struct str *out)
 {
     char chain[EGRESS_TABLE_SIZE];
     int64_t kbytes = rules->kbytes_per_s[tier];
@@ -110,19 +110,22 @@ static void write_tier(const struct egress_rules *rules, enum tier tier, const c
                 "add set inet %s used_%s { type ipv4_addr; flags dynamic,timeout; timeout %ds; "
                 "size 65535; }\n",
                 rules->table, chain, USED_HOLD_S);
+    if (anew) {
+        str_appendf(out, "flush set inet %s used_%s\n", rules->table, chain);
+    }
     if (kbytes > 0) {
         str_appendf(out,
                     "add rule inet %s %s update @used_%s { ip %s limit rate over %" PRId64
-                    " kbytes/second burst %" PRId64 " kbytes } drop\n",
-                    rules->table, chain, chain, who, kbytes, kbytes * BURST_S);
+                    " kbytes/second } drop\n",
+                    rules->table, chain, chain, who, kbytes);
     }
 }
 
-static void write_rates(const struct egress_rules *rules, struct str *out)
+static void write_rates(const struct egress_rules *rules, bool anew, struct str *out)
 {
     for (int tier = 0; tier < TIER_COUNT; tier++) {
-        write_tier(rules, (enum tier)tier, "from", "saddr", out);
-        write_tier(rules, (enum tier)tier, "to", "daddr", out);
+        write_tier(rules, (enum tier)tier, "from", "saddr", anew, out);
+        write_tier(rules, (enum tier)tier, "to", "daddr", anew, out);
     }
     str_appendf(out,
                 "add map inet %s rates_from { type ipv4_addr : verdict; }\n"
@@ -204,7 +207,8 @@ static void write_names(const struct egress_rules *rules, struct str *out)
     }
 }
 
-bool egress_write_base(const struct egress_rules *rules, struct str *out, struct err *err)
+bool egress_write_base(const struct egress_rules *rules, bool anew, struct str *out,
+                       struct err *err)
 {
     str_appendf(out, "add table inet %s\n", rules->table);
     str_appendf(out, "add map inet %s boxes { type ipv4_addr : verdict; }\n", rules->table);
@@ -214,7 +218,7 @@ bool egress_write_base(const struct egress_rules *rules, struct str *out, struct
     add_rule(rules, "denied", "ip saddr vmap @watched", out);
     add_rule(rules, "denied", "drop", out);
     write_closed(rules, out);
-    write_rates(rules, out);
+    write_rates(rules, anew, out);
     write_forward(rules, out);
     write_input(rules, out);
     write_names(rules, out);

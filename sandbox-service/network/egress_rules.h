@@ -27,7 +27,9 @@
  * has NET_RAW or NET_ADMIN, which another one's address would take.
  *
  * What does not hold: an address serves whatever lives on it. Who is let to one site of a content
- * network gets to the others at the same address. */
+ * network gets to the others at the same address. And the engine's own name server, inside of each
+ * network, tells the names (which have the sandboxes' ids in them) and addresses of who else is on
+ * it; to be reached they are not. */
 #ifndef SANDBOX_NETWORK_EGRESS_RULES_H
 #define SANDBOX_NETWORK_EGRESS_RULES_H
 
@@ -61,8 +63,9 @@ bool egress_is_closed(const struct egress_rules *rules, uint32_t address) MUST_C
 
 /* All of these are for nft -f, come into force as a whole and may be repeated. */
 
-/* The table and what it does to those it does not know. Sandboxes that are known stay so. */
-bool egress_write_base(const struct egress_rules *rules, struct str *out,
+/* The table and what it does to those it does not know. Sandboxes that are known stay so. anew: the
+ * rates may be others than before. */
+bool egress_write_base(const struct egress_rules *rules, bool anew, struct str *out,
                        struct err *err) MUST_CHECK;
 /* What the sandbox at an address may reach, in the place of what it might before. keep_names: what
  * names have opened for it stays so, as for the very policy that it has. */

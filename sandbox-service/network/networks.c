@@ -8,6 +8,7 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/rates.h"
 #include "sandbox-service/network/recovery.h"
+#include "sandbox-service/network/restricted.h"
 #include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 
@@ -27,6 +28,7 @@ struct networks {
     struct recovery *recovery; /* owned */
     struct rates *rates;       /* owned */
     struct calls calls;
+    char host_server[ADDRESS_SIZE]; /* for names; "": there is none but the host itself */
 };
 
 /* One call. */
@@ -175,6 +177,14 @@ bool networks_offer(const struct networks *networks, struct view mode,
                           restricted_reason(networks->restricted));
 }
 
+const char *networks_name_server(const struct networks *networks)
+{
+    return restricted_is_available(networks->restricted)
+               ? restricted_name_server(networks->restricted)
+           : networks->host_server[0] != '\0' ? networks->host_server
+                                              : NULL;
+}
+
 const struct change_parts *networks_parts(const struct networks *networks)
 {
     return &networks->parts;
@@ -272,6 +282,21 @@ void networks_refresh(struct networks *networks)
     recovery_refresh(networks->recovery);
 }
 
+static bool open_helpers(struct networks *networks, struct err *err)
+{
+    const struct sandboxes *sandboxes = networks->sandboxes;
+    const struct recovery_options recovery = {.loop = sandboxes->loop,
+                                              .parts = &networks->parts,
+                                              .network = sandboxes->network,
+                                              .changing = &networks->changing};
+    const struct rates_options rates = {.loop = sandboxes->loop,
+                                        .instance = sandboxes->config->instance,
+                                        .parts = &networks->parts};
+    networks->recovery = recovery_open(&recovery, err);
+    networks->rates = networks->recovery == NULL ? NULL : rates_open(&rates, err);
+    return networks->rates != NULL;
+}
+
 struct networks *networks_open(struct sandboxes *sandboxes, struct restricted *restricted,
                                struct err *err)
 {
@@ -288,6 +313,10 @@ struct networks *networks_open(struct sandboxes *sandboxes, struct restricted *r
                                                 .restricted_range = config->restricted_subnet};
     networks->sandboxes = sandboxes;
     networks->restricted = restricted;
+    const struct rules *rules = network_rules(sandboxes->network);
+    if (rules->resolver_count > 0) {
+        address_format(rules->resolvers[0], networks->host_server);
+    }
     networks->calls = (struct calls){.part = networks,
                                      .audit = sandboxes->audit,
                                      .target_kind = "sandbox",
@@ -302,14 +331,7 @@ struct networks *networks_open(struct sandboxes *sandboxes, struct restricted *r
                                             .store = networks->store,
                                             .restricted = restricted,
                                             .open_network = network_name(sandboxes->network)};
-    const struct recovery_options recovery = {.loop = sandboxes->loop,
-                                              .parts = &networks->parts,
-                                              .network = sandboxes->network,
-                                              .changing = &networks->changing};
-    const struct rates_options rates = {
-        .loop = sandboxes->loop, .instance = config->instance, .parts = &networks->parts};
-    if ((networks->recovery = recovery_open(&recovery, err)) == NULL ||
-        (networks->rates = rates_open(&rates, err)) == NULL) {
+    if (!open_helpers(networks, err)) {
         networks_close(networks);
         return NULL;
     }

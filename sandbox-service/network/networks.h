@@ -41,6 +41,10 @@ void networks_refresh(struct networks *networks);
 /* Whether this server has that network ("none", ...), and an allow-list goes with it. */
 bool networks_offer(const struct networks *networks, struct view mode,
                     const struct json_strings *allow, struct err *err) MUST_CHECK;
+/* For every container that is made; as long as networks. NULL: the engine's choice, where the host
+ * names no other server. Not where it names one: the engine asks a server on the host's loopback
+ * from outside of the sandbox's network. */
+const char *networks_name_server(const struct networks *networks);
 /* For placements; as long as networks. */
 const struct change_parts *networks_parts(const struct networks *networks);
 

@@ -6,6 +6,7 @@
 #include "sandbox-service/network/bridge.h"
 #include "sandbox-service/network/resolver.h"
 #include "sandbox-service/network/status_file.h"
+#include "sandbox-service/network/table_watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +23,13 @@ struct restricted {
     struct egress_rules rules;
     struct egress *egress;     /* owned; NULL once it is stopped */
     struct resolver *resolver; /* owned; NULL until it serves */
+    struct table_watch *watch; /* owned; NULL where the kernel does not tell */
     struct bridge_call bridge;
     struct egress_call table;
     char network[CONTAINER_NAME_SIZE];
     char name_server[ADDRESS_SIZE]; /* the host's address on it */
     bool busy;                      /* a check is under way */
+    bool is_outdated;               /* something happened during the check */
     bool is_available;
     bool has_table;
     int64_t checked_ms; /* monotonic: when the last check ended */
@@ -60,6 +63,18 @@ static void end_check(struct restricted *restricted, const struct err *err)
     } else if (changed) {
         log_warn("network.not_restricted", LOG_ERR(err));
     }
+    if (restricted->is_outdated) {
+        restricted_check(restricted);
+    }
+}
+
+/* Nothing holds anybody until it is there again. */
+static void on_table_gone(void *arg)
+{
+    struct restricted *restricted = arg;
+    log_warn("network.table_gone", LOG_STR("table", restricted->rules.table));
+    restricted_check(restricted);
+    restricted->is_outdated = restricted->busy;
 }
 
 static bool check_bridged_packets(struct err *err)
@@ -122,6 +137,7 @@ void restricted_check(struct restricted *restricted)
         return;
     }
     restricted->busy = true;
+    restricted->is_outdated = false;
     restricted->bridge.name = restricted->network;
     restricted->bridge.instance = restricted->options.config->instance;
     restricted->bridge.bridge = restricted->rules.bridge;
@@ -166,12 +182,20 @@ struct restricted *restricted_new(const struct restricted_options *options, stru
         restricted_free(restricted);
         return NULL;
     }
+    struct err unheard = {0};
+    restricted->watch = table_watch_open(options->loop, restricted->rules.table, on_table_gone,
+                                         restricted, &unheard);
+    if (restricted->watch == NULL) {
+        log_warn("network.table_not_watched", LOG_ERR(&unheard));
+    }
     return restricted;
 }
 
 void restricted_stop(struct restricted *restricted)
 {
     if (restricted != NULL) {
+        table_watch_close(restricted->watch);
+        restricted->watch = NULL;
         egress_close(restricted->egress);
         restricted->egress = NULL;
         resolver_close(restricted->resolver);

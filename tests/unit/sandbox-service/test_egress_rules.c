@@ -71,7 +71,7 @@ static void nothing_is_forwarded_that_no_rule_names(void **state)
     struct egress_rules rules = example(&open);
     struct str out = STR_INIT(TEXT_MAX);
     struct err err = {0};
-    assert_true(egress_write_base(&rules, &out, &err));
+    assert_true(egress_write_base(&rules, false, &out, &err));
     size_t closed = place_of(out.data, "forward iifname inr-insien ip daddr @closed jump denied\n");
     size_t boxes = place_of(out.data, "forward iifname inr-insien ip saddr vmap @boxes\n");
     size_t rest = place_of(out.data, "forward iifname inr-insien drop\n");
@@ -91,7 +91,7 @@ static void host_takes_names_and_nothing_else(void **state)
     struct egress_rules rules = example(&open);
     struct str out = STR_INIT(TEXT_MAX);
     struct err err = {0};
-    assert_true(egress_write_base(&rules, &out, &err));
+    assert_true(egress_write_base(&rules, false, &out, &err));
     size_t ours = place_of(out.data, "input ip daddr 10.201.16.1 udp dport 53 accept\n");
     assert_true(ours < place_of(out.data, "input drop\n"));
     assert_true(place_of(out.data, "input udp dport 53 update @asking { ip saddr limit rate over "
@@ -110,9 +110,9 @@ static void only_a_tier_with_a_rate_is_held_to_one(void **state)
     struct egress_rules rules = example(&open);
     struct str out = STR_INIT(TEXT_MAX);
     struct err err = {0};
-    assert_true(egress_write_base(&rules, &out, &err));
+    assert_true(egress_write_base(&rules, false, &out, &err));
     (void)place_of(out.data, "from_free update @used_from_free { ip saddr limit rate over 2048 "
-                             "kbytes/second burst 2048 kbytes } drop\n");
+                             "kbytes/second } drop\n");
     (void)place_of(out.data, "to_free update @used_to_free { ip daddr limit rate over");
     assert_null(strstr(out.data, "from_pro update"));
     str_free(&out);
