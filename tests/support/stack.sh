@@ -23,6 +23,7 @@ export TEMPLATE_RUNTIMES=${TEMPLATE_RUNTIMES:-runc,crun,runsc,none-such} # no en
 export LXCFS_DIR=${LXCFS_DIR:-$INSIEN_RUN_DIR-lxcfs} # one test mounts it
 export WEBHOOK_ALLOWED_CIDRS=${WEBHOOK_ALLOWED_CIDRS:-127.0.0.0/8} # where tests receive
 export WARM_POOLS=${WARM_POOLS:-none} WARM_POOL_MAX=${WARM_POOL_MAX:-0} # tests count containers
+export TIER_FREE_RATE_KBYTES=${TIER_FREE_RATE_KBYTES:-2048} # others have none
 export RECONCILE_INTERVAL_S=${RECONCILE_INTERVAL_S:-3} # tests wait for it often
 
 # An engine that this starts has crun beside runc, where it is installed.
