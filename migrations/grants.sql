@@ -129,6 +129,7 @@ DECLARE
         ['sandbox', 'sandbox_move_on', 'definer'],
         ['sandbox', 'templates_interrupt', 'definer'],
         ['sandbox', 'template_shown', 'invoker'],
+        ['sandbox', 'template_allow', 'definer'],
         ['sandbox', 'event_act', 'invoker'],
         ['sandbox', 'event_note', 'definer'],
         ['sandbox', 'event_number', 'definer'],

@@ -2,6 +2,7 @@
 
 #include "common/base/str.h"
 #include "common/contracts/agent.h"
+#include "common/contracts/network.h"
 
 static bool is_lower(char c)
 {
@@ -80,6 +81,10 @@ static bool start_check(struct view text, struct err *err)
 
 bool template_settings_check(const struct template_settings *settings, struct err *err)
 {
+    if (settings->allow.count > 0 && !view_equal(settings->network, VIEW("restricted"))) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "allow is of a restricted network");
+    }
     return start_check(settings->start, err) && env_size_check(&settings->env, err);
 }
 
@@ -88,7 +93,6 @@ bool template_settings_check(const struct template_settings *settings, struct er
     const struct json_schema name = {(table), sizeof(table) / sizeof(table)[0], true}
 
 static const char *const profiles[] = {"sudo", "locked", NULL};
-static const char *const networks[] = {"none", "open", NULL};
 static const char *const sources[] = {TEMPLATE_FROM_IMAGE,    TEMPLATE_FROM_DOCKERFILE,
                                       TEMPLATE_FROM_SNAPSHOT, TEMPLATE_FROM_COPY,
                                       TEMPLATE_FROM_FORK,     NULL};
@@ -118,7 +122,9 @@ FIELDS settings_fields[] = {
     JSON_INT(struct template_settings, disk_mb, "diskMB",
              JSON_PRESENT(struct template_settings, has_disk_mb), .min = 16,
              .max = TEMPLATE_DISK_MB_MAX),
-    JSON_STRING(struct template_settings, network, "network", .one_of = networks),
+    JSON_STRING(struct template_settings, network, "network", .one_of = network_modes),
+    JSON_STRINGS(struct template_settings, allow, "allow", .max_len = NETWORK_ALLOW_MAX,
+                 .item_max = NETWORK_ALLOW_ITEM_MAX),
 };
 SCHEMA(template_settings_schema, settings_fields);
 

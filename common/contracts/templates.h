@@ -44,8 +44,9 @@ struct template_settings {
     struct view work_dir;
     struct view user;
     struct json_pairs env;
-    struct view start;   /* an agent_start; may be empty */
-    struct view network; /* "none", "open" */
+    struct view start;         /* an agent_start; may be empty */
+    struct view network;       /* one of network_modes */
+    struct json_strings allow; /* what "restricted" lets through */
     int64_t memory_mb;
     int64_t cpu_milli;
     int64_t pids;

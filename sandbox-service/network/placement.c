@@ -18,6 +18,13 @@ struct placement *placement_new(const struct json_strings *allow, struct err *er
     return placement;
 }
 
+struct placement *placement_new_of(struct view allow, struct err *err)
+{
+    struct policy_list list;
+    AUTO(json_doc_release) struct json_doc *doc = policy_read_list(allow, &list, err);
+    return doc == NULL ? NULL : placement_new(&list.entries, err);
+}
+
 void placement_free(struct placement *placement)
 {
     if (placement != NULL) {

@@ -13,6 +13,8 @@ struct placement {
 
 /* Copies the allow-list. NULL: an entry is wrong (ERR_INVALID, which names it). */
 struct placement *placement_new(const struct json_strings *allow, struct err *err) MUST_CHECK;
+/* The same of an array's text. */
+struct placement *placement_new_of(struct view allow, struct err *err) MUST_CHECK;
 /* While it is not under way; NULL is fine. */
 void placement_free(struct placement *placement);
 

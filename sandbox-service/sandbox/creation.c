@@ -15,7 +15,6 @@
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/networks.h"
 #include "sandbox-service/network/restricted.h"
-#include "sandbox-service/network/rules.h"
 #include "sandbox-service/pool/claim.h"
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
@@ -231,22 +230,6 @@ static void choose_cpus(struct creation *creation, const struct store_begun *beg
     }
 }
 
-/* NULL: the engine's choice, where the host names no other server. Not where it names one: the
- * engine asks a server on the host's loopback from outside of the sandbox's network. */
-static const char *choose_name_server(struct creation *creation)
-{
-    const struct sandboxes *sandboxes = creation->sandboxes;
-    const struct rules *rules = network_rules(sandboxes->network);
-    if (restricted_is_available(sandboxes->restricted)) {
-        return restricted_name_server(sandboxes->restricted);
-    }
-    if (rules->resolver_count == 0) {
-        return NULL;
-    }
-    address_format(rules->resolvers[0], creation->name_server);
-    return creation->name_server;
-}
-
 static void describe(struct creation *creation, const struct store_begun *begun)
 {
     static const char *const command[] = {AGENT_PROGRAM, NULL};
@@ -278,7 +261,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .instance = sandboxes->config->instance,
         .runtime = creation->runtime[0] == '\0' ? NULL : creation->runtime,
         .network = has_network ? creation->network : NULL,
-        .name_server = choose_name_server(creation),
+        .name_server = networks_name_server(sandboxes->networks),
         .agent_volume = sandboxes->agent_volume,
         .run_dir = creation->run_dir,
         .mounts = creation->volumes.mounts,
@@ -356,14 +339,23 @@ static void on_repeated(const PGresult *result, const struct err *err, void *arg
     creation_finish_failed(creation);
 }
 
+/* The request named no network: then its allow-list is the template's. */
+static bool place_as_template_says(struct creation *creation, const struct store_begun *begun)
+{
+    if (creation->placement == NULL && view_equal(begun->info.network, VIEW("restricted"))) {
+        creation->placement = placement_new_of(begun->allow, &creation->err);
+        return creation->placement != NULL;
+    }
+    return true;
+}
+
 /* What the template asks of this machine, which may have changed since it was made. */
 static bool can_start(struct creation *creation, const struct sandbox_info *info)
 {
     const struct sandboxes *sandboxes = creation->sandboxes;
-    if (view_equal(info->network, VIEW("open")) && !network_is_open(sandboxes->network)) {
-        return err_set_reason(&creation->err, ERR_UNAVAILABLE, "network_unavailable",
-                              "the open network is not available: %s",
-                              network_reason(sandboxes->network));
+    const struct json_strings nothing = {0};
+    if (!networks_offer(sandboxes->networks, info->network, &nothing, &creation->err)) {
+        return false;
     }
     return creation->runtime[0] == '\0' ||
            wire_list_has(sandboxes->runtimes, view_of(creation->runtime)) ||
@@ -478,8 +470,9 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
         creation_fail(creation);
         return;
     }
+    bool is_placed = place_as_template_says(creation, &begun);
     describe(creation, &begun);
-    if (!can_start(creation, &begun.info) || !write_info(creation, &begun)) {
+    if (!is_placed || !can_start(creation, &begun.info) || !write_info(creation, &begun)) {
         creation_fail(creation);
     } else if (begun.is_warm) {
         claim_settle(creation, begun.limits_differ);

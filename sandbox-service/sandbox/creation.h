@@ -60,7 +60,6 @@ struct creation {
     char host_name[HOST_NAME_LEN + 1];
     char env[sizeof AGENT_ENV_SANDBOX_ID + 1 + ID_SIZE];
     char network[CONTAINER_NAME_SIZE];
-    char name_server[ADDRESS_SIZE];
     char cpus[ABILITIES_CPU_LIST_SIZE];
     char runtime[TEMPLATE_RUNTIME_MAX + 1]; /* "": the engine's */
     char run_dir[AGENT_DIR_PATH_SIZE];

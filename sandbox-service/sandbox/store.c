@@ -454,6 +454,7 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->work_dir = pg_text(result, 0, BEGUN_WORK_DIR);
     out->work_dir_chosen = pg_bool(result, 0, BEGUN_WORK_DIR_CHOSEN);
     out->user = pg_text(result, 0, BEGUN_USER);
+    out->allow = view_of(pg_text(result, 0, BEGUN_ALLOW));
 }
 
 void store_read_warm(const PGresult *result, struct store_begun *out)

@@ -63,6 +63,7 @@ struct store_begun {
     const char *work_dir;
     bool work_dir_chosen; /* by the template */
     const char *user;
+    struct view allow; /* of a restricted network, by the template: policy_read_list */
 };
 /* What the node can promise; 0: no bound, or no processors that can be told apart. */
 struct store_bounds {

@@ -17,7 +17,7 @@
     INFO_COLUMNS ", image, profile, read_only_root, array_to_string(cpus, ','), runtime, "         \
                  "create_id IS NOT NULL, agent_generation, env, work_dir, "                        \
                  "EXISTS (SELECT 1 FROM templates t WHERE t.id = template_id "                     \
-                 "AND t.work_dir IS NOT NULL), image_user"
+                 "AND t.work_dir IS NOT NULL), image_user, network_policy -> 'allow'"
 #define LIST_COLUMNS INFO_COLUMNS ", (extract(epoch FROM created_at) * 1000000)::bigint"
 
 const struct pg_statement store_statements[] = {

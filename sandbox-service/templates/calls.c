@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/json/write.h"
 #include "sandbox-service/docker/docker.h"
+#include "sandbox-service/network/policy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/templates/templates.h"
 
@@ -84,6 +85,13 @@ static bool check_runtime(const struct templates *templates, struct view runtime
                           "the engine does not have this runtime");
 }
 
+static bool check_allow(const struct template_settings *settings, struct err *err)
+{
+    struct policy *policy = policy_read(&settings->allow, err);
+    free(policy);
+    return policy != NULL;
+}
+
 /* What can be said before anything is written down. */
 static bool check_create(const struct templates *templates, const struct template_create *create,
                          struct err *err)
@@ -98,6 +106,9 @@ static bool check_create(const struct templates *templates, const struct templat
     struct json_doc *doc =
         json_read(create->settings, &template_settings_schema, &settings, NULL, err);
     if (doc == NULL || !template_settings_check(&settings, err)) {
+        return false;
+    }
+    if (!check_allow(&settings, err)) {
         return false;
     }
     if (is_build && strcmp(config->template_builds, "on") != 0) {
