@@ -20,9 +20,8 @@ enum { REMOVED_ID, REMOVED_IMAGE };
 enum { IMAGE_ID, IMAGE_IS_GONE };
 
 static const struct pg_statement statements[] = {
-    {"template_begin",
-     "SELECT template_shown(t, true), t.status, t.reference FROM template_allow("
-     "template_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11), $8) AS t"},
+    {"template_begin", "SELECT template_shown(t, true), t.status, t.reference FROM template_allow("
+                       "template_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11), $8) AS t"},
     {"template_get", "SELECT template_shown(t, true), t.status, t.id, t.failure, t.log "
                      "FROM templates t WHERE (t.name = $2 OR t.id::text = $2) "
                      "AND (t.user_id IS NULL OR t.user_id = $1) "
