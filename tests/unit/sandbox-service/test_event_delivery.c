@@ -56,6 +56,7 @@ struct wanted {
 static bool holds(void *arg)
 {
     const struct wanted *wanted = arg;
+    deliveries_look(wanted->fixture->deliveries); /* as the service does each second */
     PGconn *pg = PQconnectdb(postgres_url(wanted->fixture->postgres));
     PGresult *result = PQexec(pg, wanted->sql);
     bool is_true = PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
