@@ -83,10 +83,26 @@ static bool has_name(const struct json_pairs *pairs, struct view name)
     return false;
 }
 
+/* What is in one volume may not say where another is mounted. */
+static bool is_below_another(const struct json_pairs *volumes, size_t which)
+{
+    for (size_t i = 0; i < volumes->count; i++) {
+        if (i != which &&
+            volume_path_is_within(volumes->items[which].name, volumes->items[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool volumes_check(const struct json_pairs *volumes, struct err *err)
 {
     for (size_t i = 0; i < volumes->count; i++) {
         struct volume_use use;
+        if (is_below_another(volumes, i)) {
+            return err_set_reason(err, ERR_INVALID, "validation_failed",
+                                  "volumes: none may be inside of another");
+        }
         if (!volume_use_read(volumes->items[i].value, &use)) {
             return err_set_reason(err, ERR_INVALID, "validation_failed",
                                   "volumes: a volume is named as \"name\" or \"name:ro\"");

@@ -17,8 +17,7 @@ bool volume_name_check(struct view name, const char **problem)
     return name.len >= 1 && name.len <= VOLUME_NAME_MAX;
 }
 
-/* Whether path is that folder, or below it. */
-static bool is_within(struct view path, struct view folder)
+bool volume_path_is_within(struct view path, struct view folder)
 {
     return view_starts_with(path, folder) &&
            (path.len == folder.len || path.ptr[folder.len] == '/');
@@ -51,7 +50,7 @@ bool volume_path_check(struct view path, const char **problem)
     }
     *problem = "is reserved for the sandbox itself";
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
-        if (is_within(path, reserved[i])) {
+        if (volume_path_is_within(path, reserved[i])) {
             return false;
         }
     }

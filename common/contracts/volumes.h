@@ -20,6 +20,8 @@ bool volume_name_check(struct view name, const char **problem);
 /* Where a volume may be seen inside: an absolute path without empty parts, "." and "..", outside
  * /proc, /sys, /dev, /run/secrets and the agent's own folder. */
 bool volume_path_check(struct view path, const char **problem);
+/* Whether path is that folder, or below it. */
+bool volume_path_is_within(struct view path, struct view folder);
 
 /* How a sandbox names a volume: "<name>", "<name>:rw" (the same) or "<name>:ro". False: it is
  * none. */

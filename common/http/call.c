@@ -129,6 +129,7 @@ struct http_call *call_new(const struct http_call_options *options, const char *
     }
     call->body = STR_INIT(options->response_max);
     call->on_data = options->on_data;
+    call->answer_header = options->answer_header;
     call->easy = curl_easy_init();
     if (call->easy == NULL || !set_connection(call, options, unix_socket_path) ||
         !set_address_check(call, options) || !set_headers(call, options) ||
@@ -167,6 +168,15 @@ void call_describe_failure(const struct http_call *call, struct err *err)
     }
 }
 
+static struct view find_header(const struct http_call *call)
+{
+    struct curl_header *header;
+    bool is_there =
+        call->answer_header != NULL && curl_easy_header(call->easy, call->answer_header, 0,
+                                                        CURLH_HEADER, -1, &header) == CURLHE_OK;
+    return is_there ? view_of(header->value) : (struct view){0};
+}
+
 struct http_reply call_reply(const struct http_call *call)
 {
     long status = 0;
@@ -176,6 +186,7 @@ struct http_reply call_reply(const struct http_call *call)
     retry_after_s = retry_after_s > 0 ? retry_after_s : 0; /* a date that is over */
     return (struct http_reply){.status = (int)status,
                                .body = str_view(&call->body),
+                               .header = find_header(call),
                                .retry_after_s = retry_after_s < HTTP_RETRY_AFTER_MAX_S
                                                     ? retry_after_s
                                                     : HTTP_RETRY_AFTER_MAX_S};

@@ -19,6 +19,7 @@ struct http_call {
     struct timer deadline; /* armed while starting and running; curl's own forgets calls that wait
                               for a connection */
     struct str body;
+    const char *answer_header; /* a literal; may be NULL */
     bool too_large;
     CURLcode result;
     bool address_refused;

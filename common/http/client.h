@@ -25,6 +25,7 @@ struct http_reply {
     int status;
     struct view body;
     int64_t retry_after_s; /* what a Retry-After header asks for, at most that; 0: none */
+    struct view header;    /* the one that was asked for; empty: the answer has none */
 };
 /* reply is NULL when err is not: ERR_UNAVAILABLE (no connection, broken answer), ERR_TIMEOUT,
  * ERR_LIMIT "response_too_large", or ERR_DENIED "address_refused". Any status is a reply. */
@@ -40,6 +41,7 @@ struct http_call_options {
     const char *url;            /* http://docker/v1.41/... or https://... */
     const char *const *headers; /* NULL-terminated "Name: value" lines; may be NULL; copied */
     const char *content_type;   /* of body; NULL: application/json */
+    const char *answer_header;  /* name of one that the reply is to have; a literal; may be NULL */
     struct view body;           /* copied, unless body_is_borrowed until done */
     bool body_is_borrowed;
     int64_t timeout_ms;    /* the whole call; 0: none, for streams */

@@ -128,6 +128,8 @@ static const struct known_error {
     {"secrets_not_configured", 503, NULL, "This server keeps no secrets.", 0},
     {"volume_not_found", 404, NULL, "You have no volume of this name.", 0},
     {"volume_exists", 409, NULL, "You have a volume of this name already.", 0},
+    {"volume_path_unsafe", 409, NULL,
+     "A part of a volume's path is a symbolic link in the template's image.", 0},
     {"volume_in_use", 409, NULL, "The volume is in use by a sandbox, and is not shared.", 0},
     {"volume_elsewhere", 409, NULL, "The volumes of one sandbox must lie on one machine.", 0},
     {"volume_named_twice", 400, NULL, "A sandbox has a volume in one place.", 0},

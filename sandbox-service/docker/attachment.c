@@ -124,7 +124,7 @@ static bool find_address(struct view settings, const char *network, uint32_t *ou
     AUTO(json_doc_release) struct json_doc *inner = open_member(networks, network, &wanted);
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(wanted, &schema, &endpoint, NULL, &ignored);
-    return doc != NULL && address_parse(endpoint.address, out);
+    return outer != NULL && inner != NULL && doc != NULL && address_parse(endpoint.address, out);
 }
 
 static void on_item(struct view item, void *arg)

@@ -99,6 +99,7 @@ static bool begin(struct docker_call *call, const struct docker_request *request
         .method = request->method,
         .url = url,
         .content_type = request->content_type,
+        .answer_header = request->answer_header,
         .body = request->body,
         .body_is_borrowed = request->body_is_borrowed,
         .timeout_ms = request->is_stream ? 0 : timeout_ms,

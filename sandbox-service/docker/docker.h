@@ -7,7 +7,7 @@
 #include "common/http/client.h"
 
 enum {
-    DOCKER_PATH_SIZE = 512,
+    DOCKER_PATH_SIZE = 1024,
     DOCKER_REPLY_MAX = 8 * 1024 * 1024, /* bytes of an answer: a list of very many containers */
     DOCKER_TIMEOUT_MS = 30000,
 };
@@ -44,10 +44,11 @@ struct docker_request {
     const char *path; /* "/containers/create?name=x": the API's version is put in front */
     struct view body; /* copied, unless borrowed until done */
     bool body_is_borrowed;
-    const char *content_type; /* NULL: application/json */
-    int64_t timeout_ms;       /* 0: DOCKER_TIMEOUT_MS */
-    bool is_stream;           /* no timeout */
-    http_data_fn *on_data;    /* its arg is the docker_call */
+    const char *content_type;  /* NULL: application/json */
+    const char *answer_header; /* that the reply is to have; a literal; may be NULL */
+    int64_t timeout_ms;        /* 0: DOCKER_TIMEOUT_MS */
+    bool is_stream;            /* no timeout */
+    http_data_fn *on_data;     /* its arg is the docker_call */
 };
 
 /* done comes exactly once, later, on the loop, also when the call can't even begin. Errors have the

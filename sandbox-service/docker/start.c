@@ -2,6 +2,7 @@
 
 #include "common/base/crash_point.h"
 #include "sandbox-service/docker/container.h"
+#include "sandbox-service/docker/mount_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ struct docker_start {
     struct docker *docker; /* borrowed */
     struct docker_call call;
     struct container_call removal;
+    struct mount_check mounts;
     char name[CONTAINER_NAME_SIZE];
     char container_id[WIRE_ID_SIZE];
     int64_t timeout_ms;
@@ -21,6 +23,7 @@ struct docker_start {
 };
 
 static http_reply_fn on_create_reply, on_start_reply;
+static mount_check_fn on_mounts_checked;
 
 /* The only way out. */
 static void finish(struct docker_start *start)
@@ -50,6 +53,22 @@ static void on_create_reply(const struct http_reply *reply, const struct err *er
         return;
     }
     CRASH_POINT("create.after_container");
+    if (start->mounts.count > 0) {
+        mount_check_begin(&start->mounts, start->docker, start->name, start->timeout_ms,
+                          on_mounts_checked, start);
+    } else {
+        on_mounts_checked(NULL, start);
+    }
+}
+
+static void on_mounts_checked(const struct err *err, void *arg)
+{
+    struct docker_start *start = arg;
+    if (err != NULL) {
+        start->err = *err;
+        undo(start);
+        return;
+    }
     char path[DOCKER_PATH_SIZE];
     (void)snprintf(path, sizeof path, "/containers/%s/start", start->container_id);
     const struct docker_request request = {
@@ -89,6 +108,9 @@ struct docker_start *docker_start_begin(struct docker *docker, const struct cont
     start->done = done;
     start->arg = arg;
     (void)snprintf(start->name, sizeof start->name, "%s", spec->name);
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        mount_check_add(&start->mounts, view_of(spec->mounts[i].target));
+    }
     char path[DOCKER_PATH_SIZE];
     (void)snprintf(path, sizeof path, "/containers/create?name=%s", spec->name);
     const struct docker_request request = {

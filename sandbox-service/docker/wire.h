@@ -100,6 +100,15 @@ struct wire_container {
 /* GET /containers/x/json. */
 bool wire_read_container(struct view body, struct wire_container *out, struct err *err) MUST_CHECK;
 
+/* Where something is mounted in a container. */
+typedef void wire_mount_fn(struct view target, void *arg);
+/* "Mounts" of GET /containers/x/json. on_mount may have been called before a mistake is found. */
+bool wire_read_mounts(struct view body, wire_mount_fn *on_mount, void *arg,
+                      struct err *err) MUST_CHECK;
+
+/* The header of HEAD /containers/x/archive: whether the path's last part is a symbolic link. */
+bool wire_read_path_stat(struct view header, bool *is_link, struct err *err) MUST_CHECK;
+
 struct wire_listed {
     char id[WIRE_ID_SIZE];
     char sandbox_id[ID_SIZE]; /* by label and name; "": it is no sandbox's */

@@ -1,5 +1,6 @@
 #include "sandbox-service/docker/wire.h"
 
+#include "common/base/encode.h"
 #include "common/json/scan.h"
 
 #include <ctype.h>
@@ -183,6 +184,68 @@ bool wire_read_container(struct view body, struct wire_container *out, struct er
         return false;
     }
     return keep(state->status, out->status, sizeof out->status, "State.Status", err);
+}
+
+struct mounted {
+    struct view mounts;
+};
+static const struct json_field mounted_fields[] = {
+    JSON_ARRAY(struct mounted, mounts, "Mounts", .required = true),
+};
+struct mount_reader {
+    wire_mount_fn *on_mount;
+    void *arg;
+    bool ok;
+    struct err *err; /* borrowed */
+};
+
+static void on_mounted(struct view item, void *arg)
+{
+    struct mount {
+        struct view target;
+    } mount;
+    static const struct json_field fields[] = {
+        JSON_STRING(struct mount, target, "Destination", .required = true),
+    };
+    struct mount_reader *reader = arg;
+    AUTO(json_doc_release)
+    struct json_doc *doc = reader->ok ? READ(item, fields, &mount, reader->err) : NULL;
+    reader->ok = doc != NULL;
+    if (reader->ok) {
+        reader->on_mount(mount.target, reader->arg);
+    }
+}
+
+bool wire_read_mounts(struct view body, wire_mount_fn *on_mount, void *arg, struct err *err)
+{
+    struct mounted mounted;
+    struct mount_reader reader = {on_mount, arg, true, err};
+    AUTO(json_doc_release) struct json_doc *doc = READ(body, mounted_fields, &mounted, err);
+    return doc != NULL && json_scan_items(mounted.mounts, on_mounted, &reader, err) && reader.ok;
+}
+
+bool wire_read_path_stat(struct view header, bool *is_link, struct err *err)
+{
+    enum {
+        HEADER_MAX = 8 * 1024,
+        MODE_LINK = 1 << 27, /* of Go's os.FileMode, which the engine sends */
+    };
+    struct stated {
+        int64_t mode;
+    } stated;
+    static const struct json_field fields[] = {
+        JSON_INT(struct stated, mode, "mode", .required = true),
+    };
+    uint8_t text[ENCODE_BASE64_DECODED_MAX(HEADER_MAX)];
+    size_t len = 0;
+    if (header.len > HEADER_MAX || !encode_base64_decode(ENCODE_BASE64, header, text, &len)) {
+        return err_set_reason(err, ERR_UNAVAILABLE, "docker_unavailable",
+                              "docker's answer: what a path is can't be read");
+    }
+    AUTO(json_doc_release)
+    struct json_doc *doc = READ(((struct view){(const char *)text, len}), fields, &stated, err);
+    *is_link = doc != NULL && (stated.mode & MODE_LINK) != 0;
+    return doc != NULL;
 }
 
 /* A list of names, with commas. */

@@ -6,6 +6,7 @@
 #include "common/base/secret.h"
 #include "sandbox-service/credential/token.h"
 #include "sandbox-service/docker/container.h"
+#include "sandbox-service/docker/mount_check.h"
 #include "sandbox-service/life/reaper.h"
 #include "sandbox-service/life/still.h"
 #include "sandbox-service/life/store.h"
@@ -33,6 +34,7 @@ struct shift {
     bool waits_for_agent;
     bool agent_came;
     struct container_call container;
+    struct mount_check mounts;
     struct store_call row;
     struct still_wait still; /* linked while it is kept still */
     struct timer deadline;   /* armed while it waits for the agent */
@@ -255,6 +257,19 @@ static bool renew_token(struct shift *shift)
     return token != NULL && agent_dir_renew(sandboxes->dirs, shift->sandbox_id, token, &shift->err);
 }
 
+/* Whoever was inside may have put links where volumes are mounted. */
+static void on_mounts_checked(const struct err *err, void *arg)
+{
+    char name[CONTAINER_NAME_SIZE];
+    struct shift *shift = arg;
+    if (err != NULL) {
+        on_acted(err, shift);
+        return;
+    }
+    container_name(shift->sandbox_id, name);
+    container_start(shift->shifts->sandboxes->docker, &shift->container, name, on_acted, shift);
+}
+
 static void on_let_go(void *arg)
 {
     act(arg);
@@ -278,7 +293,7 @@ static void act(struct shift *shift)
         container_unpause(docker, &shift->container, name, on_acted, shift);
     } else if (renew_token(shift)) {
         CRASH_POINT("resume.after_token");
-        container_start(docker, &shift->container, name, on_acted, shift);
+        mount_check_stopped(&shift->mounts, docker, name, on_mounts_checked, shift);
     } else {
         refuse(shift);
     }

@@ -38,12 +38,11 @@ static void on_listed(const struct err *err, void *arg)
     AUTO(str_free) struct str text = STR_INIT(DENIALS_TEXT_MAX);
     /* A table that somebody took away has no attempts to tell; names there may be. */
     struct view listing = err == NULL ? str_view(&flush->call.output) : VIEW("");
-    if (!denials_write(&flush->denials, listing, &text, &failure)) {
-        finish(flush, &failure);
-    } else if (strcmp(text.data, "[]") == 0) {
+    bool is_told = denials_write(&flush->denials, listing, &text, &failure);
+    if (is_told && strcmp(text.data, "[]") == 0) {
         finish(flush, NULL);
-    } else if (!network_store_denied(flush->store, flush->sandbox_id, text.data, on_written, flush,
-                                     &failure)) {
+    } else if (!is_told || !network_store_denied(flush->store, flush->sandbox_id, text.data,
+                                                 on_written, flush, &failure)) {
         finish(flush, &failure);
     }
 }

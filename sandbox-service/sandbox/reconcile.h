@@ -2,8 +2,9 @@
  *
  * Rows that are `creating` by nobody fail; living rows whose container has ended, or whose agent is
  * lost, end; what was to pause or resume, or to stay paused, does; what runs is on the network that
- * its row says (reconcile/drift.h); rows that are `stopping` get their rest removed; containers, directories and locks without a living row are removed, but for
- * containers that no row has ever told of: the database was restored (reconcile/unknown.h). */
+ * its row says (reconcile/drift.h); rows that are `stopping` get their rest removed; containers,
+ * directories and locks without a living row are removed, but for containers that no row has ever
+ * told of: the database was restored (reconcile/unknown.h). */
 #ifndef SANDBOX_SANDBOX_RECONCILE_H
 #define SANDBOX_SANDBOX_RECONCILE_H
 

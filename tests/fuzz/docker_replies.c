@@ -35,6 +35,26 @@ static void try_container(struct view text)
     }
 }
 
+static void on_mount(struct view target, void *arg)
+{
+    size_t *total = arg;
+    *total += target.len;
+}
+
+static void try_mounts(struct view text)
+{
+    size_t total = 0;
+    bool is_link = false;
+    struct err err = {0};
+    if (!wire_read_mounts(text, on_mount, &total, &err)) {
+        assert(err.code != ERR_NONE);
+    }
+    err = (struct err){0};
+    if (!wire_read_path_stat(text, &is_link, &err)) {
+        assert(err.code != ERR_NONE && !is_link);
+    }
+}
+
 static void on_listed(const struct wire_listed *container, void *arg)
 {
     int *count = arg;
@@ -105,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(struct view text) = {
         try_id,   try_message, try_container, try_list, try_event,
-        try_info, try_image,   try_network,   try_exit,
+        try_info, try_image,   try_network,   try_exit, try_mounts,
     };
     if (size > 0) {
         const struct view text = {(const char *)data + 1, size - 1};

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { sandboxFor, whenHealthy } from '../support/api.mjs';
-import { root, run, stateDir } from '../support/stack.mjs';
+import { call, destroySandbox, sandboxFor, whenHealthy } from '../support/api.mjs';
+import { root, run, stateDir, until } from '../support/stack.mjs';
 import { openClient } from '../support/websocket.mjs';
 
 // What runs these tests, and what it does when it ends, can not be run by them.
@@ -18,6 +18,11 @@ const here = blocks.map((text) => text.split('\n').filter((line) => !runElsewher
 after(async () => {
   assert.equal((await run(path.join(root, 'deploy/up'), [], { timeoutMs: 300_000 })).code, 0);
   await whenHealthy();
+  // What a reader would keep.
+  const { attachments = [] } = (await call('GET', '/api/volumes')).json.volumes.find(({ name }) => name === 'data') ?? {};
+  await Promise.all(attachments.map(({ sandboxId }) => destroySandbox(sandboxId)));
+  await until('the volume is gone', async () => [200, 404].includes((await call('DELETE', '/api/volumes/data')).status), 30_000);
+  await call('DELETE', '/api/secrets/db-password');
 });
 
 test('the messages that are shown are answered, and every type that is named is known', async (t) => {

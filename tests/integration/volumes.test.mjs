@@ -98,6 +98,31 @@ test('a shared one has several writers', async (t) => {
   assert.equal(await shellOutput(first, 'cat /data/one /data/two'), 'one\ntwo');
 });
 
+test('neither an image nor whoever was inside leads one elsewhere', async (t) => {
+  const volume = await volumeFor(t);
+  const other = await volumeFor(t);
+  const inBase = (volumes) => call('POST', '/sandbox/create', {
+    body: { template: 'base', network: 'none', timeoutMs: 600_000, volumes },
+  });
+  assertError(await inBase({ '/data': volume.name, '/data/below': other.name }), 400, 'validation_failed');
+  // In the image /var/run is a link.
+  assertError(await inBase({ '/var/run/data': volume.name }), 409, 'volume_path_unsafe');
+  await whenFree(volume.name);
+
+  const reply = await inBase({ '/parent/data': volume.name });
+  assert.equal(reply.status, 200, reply.text);
+  const { sandboxId } = reply.json;
+  const act = (what, body = {}) => call('POST', `/sandbox/${sandboxId}/${what}`, { body });
+  assert.equal((await act('pause', { mode: 'disk' })).status, 200);
+  assert.equal((await act('resume')).status, 200, 'as long as the path is what it was');
+  await shellOutput(sandboxId, 'sudo cp /bin/true /parent/data/agent && sudo mv /parent /moved && sudo ln -s /.insien /parent');
+  assert.equal((await act('pause', { mode: 'disk' })).status, 200);
+  // Some engines can't even be asked about such a path.
+  const refused = await act('resume');
+  assert.equal(refused.status, 503, refused.text);
+  assert.equal((await call('GET', `/sandbox/${sandboxId}/status`)).json.status, 'paused');
+});
+
 test('it ends at its size, and gives no rights', async (t) => {
   const volume = await volumeFor(t);
   const id = await attach({ '/data': volume.name });

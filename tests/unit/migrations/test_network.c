@@ -156,7 +156,7 @@ static void ended_sandbox_and_that_of_others_are_refused(void **state)
                                              .count = 5};
     struct answer answer = query(fixture, "set", &parameters);
     assert_string_equal(answer.err.reason, "sandbox_not_found");
-    answer = end(fixture, 1);
+    assert_int_equal(end(fixture, 1).err.code, ERR_NONE);
     answer = set(fixture, 1, "open");
     assert_string_equal(answer.err.reason, "sandbox_ended");
 }

@@ -65,8 +65,8 @@ static void inspect(struct engine_stage *stage, struct evhttp_request *request)
     char body[BODY_SIZE];
     bool runs = strcmp(stage->status, "exited") != 0; /* also one that is paused */
     (void)snprintf(body, sizeof body,
-                   "{\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0}}", stage->status,
-                   runs ? "true" : "false");
+                   "{\"State\":{\"Status\":\"%s\",\"Running\":%s,\"ExitCode\":0},\"Mounts\":[]}",
+                   stage->status, runs ? "true" : "false");
     bool is_there = stage->status[0] != '\0';
     answer(request, is_there ? 200 : 404, is_there ? body : "{\"message\":\"none\"}");
 }

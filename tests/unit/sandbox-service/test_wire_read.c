@@ -52,6 +52,50 @@ static void state_of_a_container_is_read(void **state)
     assert_string_equal(container.address, "10.200.0.2");
 }
 
+static void on_mount(struct view target, void *arg)
+{
+    char *seen = arg;
+    (void)strncat(seen, " ", 2);
+    (void)strncat(seen, target.ptr, target.len);
+}
+
+static void mounts_of_a_container_are_read(void **state)
+{
+    (void)state;
+    char seen[64] = "";
+    struct err err = {0};
+    assert_true(wire_read_mounts(VIEW("{\"Mounts\":[{\"Type\":\"bind\",\"Destination\":\"/a/b\"},"
+                                      "{\"Destination\":\"/c\"}]}"),
+                                 on_mount, seen, &err));
+    assert_string_equal(seen, " /a/b /c");
+    assert_false(
+        wire_read_mounts(VIEW("{\"Mounts\":[{\"Type\":\"bind\"}]}"), on_mount, seen, &err));
+    assert_false(wire_read_mounts(VIEW("{}"), on_mount, seen, &err));
+    assert_string_equal(err.reason, "docker_unavailable");
+}
+
+static void what_a_path_is_is_read(void **state)
+{
+    (void)state;
+    bool is_link = false;
+    struct err err = {0};
+    /* {"name":"run","size":4,"mode":134218239,"linkTarget":"/run"} */
+    assert_true(
+        wire_read_path_stat(VIEW("eyJuYW1lIjoicnVuIiwic2l6ZSI6NCwibW9kZSI6MTM0MjE4MjM5LCJsaW5"
+                                 "rVGFyZ2V0IjoiL3J1biJ9"),
+                            &is_link, &err));
+    assert_true(is_link);
+    /* {"name":"etc","size":4096,"mode":2147484141,"linkTarget":""} */
+    assert_true(
+        wire_read_path_stat(VIEW("eyJuYW1lIjoiZXRjIiwic2l6ZSI6NDA5NiwibW9kZSI6MjE0NzQ4NDE0MSw"
+                                 "ibGlua1RhcmdldCI6IiJ9"),
+                            &is_link, &err));
+    assert_false(is_link);
+    assert_false(wire_read_path_stat(VIEW(""), &is_link, &err));
+    assert_false(wire_read_path_stat(VIEW("e30="), &is_link, &err));
+    assert_false(wire_read_path_stat(VIEW("not base64"), &is_link, &err));
+}
+
 static void container_without_networks_has_no_address(void **state)
 {
     (void)state;
@@ -345,6 +389,8 @@ int main(void)
         cmocka_unit_test(id_of_a_new_container_is_read),
         cmocka_unit_test(message_of_an_error_is_read_and_cleaned),
         cmocka_unit_test(state_of_a_container_is_read),
+        cmocka_unit_test(mounts_of_a_container_are_read),
+        cmocka_unit_test(what_a_path_is_is_read),
         cmocka_unit_test(container_without_networks_has_no_address),
         cmocka_unit_test(each_listed_container_is_told),
         cmocka_unit_test(label_alone_makes_no_sandbox),
