@@ -1,6 +1,7 @@
 #include "sandbox-service/docker/wire.h"
 
 #include "common/base/encode.h"
+#include "common/base/utf8.h"
 #include "common/json/scan.h"
 
 #include <ctype.h>
@@ -31,10 +32,11 @@ static bool keep(struct view text, char *out, size_t size, const char *what, str
                           "docker's answer: %s is over %zu bytes or holds NUL", what, size - 1);
 }
 
-/* What is only shown may be cut. */
+/* What is only shown may be cut, though not inside of a character: it may go into the database. */
 static void keep_start(struct view text, char *out, size_t size)
 {
-    size_t len = text.len < size ? text.len : size - 1;
+    const struct view start = {text.ptr, text.len < size ? text.len : size - 1};
+    size_t len = utf8_prefix(start, NULL);
     for (size_t i = 0; i < len; i++) {
         bool is_control = iscntrl((unsigned char)text.ptr[i]) != 0;
         out[i] = ' ';

@@ -33,6 +33,8 @@ static void message_of_an_error_is_read_and_cleaned(void **state)
     assert_string_equal(message, "<html>");
     wire_read_message(VIEW("{\"message\":\"0123456789abcdefghij\"}"), message, sizeof message);
     assert_string_equal(message, "0123456789abcde");
+    wire_read_message(VIEW("{\"message\":\"0123456789abcd\xc3\xa9\"}"), message, sizeof message);
+    assert_string_equal(message, "0123456789abcd");
 }
 
 static void state_of_a_container_is_read(void **state)
