@@ -37,14 +37,15 @@ bool volume_path_check(struct view path, const char **problem)
 {
     static const struct view reserved[] = {VIEW("/proc"), VIEW("/sys"), VIEW("/dev"),
                                            VIEW("/run/secrets"), VIEW("/.insien")};
-    *problem = "must be an absolute path of at most 255 bytes, without empty parts, . and ..";
+    *problem =
+        "must be an absolute path of at most 255 bytes and 16 names, without empty ones, . and ..";
     if (path.len < 2 || path.len > VOLUME_PATH_MAX || path.ptr[0] != '/' ||
         path.ptr[path.len - 1] == '/') {
         return false;
     }
     struct view rest = view_from(path, 1);
-    while (rest.len > 0) {
-        if (!is_plain_part(view_cut(&rest, '/'))) {
+    for (int parts = 1; rest.len > 0; parts++) {
+        if (parts > VOLUME_PATH_PARTS_MAX || !is_plain_part(view_cut(&rest, '/'))) {
             return false;
         }
     }

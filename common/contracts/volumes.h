@@ -12,6 +12,7 @@ enum {
     VOLUME_SIZE_MB_MAX = 4 * 1024 * 1024,
     VOLUMES_PER_SANDBOX_MAX = 8,
     VOLUME_PATH_MAX = 255,
+    VOLUME_PATH_PARTS_MAX = 16,           /* each is looked at before each start */
     VOLUME_USE_MAX = VOLUME_NAME_MAX + 3, /* with ":ro" */
 };
 
