@@ -148,7 +148,7 @@ describe('streams', () => {
     it('have job control', async () => {
       const { stream } = await begin('exec bash --norc -i', { pty: { cols: 80, rows: 24 } });
       await stream.write('sleep 300\n');
-      await until('it runs', async () => (await shell(id, 'pgrep -f "sleep 300"')).exitCode === 0, 30_000);
+      await until('it runs', async () => (await shell(id, 'pgrep -fx "sleep 300"')).exitCode === 0, 30_000);
       await stream.write('\x1a'); // Ctrl-Z
       await stream.until('Stopped', { kind: 'data' });
       await stream.write('kill %1; echo done-$((40+2))\n');
