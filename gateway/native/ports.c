@@ -176,6 +176,41 @@ static void respond_exposed(const struct port_work *work)
     respond_uncached(request, &body, ok, &err);
 }
 
+static void fail_lost(struct request *request)
+{
+    struct err lost = {0};
+    err_set_reason(&lost, ERR_UNAVAILABLE, "agent_lost", "the agent's connection broke");
+    request_fail(request, &lost);
+}
+
+static void on_explained(const struct sandbox_meta *meta, const struct err *err, void *arg)
+{
+    (void)err; /* Then it is just not known. */
+    struct request *request = arg;
+    request->fetch = NULL;
+    if (meta == NULL) {
+        fail_lost(request);
+        return;
+    }
+    request->sandbox = *meta;
+    if (is_alive(request)) {
+        fail_lost(request);
+    }
+}
+
+/* The agent went while its port was opened: of a sandbox that has ended, that is what is said. */
+static void explain_lost(struct request *request)
+{
+    struct sandbox_cache *sandboxes = request->gateway->sandboxes;
+    struct err ignored = {0};
+    sandbox_cache_forget(sandboxes, request->id);
+    request->fetch = sandbox_fetch_begin(sandboxes, request->id, &request->trace, on_explained,
+                                         request, &ignored);
+    if (request->fetch == NULL) {
+        fail_lost(request);
+    }
+}
+
 static void ask_expose(struct port_work *work);
 
 static void on_listening(const struct err *err, void *arg)
@@ -185,6 +220,8 @@ static void on_listening(const struct err *err, void *arg)
     work->wait = NULL;
     if (err == NULL) {
         respond_exposed(work);
+    } else if (strcmp(err->reason, "agent_lost") == 0) {
+        explain_lost(work->request);
     } else if (strcmp(err->reason, "host_port_taken") != 0) {
         request_fail(work->request, err);
     } else if (++work->tries < HOST_PORT_TRIES_MAX) {
@@ -220,7 +257,7 @@ static void on_exposed(const struct view *body, const struct err *err, void *arg
     work->wait = host_ports_wait_begin(request->gateway->host_ports, request->id,
                                        work->port.container_port, on_listening, work, &failure);
     if (work->wait == NULL) {
-        request_fail(request, &failure);
+        on_listening(&failure, work);
     }
 }
 
