@@ -15,8 +15,10 @@ enum {
 
 struct docker {
     struct http_client *http; /* owned */
-    struct list calls;        /* in flight */
-    struct list stillborn;    /* could not begin: done is due */
+    struct http_client
+        *ping_http;        /* owned: a ping never waits behind what the engine is busy with */
+    struct list calls;     /* in flight */
+    struct list stillborn; /* could not begin: done is due */
     struct timer stillborn_due;
     struct timer ping_due;
     struct docker_call ping;
@@ -106,7 +108,10 @@ static bool begin(struct docker_call *call, const struct docker_request *request
         .response_max = DOCKER_REPLY_MAX,
         .on_data = request->on_data,
     };
-    call->http = http_call_begin(call->docker->http, &options, on_reply, call, &call->err);
+    struct docker *docker = call->docker;
+    bool is_ping = call == &docker->ping;
+    call->http = http_call_begin(is_ping ? docker->ping_http : docker->http, &options, on_reply,
+                                 call, &call->err);
     return call->http != NULL;
 }
 
@@ -167,7 +172,8 @@ struct docker *docker_open(struct loop *loop, const char *socket_path, long conn
     list_init(&docker->calls);
     list_init(&docker->stillborn);
     docker->http = http_client_open(loop, socket_path, connection_limit, err);
-    if (docker->http == NULL ||
+    docker->ping_http = http_client_open(loop, socket_path, 1, err);
+    if (docker->http == NULL || docker->ping_http == NULL ||
         !timer_open(&docker->stillborn_due, loop, on_stillborn_due, docker, err) ||
         !timer_open(&docker->ping_due, loop, on_ping_due, docker, err)) {
         docker_close(docker);
@@ -207,6 +213,7 @@ void docker_close(struct docker *docker)
         return;
     }
     http_client_close(docker->http);
+    http_client_close(docker->ping_http);
     timer_close(&docker->stillborn_due);
     timer_close(&docker->ping_due);
     free(docker);

@@ -99,8 +99,10 @@ static void begin_shift(struct life_request *request, const struct life_moved *r
     struct err err = {0};
     bool on_disk =
         request->resumes ? row->on_disk : view_equal(request->pause.mode, VIEW(PAUSE_DISK));
-    const struct shift_order shift = {
+    struct shift_order shift = {
         .is_resuming = request->resumes, .on_disk = on_disk, .generation = row->generation};
+    memcpy(shift.user_id, request->resumes ? request->resume.user_id : request->pause.user_id,
+           ID_SIZE);
     request->waiter = (struct shift_waiter){.over = on_shift_over, .arg = request};
     if (!shift_begin(request->sandboxes->shifts, request->sandbox_id, &shift,
                      &request->call.message->trace, &request->waiter, &err)) {

@@ -84,9 +84,10 @@ static void on_pausing(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     for (int row = 0; row < pg_rows(result); row++) {
-        static const struct shift_order freeze = {0};
+        struct shift_order freeze = {0};
         struct err failure = {0};
         const char *id = store_read_id(result, row);
+        memcpy(freeze.user_id, life_read_due_owner(result, row), ID_SIZE);
         CRASH_POINT("timeout.after_pause");
         log_info("sandbox.rests", LOG_STR("sandbox_id", id),
                  LOG_STR("reason", life_read_reason(result, row)));

@@ -12,17 +12,25 @@
 #include "sandbox-service/life/store.h"
 #include "sandbox-service/sandbox/end.h"
 #include "sandbox-service/sandbox/sandboxes.h"
+#include "sandbox-service/sandbox/starts.h"
 
 #include <stdlib.h>
 
+enum {
+    LOOKS = 4, /* that must agree, when an act was refused because it seemed done */
+    LOOK_AGAIN_MS = 250,
+    ACTS_MAX = 3,
+};
+
 struct shifts {
     struct sandboxes *sandboxes; /* borrowed */
+    struct starts *turns;        /* of all but starts, which have their own */
     struct map by_id;
 };
 
 /* In the order of what happens: perhaps the row is looked at; one that is kept still is waited for;
- * the container is acted on, and looked
- * at when that went wrong; from disk, the agent is waited for; the row says what is reached. */
+ * so is its turn; the container is acted on, and looked at when that went wrong; from disk, the
+ * agent is waited for; the row says what is reached. */
 struct shift {
     struct map_node by_id;
     struct shifts *shifts; /* borrowed */
@@ -37,7 +45,13 @@ struct shift {
     struct mount_check mounts;
     struct store_call row;
     struct still_wait still; /* linked while it is kept still */
-    struct timer deadline;   /* armed while it waits for the agent */
+    struct starts *queue;    /* in which its turn is, or was; NULL: it had none yet */
+    struct start_turn turn;
+    struct timer deadline; /* armed while it waits for the agent */
+    struct timer look_due;
+    bool looks_again; /* look_due is armed */
+    int looks;        /* that found it done, since the act */
+    int acts;
     int64_t began_ms;
     char sandbox_id[ID_SIZE];
     struct err err; /* the first failure */
@@ -79,6 +93,13 @@ static void pass(const struct shift *shift, enum point point)
     }
 }
 
+static void leave_turn(struct shift *shift)
+{
+    if (shift->queue != NULL) {
+        starts_leave(shift->queue, &shift->turn);
+    }
+}
+
 /* The only way out. Whoever waits may begin another. */
 static void finish(struct shift *shift)
 {
@@ -98,7 +119,9 @@ static void finish(struct shift *shift)
     list_init(&waiters);
     list_append_all(&waiters, &shift->waiters);
     map_remove(&shift->shifts->by_id, &shift->by_id);
+    leave_turn(shift);
     timer_close(&shift->deadline);
+    timer_close(&shift->look_due);
     sandboxes_publish(shift->shifts->sandboxes, shift->sandbox_id);
     reaper_hurry(shift->shifts->sandboxes->reaper); /* its clock stands, or goes on */
     while ((node = list_pop(&waiters)) != NULL) {
@@ -207,6 +230,24 @@ static bool is_reached(const struct shift *shift, const struct wire_container *c
     return shift->order.on_disk ? !container->running : is_frozen;
 }
 
+/* It is as it was to be, though the act failed. */
+static void on_found_done(struct shift *shift)
+{
+    if (++shift->looks < LOOKS) {
+        shift->looks_again = true;
+        timer_arm(&shift->look_due, LOOK_AGAIN_MS);
+        return;
+    }
+    if (!shift->goes_back) {
+        shift->err = (struct err){0};
+    }
+    settle(shift);
+}
+
+/* What the engine says of a container may be behind: news of the last act, late, undoes in its
+ * books what the present one has done, until the news of that comes too (dockerd 20.10). An act in
+ * between is refused, as if it were done. So it is believed when it lasts, and done again when it
+ * does not. */
 static void on_inspected(const struct wire_container *container, const struct err *err, void *arg)
 {
     struct shift *shift = arg;
@@ -215,10 +256,14 @@ static void on_inspected(const struct wire_container *container, const struct er
         return;
     }
     if (container != NULL && is_reached(shift, container)) {
+        on_found_done(shift);
+        return;
+    }
+    if (container != NULL && shift->looks > 0 && shift->acts < ACTS_MAX) {
         if (!shift->goes_back) {
             shift->err = (struct err){0};
         }
-        settle(shift);
+        act(shift);
         return;
     }
     if (container == NULL || (!container->running && !shift->order.on_disk)) {
@@ -231,19 +276,28 @@ static void on_inspected(const struct wire_container *container, const struct er
     refuse(shift);
 }
 
-static void on_acted(const struct err *err, void *arg)
+static void look(void *arg)
 {
     char name[CONTAINER_NAME_SIZE];
     struct shift *shift = arg;
+    shift->looks_again = false;
+    container_name(shift->sandbox_id, name);
+    container_inspect(shift->shifts->sandboxes->docker, &shift->container, name, on_inspected,
+                      shift);
+}
+
+static void on_acted(const struct err *err, void *arg)
+{
+    struct shift *shift = arg;
+    leave_turn(shift);
     if (err == NULL) {
         pass(shift, POINT_CONTAINER);
         settle(shift);
         return;
     }
     note_failure(shift, err);
-    container_name(shift->sandbox_id, name);
-    container_inspect(shift->shifts->sandboxes->docker, &shift->container, name, on_inspected,
-                      shift);
+    shift->looks = 0;
+    look(shift);
 }
 
 /* The agent has lost what it knew, with its memory. */
@@ -270,21 +324,12 @@ static void on_mounts_checked(const struct err *err, void *arg)
     container_start(shift->shifts->sandboxes->docker, &shift->container, name, on_acted, shift);
 }
 
-static void on_let_go(void *arg)
-{
-    act(arg);
-}
-
-static void act(struct shift *shift)
+static void on_turn(void *arg)
 {
     char name[CONTAINER_NAME_SIZE];
+    struct shift *shift = arg;
     struct docker *docker = shift->shifts->sandboxes->docker;
     container_name(shift->sandbox_id, name);
-    shift->still = (struct still_wait){.let_go = on_let_go, .arg = shift};
-    if (shift->order.is_resuming &&
-        still_await(shift->shifts->sandboxes->stills, shift->sandbox_id, &shift->still)) {
-        return;
-    }
     if (!shift->order.is_resuming && shift->order.on_disk) {
         container_stop(docker, &shift->container, name, on_acted, shift);
     } else if (!shift->order.is_resuming) {
@@ -295,7 +340,37 @@ static void act(struct shift *shift)
         CRASH_POINT("resume.after_token");
         mount_check_stopped(&shift->mounts, docker, name, on_mounts_checked, shift);
     } else {
+        leave_turn(shift);
         refuse(shift);
+    }
+}
+
+static void take_turn(struct shift *shift)
+{
+    const struct shift_order *order = &shift->order;
+    struct err err = {0};
+    bool is_start = order->is_resuming && order->on_disk;
+    shift->queue = is_start ? shift->shifts->sandboxes->starts : shift->shifts->turns;
+    if (order->user_id[0] == '\0') {
+        starts_enter_behind(shift->queue, &shift->turn, on_turn, shift);
+    } else if (!starts_enter(shift->queue, &shift->turn, order->user_id, on_turn, shift, &err)) {
+        note_failure(shift, &err);
+        refuse(shift);
+    }
+}
+
+static void on_let_go(void *arg)
+{
+    act(arg);
+}
+
+static void act(struct shift *shift)
+{
+    shift->acts++;
+    shift->still = (struct still_wait){.let_go = on_let_go, .arg = shift};
+    if (!shift->order.is_resuming ||
+        !still_await(shift->shifts->sandboxes->stills, shift->sandbox_id, &shift->still)) {
+        take_turn(shift);
     }
 }
 
@@ -321,7 +396,9 @@ static struct shift *add(struct shifts *shifts, const char sandbox_id[ID_SIZE],
     shift->began_ms = clock_monotonic_ms();
     memcpy(shift->sandbox_id, sandbox_id, ID_SIZE);
     list_init(&shift->waiters);
-    if (!timer_open(&shift->deadline, shifts->sandboxes->loop, on_agent_missing, shift, err)) {
+    if (!timer_open(&shift->deadline, shifts->sandboxes->loop, on_agent_missing, shift, err) ||
+        !timer_open(&shift->look_due, shifts->sandboxes->loop, look, shift, err)) {
+        timer_close(&shift->deadline);
         free(shift);
         return NULL;
     }
@@ -370,6 +447,7 @@ static void on_looked(const PGresult *result, const struct err *err, void *arg)
     shift->order = (struct shift_order){.is_resuming = view_equal(row.status, VIEW("resuming")),
                                         .on_disk = row.on_disk,
                                         .generation = row.generation};
+    memcpy(shift->order.user_id, life_read_owner(result), ID_SIZE);
     if (shift->row_is_right || shift->order.is_resuming ||
         view_equal(row.status, VIEW("pausing"))) {
         act(shift);
@@ -417,7 +495,7 @@ void shift_agent_came(struct shifts *shifts, const char sandbox_id[ID_SIZE])
 void shift_abort(struct shifts *shifts, const char sandbox_id[ID_SIZE])
 {
     struct shift *shift = find(shifts, sandbox_id);
-    if (shift != NULL && shift->waits_for_agent) {
+    if (shift != NULL && (shift->waits_for_agent || list_is_linked(&shift->turn.node))) {
         finish_ended(shift);
     }
 }
@@ -426,7 +504,8 @@ static void end_waiting(struct map_node *node, void *arg)
 {
     (void)arg;
     struct shift *shift = MAP_ENTRY(node, struct shift, by_id);
-    if (shift->waits_for_agent || list_is_linked(&shift->still.node)) {
+    if (shift->waits_for_agent || shift->looks_again || list_is_linked(&shift->still.node) ||
+        list_is_linked(&shift->turn.node)) {
         list_remove(&shift->still.node);
         err_set_reason(&shift->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
         finish(shift);
@@ -448,14 +527,16 @@ size_t shifts_count(const struct shifts *shifts)
 struct shifts *shifts_new(struct sandboxes *sandboxes, struct err *err)
 {
     struct shifts *shifts = calloc(1, sizeof *shifts);
-    if (shifts == NULL || !map_init(&shifts->by_id, err)) {
-        if (shifts == NULL) {
-            err_set(err, ERR_INTERNAL, "shifts: out of memory");
-        }
-        free(shifts);
+    if (shifts == NULL) {
+        err_set(err, ERR_INTERNAL, "shifts: out of memory");
         return NULL;
     }
     shifts->sandboxes = sandboxes;
+    shifts->turns = starts_new(sandboxes->loop, SHIFTS_AT_A_TIME, err);
+    if (shifts->turns == NULL || !map_init(&shifts->by_id, err)) {
+        shifts_free(shifts);
+        return NULL;
+    }
     return shifts;
 }
 
@@ -463,6 +544,7 @@ void shifts_free(struct shifts *shifts)
 {
     if (shifts != NULL) {
         map_free(&shifts->by_id);
+        starts_free(shifts->turns);
         free(shifts);
     }
 }

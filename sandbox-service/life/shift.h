@@ -3,7 +3,10 @@
  *
  * A row that is `pausing` or `resuming` is the order, the container follows, then the row says what
  * is reached. Whatever broke in between is taken up where the row stands. At most one shift a
- * sandbox: what this process does to containers that rest it does in here. */
+ * sandbox: what this process does to containers that rest it does in here.
+ *
+ * However many are ordered at once, the engine gets SHIFTS_AT_A_TIME, and users take turns; a
+ * return from disk is a start, and waits among those (sandbox/starts.h). */
 #ifndef SANDBOX_LIFE_SHIFT_H
 #define SANDBOX_LIFE_SHIFT_H
 
@@ -16,6 +19,7 @@ struct sandboxes;
 struct shifts;
 
 enum {
+    SHIFTS_AT_A_TIME = 8,           /* acts at the engine, besides starts */
     SHIFT_AGENT_MAX_MS = 30 * 1000, /* from the start of a container to its agent's coming */
 };
 
@@ -41,7 +45,8 @@ struct shift_waiter {
 struct shift_order {
     bool is_resuming;
     bool on_disk;
-    int64_t generation; /* of its agent's credential, in the row */
+    int64_t generation;    /* of its agent's credential, in the row */
+    char user_id[ID_SIZE]; /* whose turn it takes; "": it goes when no user's turn waits */
 };
 
 /* The row has just become `pausing` or `resuming` by a statement of ours. waiter may be NULL. False

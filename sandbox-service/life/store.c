@@ -23,7 +23,7 @@ enum { INT_SIZE = 24, MODE_SIZE = 8, POLICY_SIZE = 8 };
     "WITH due AS (SELECT id FROM sandboxes s WHERE instance = $1 AND node = $2 "                   \
     "AND status IN ('creating', 'running') AND ends_at <= now() AND " policy                       \
     " ORDER BY ends_at LIMIT $3 FOR NO KEY UPDATE OF s SKIP LOCKED), "
-enum { MOVED_STATUS, MOVED_DONE, MOVED_ON_DISK, MOVED_GENERATION };
+enum { MOVED_STATUS, MOVED_DONE, MOVED_ON_DISK, MOVED_GENERATION, MOVED_OWNER };
 enum {
     STATE_STATUS,
     STATE_EXPIRES_AT,
@@ -34,7 +34,7 @@ enum {
     STATE_IDLE_TIMEOUT_MS,
     STATE_AUTO_RESUME,
 };
-enum { DUE_ID, DUE_REASON };
+enum { DUE_ID, DUE_REASON, DUE_OWNER };
 enum { NEXT_IN_MS };
 
 const struct pg_statement life_statements[] = {
@@ -66,8 +66,8 @@ const struct pg_statement life_statements[] = {
      "UPDATE sandboxes SET " AWAKE " WHERE id = $1 AND status = 'resuming' RETURNING id"},
     {"life_not_resumed", "UPDATE sandboxes SET status = 'pausing' "
                          "WHERE id = $1 AND status = 'resuming' RETURNING id"},
-    {"life_look", "SELECT status, false, coalesce(pause_mode = 'disk', false), agent_generation "
-                  "FROM sandboxes WHERE id = $1"},
+    {"life_look", "SELECT status, false, coalesce(pause_mode = 'disk', false), agent_generation, "
+                  "user_id FROM sandboxes WHERE id = $1"},
     {"life_set_times", "SELECT was, is_moved, on_disk, generation FROM sandbox_set_times($1, $2, "
                        "$3, $4, nullif($5, ''), nullif($6::text, '')::boolean)"},
     {"life_state",
@@ -99,8 +99,9 @@ const struct pg_statement life_statements[] = {
                                                         "pause_reason = CASE WHEN expires_at <= "
                                                         "now() THEN 'timeout' ELSE 'idle' END "
                                                         "WHERE id IN (SELECT id FROM due) "
-                                                        "RETURNING id, pause_reason) "
-                                                        "SELECT id, pause_reason FROM moved"},
+                                                        "RETURNING id, pause_reason, user_id) "
+                                                        "SELECT id, pause_reason, user_id "
+                                                        "FROM moved"},
     {"life_end_unserved",
      "WITH due AS (SELECT s.id, u.deleted_at FROM sandboxes s JOIN users u ON u.id = s.user_id "
      "WHERE s.instance = $1 AND s.node = $2 AND s.status IN " STORE_LIVE " "
@@ -143,6 +144,11 @@ void life_read_moved(const PGresult *result, struct life_moved *out)
         .on_disk = pg_bool(result, 0, MOVED_ON_DISK),
         .generation = pg_int(result, 0, MOVED_GENERATION),
     };
+}
+
+const char *life_read_owner(const PGresult *result)
+{
+    return pg_text(result, 0, MOVED_OWNER);
 }
 
 static void ask_of(struct store *store, struct store_call *call, const char *statement,
@@ -306,6 +312,11 @@ void life_store_warn_due(struct store *store, struct store_call *call, int64_t l
 const char *life_read_reason(const PGresult *result, int row)
 {
     return pg_text(result, row, DUE_REASON);
+}
+
+const char *life_read_due_owner(const PGresult *result, int row)
+{
+    return pg_text(result, row, DUE_OWNER);
 }
 
 void life_store_next(struct store *store, struct store_call *call, int64_t lead_ms,

@@ -53,9 +53,10 @@ void life_store_resumed(struct store *store, struct store_call *call, const char
 void life_store_not_resumed(struct store *store, struct store_call *call, const char *id,
                             pg_result_fn *done, void *arg);
 
-/* Of whoever's: at most one row, for life_read_moved (moved: false). */
+/* Of whoever's: at most one row, for life_read_moved (moved: false) and life_read_owner. */
 void life_store_look(struct store *store, struct store_call *call, const char *id,
                      pg_result_fn *done, void *arg);
+const char *life_read_owner(const PGresult *result);
 
 /* Changes the times of a living sandbox. A row for life_read_moved. */
 void life_store_set_times(struct store *store, struct store_call *call,
@@ -79,9 +80,10 @@ void life_store_end_due(struct store *store, struct store_call *call, int64_t mo
 /* living -> stopping: their user was suspended ("suspended") or deleted ("user"). */
 void life_store_end_unserved(struct store *store, struct store_call *call, int64_t most,
                              pg_result_fn *done, void *arg);
-/* running -> pausing, as their on_timeout says. */
+/* running -> pausing, as their on_timeout says. life_read_due_owner too. */
 void life_store_pause_due(struct store *store, struct store_call *call, int64_t most,
                           pg_result_fn *done, void *arg);
+const char *life_read_due_owner(const PGresult *result, int row);
 /* Those that end within lead_ms, each once for each end. */
 void life_store_warn_due(struct store *store, struct store_call *call, int64_t lead_ms,
                          int64_t most, pg_result_fn *done, void *arg);

@@ -2,7 +2,8 @@
  * is.
  *
  * The engine gives a few starts a second, however many are asked for. So they wait here, and users
- * take turns: who asks for fifty does not keep the others waiting. */
+ * take turns: who asks for fifty does not keep the others waiting. The acts of life/shift.h that
+ * are no starts have such a queue of their own. */
 #ifndef SANDBOX_SANDBOX_STARTS_H
 #define SANDBOX_SANDBOX_STARTS_H
 

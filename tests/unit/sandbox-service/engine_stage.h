@@ -15,8 +15,10 @@ struct engine_stage {
     char status[ENGINE_STATUS_SIZE]; /* of the container: "running", "paused", "exited"; "": none */
     bool refuses;                    /* what changes a container: 500, and nothing changes */
     bool forgets;                    /* it is done, but the answer is 500 */
-    int acts;                        /* that were asked for */
-    char act[ENGINE_STATUS_SIZE];    /* the last of them */
+    const char *believes;            /* what it takes for the status, in so many answers */
+    int believes_for;
+    int acts;                     /* that were asked for */
+    char act[ENGINE_STATUS_SIZE]; /* the last of them */
 };
 
 void engine_stage_open(struct engine_stage *stage, struct loop *loop, const char *folder);

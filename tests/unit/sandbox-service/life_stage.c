@@ -3,6 +3,7 @@
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/life/store.h"
+#include "sandbox-service/sandbox/starts.h"
 #include "tests/support/turn.h"
 
 #include <setjmp.h>
@@ -93,6 +94,7 @@ int life_stage_clear(void **state)
     (void)snprintf(engine->status, sizeof engine->status, "running");
     engine->refuses = false;
     engine->forgets = false;
+    engine->believes_for = 0;
     engine->acts = 0;
     return 0;
 }
@@ -128,6 +130,8 @@ static void open_sandboxes(struct life_stage *stage)
     stage->sandboxes.store = store_open(stage->loop, &options, &err);
     assert_non_null(stage->sandboxes.store);
     open_engine(stage);
+    stage->sandboxes.starts = starts_new(stage->loop, 1, &err);
+    assert_non_null(stage->sandboxes.starts);
     stage->sandboxes.shifts = shifts_new(&stage->sandboxes, &err);
     assert_non_null(stage->sandboxes.shifts);
 }
@@ -159,6 +163,7 @@ int life_stage_close(void **state)
     (void)docker_fail_all(sandboxes->docker);
     (void)store_fail_all(sandboxes->store);
     shifts_free(sandboxes->shifts);
+    starts_free(sandboxes->starts);
     docker_close(sandboxes->docker);
     store_close(sandboxes->store);
     redis_close(sandboxes->redis);

@@ -2,6 +2,7 @@
  * and back, whatever the engine says. */
 #include "sandbox-service/life/shift.h"
 
+#include "sandbox-service/sandbox/starts.h"
 #include "tests/support/turn.h"
 #include "tests/unit/sandbox-service/life_stage.h"
 
@@ -110,6 +111,44 @@ static void from_disk_it_waits_for_the_agent(void **state)
     expect_over(stage, &wait, "");
 }
 
+static void on_turn(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* The one start that the stage has at a time is somebody else's. */
+static void from_disk_it_waits_for_its_turn(void **state)
+{
+    struct life_stage *stage = *state;
+    struct starts *starts = stage->sandboxes.starts;
+    struct start_turn turn = {0};
+    struct wait waits[2];
+    struct err err = {0};
+    bool goes = false;
+    static const struct shift_order order = {
+        .is_resuming = true, .on_disk = true, .user_id = LIFE_OWNER};
+    set_container(stage, "exited");
+    assert_true(starts_enter(starts, &turn, LIFE_OWNER, on_turn, &goes, &err));
+    turn_until(stage->loop, &goes);
+    for (int i = 0; i < 2; i++) {
+        life_stage_change(stage, RESUMING("disk"));
+        begin(stage, &order, &waits[i]);
+        turn_for(stage->loop, 50);
+        assert_int_equal(starts_waiting(starts), 1);
+        if (i == 0) { /* nothing was done to it */
+            shift_abort(stage->sandboxes.shifts, LIFE_BOX);
+            expect_over(stage, &waits[i], "sandbox_ended");
+            assert_int_equal(starts_waiting(starts), 0);
+        }
+    }
+    assert_int_equal(stage->engine.acts, 0);
+    starts_leave(starts, &turn);
+    turn_until_true(stage->loop, runs, stage);
+    shift_agent_came(stage->sandboxes.shifts, LIFE_BOX);
+    expect_over(stage, &waits[1], "");
+    assert_true(starts_are_quiet(starts));
+}
+
 static void of_many_that_wait_each_hears_once(void **state)
 {
     struct life_stage *stage = *state;
@@ -183,6 +222,25 @@ static void what_was_done_counts_whatever_the_answer(void **state)
     begin(stage, &(struct shift_order){0}, &wait);
     expect_over(stage, &wait, "");
     STATUS_IS(stage, "paused");
+}
+
+/* Of late news: it is refused as if it were done, and is not. */
+static void word_that_does_not_last_is_not_believed(void **state)
+{
+    struct life_stage *stage = *state;
+    struct wait wait;
+    for (int answers = 2; answers <= 4; answers++) {
+        set_container(stage, "paused");
+        stage->engine.believes = "running";
+        stage->engine.believes_for = answers;
+        stage->engine.acts = 0;
+        life_stage_change(stage, RESUMING("freeze"));
+        begin(stage, &(struct shift_order){.is_resuming = true}, &wait);
+        expect_over(stage, &wait, "");
+        assert_string_equal(stage->engine.status, "running");
+        assert_int_equal(stage->engine.acts, 2);
+        STATUS_IS(stage, "running");
+    }
 }
 
 static void one_that_was_paused_already_is_paused(void **state)
@@ -280,12 +338,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(frozen_and_back),
         TEST(from_disk_it_waits_for_the_agent),
+        TEST(from_disk_it_waits_for_its_turn),
         TEST(of_many_that_wait_each_hears_once),
         TEST(one_who_left_hears_nothing),
         TEST(refused_pause_leaves_it_running),
         TEST(refused_resume_leaves_it_at_rest),
         TEST(failed_resume_is_told_when_it_rests_again),
         TEST(what_was_done_counts_whatever_the_answer),
+        TEST(word_that_does_not_last_is_not_believed),
         TEST(one_that_was_paused_already_is_paused),
         TEST(container_that_is_gone_ends_the_sandbox),
         TEST(row_that_ended_meanwhile_is_left_alone),
