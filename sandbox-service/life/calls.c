@@ -23,8 +23,8 @@ struct life_calls {
     struct calls calls;
 };
 
-/* One call. A pause or resume: the row is ordered, the shift is waited for, and the row asked
- * again, until it is as wanted; then its state is the answer. */
+/* One call. A pause or resume: the row is ordered, and the shift waited for; behind one of somebody
+ * else's the row is ordered again. Then its state is the answer. */
 struct life_request {
     struct call call;
     struct sandboxes *sandboxes; /* borrowed */
@@ -73,7 +73,8 @@ static void answer_state(struct life_request *request)
                      request);
 }
 
-static void on_shift_over(const struct err *err, void *arg)
+/* Of another's shift. */
+static void on_joined_over(const struct err *err, void *arg)
 {
     struct life_request *request = arg;
     if (err != NULL) {
@@ -83,10 +84,21 @@ static void on_shift_over(const struct err *err, void *arg)
     }
 }
 
+/* It is done, whatever somebody else has ordered since. */
+static void on_own_over(const struct err *err, void *arg)
+{
+    struct life_request *request = arg;
+    if (err != NULL) {
+        call_fail(&request->call, err);
+    } else {
+        answer_state(request);
+    }
+}
+
 static void join(struct life_request *request)
 {
     struct err err = {0};
-    request->waiter = (struct shift_waiter){.over = on_shift_over, .arg = request};
+    request->waiter = (struct shift_waiter){.over = on_joined_over, .arg = request};
     if (!shift_join(request->sandboxes->shifts, request->sandbox_id, &request->call.message->trace,
                     &request->waiter, &err)) {
         call_fail(&request->call, &err);
@@ -103,7 +115,9 @@ static void begin_shift(struct life_request *request, const struct life_moved *r
         .is_resuming = request->resumes, .on_disk = on_disk, .generation = row->generation};
     memcpy(shift.user_id, request->resumes ? request->resume.user_id : request->pause.user_id,
            ID_SIZE);
-    request->waiter = (struct shift_waiter){.over = on_shift_over, .arg = request};
+    bool is_own = !shift_is_under_way(request->sandboxes->shifts, request->sandbox_id);
+    request->waiter =
+        (struct shift_waiter){.over = is_own ? on_own_over : on_joined_over, .arg = request};
     if (!shift_begin(request->sandboxes->shifts, request->sandbox_id, &shift,
                      &request->call.message->trace, &request->waiter, &err)) {
         call_fail(&request->call, &err);

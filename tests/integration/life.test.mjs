@@ -49,6 +49,18 @@ describe('the time and rest of sandboxes', { concurrency: 6 }, () => {
     });
   }
 
+  it('opposite wishes at once are each carried out once', async (t) => {
+    const ROUNDS = 10;
+    const id = await sandboxFor(t);
+    for (let i = 0; i < ROUNDS; i += 1) {
+      await Promise.all(['resume', 'pause'].map((what) => actWell(id, what)));
+    }
+    const { json } = await call('GET', `/sandbox/${id}/events?limit=100`, { headers: { Accept: 'application/json' } });
+    for (const status of ['pausing', 'resuming']) {
+      assert.ok(json.events.filter((event) => event.status === status && event.previousStatus !== status).length <= ROUNDS, JSON.stringify(json.events));
+    }
+  });
+
   it('without autoResume it stays paused', async (t) => {
     const id = await sandboxFor(t);
     await actWell(id, 'timeout', { autoResume: false });
