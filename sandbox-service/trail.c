@@ -42,9 +42,7 @@ void trail_close(struct trail *trail)
         return;
     }
     audit_writer_stop(trail->writer);
-    if (trail->pool != NULL) {
-        pg_pool_close(trail->pool);
-    }
+    pg_pool_close(trail->pool);
     audit_writer_close(trail->writer);
     free(trail);
 }

@@ -207,14 +207,28 @@ struct pg_pool *pg_pool_open(struct loop *loop, const struct pg_options *options
     return pool;
 }
 
-static void fail_all(struct list *queries)
+static bool fail_each(struct list *queries)
 {
     struct err err = {0};
+    bool any = !list_is_empty(queries);
     err_set(&err, ERR_UNAVAILABLE, "postgres: shutting down");
     while (!list_is_empty(queries)) {
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): finish takes it off the list */
         finish(LIST_ENTRY(queries->next, struct pg_query, node), NULL, &err);
     }
+    return any;
+}
+
+bool pg_pool_fail_all(struct pg_pool *pool)
+{
+    pool->closing = true;
+    bool begun = fail_each(&pool->begun);
+    bool waiting = fail_each(&pool->waiting);
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        pg_connection_close(pool->slots[i].connection);
+    }
+    pool->slot_count = 0;
+    return begun || waiting;
 }
 
 void pg_pool_close(struct pg_pool *pool)
@@ -222,12 +236,7 @@ void pg_pool_close(struct pg_pool *pool)
     if (pool == NULL) {
         return;
     }
-    pool->closing = true;
-    fail_all(&pool->begun);
-    fail_all(&pool->waiting);
-    for (size_t i = 0; i < pool->slot_count; i++) {
-        pg_connection_close(pool->slots[i].connection);
-    }
+    (void)pg_pool_fail_all(pool);
     pg_target_free(pool->target);
     free(pool);
 }
@@ -296,6 +305,13 @@ struct pg_query *pg_query_begin(struct pg_pool *pool, const char *statement,
     pool->waiting_count++;
     dispatch(pool);
     return query;
+}
+
+bool pg_ask(struct pg_pool *pool, const char *statement, const struct pg_parameters *parameters,
+            pg_result_fn *done, void *arg, struct err *err)
+{
+    return pg_query_begin(pool, statement, parameters, pool->options.statement_timeout_ms, done,
+                          arg, err) != NULL;
 }
 
 void pg_query_cancel(struct pg_query *query)

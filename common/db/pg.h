@@ -26,13 +26,16 @@ struct pg_options {
     size_t connections; /* opened at once, re-opened with back-off when they break */
     const struct pg_statement *statements; /* borrowed for ever */
     size_t statement_count;
-    int64_t statement_timeout_ms; /* the server's own bound on one statement */
+    int64_t statement_timeout_ms; /* the server's own bound on one statement; pg_ask's */
 };
 
 /* Looks host names of the URL up, so that it may block: before the loop runs. */
 struct pg_pool *pg_pool_open(struct loop *loop, const struct pg_options *options,
                              struct err *err) MUST_CHECK;
-/* Queries that wait or run end with ERR_UNAVAILABLE before this returns. */
+/* Ends the queries that wait or run with ERR_UNAVAILABLE before it returns; later ones can't begin.
+ * Returns whether there were any. */
+bool pg_pool_fail_all(struct pg_pool *pool);
+/* After the same. Accepts NULL. */
 void pg_pool_close(struct pg_pool *pool);
 /* Whether at least one connection is usable now. */
 bool pg_pool_is_up(const struct pg_pool *pool);
@@ -56,6 +59,9 @@ typedef void pg_result_fn(const PGresult *result, const struct err *err, void *a
 struct pg_query *pg_query_begin(struct pg_pool *pool, const char *statement,
                                 const struct pg_parameters *parameters, int64_t timeout_ms,
                                 pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+/* The same for who does not cancel, within the pool's statement_timeout_ms. */
+bool pg_ask(struct pg_pool *pool, const char *statement, const struct pg_parameters *parameters,
+            pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 /* done is not called any more; the statement may still take effect. */
 void pg_query_cancel(struct pg_query *query);
 

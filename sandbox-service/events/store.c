@@ -74,7 +74,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct event_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
 };
 
 struct event_store *event_store_open(struct loop *loop, const char *url, struct err *err)
@@ -101,31 +101,15 @@ struct event_store *event_store_open(struct loop *loop, const char *url, struct 
 
 bool event_store_fail_all(struct event_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void event_store_close(struct event_store *store)
 {
     if (store != NULL) {
-        (void)event_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct event_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "event store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 static void write_int(int64_t value, char out[INT_SIZE])
@@ -140,7 +124,7 @@ bool event_store_number(struct event_store *store, pg_result_fn *done, void *arg
     write_int(EVENT_NUMBER_MAX, most);
     write_int(WEBHOOK_BACKLOG_MAX, backlog);
     const struct pg_parameters parameters = {{most, backlog}, 2};
-    return ask(store, "event_number", &parameters, done, arg, err);
+    return pg_ask(store->pool, "event_number", &parameters, done, arg, err);
 }
 
 const char *event_store_read_owner(const PGresult *result, int row)
@@ -161,7 +145,7 @@ bool event_store_clean(struct event_store *store, int64_t keep_days, pg_result_f
     write_int(keep_days, days);
     write_int(EVENT_CLEAN_MAX, most);
     const struct pg_parameters parameters = {{days, most}, 2};
-    return ask(store, "event_clean", &parameters, done, arg, err);
+    return pg_ask(store->pool, "event_clean", &parameters, done, arg, err);
 }
 
 int64_t event_store_read_cleaned(const PGresult *result)
@@ -179,8 +163,8 @@ bool event_store_list(struct event_store *store, const struct event_list *reques
     write_int(request->limit, limit);
     const struct pg_parameters parameters = {{request->user_id, after, limit, request->sandbox_id},
                                              is_of_one ? 4 : 3};
-    return ask(store, is_of_one ? "event_list_sandbox" : "event_list_user", &parameters, done, arg,
-               err);
+    return pg_ask(store->pool, is_of_one ? "event_list_sandbox" : "event_list_user", &parameters,
+                  done, arg, err);
 }
 
 void event_store_read_page(const PGresult *result, struct event_store_page *out)
@@ -223,14 +207,14 @@ bool webhook_store_create(struct event_store *store, const struct webhook_create
     const struct pg_parameters parameters = {
         {request->id, request->user_id, url, types.data, description, most}, 6};
     return str_check(&types, "types of a webhook", err) &&
-           ask(store, "webhook_create", &parameters, done, arg, err);
+           pg_ask(store->pool, "webhook_create", &parameters, done, arg, err);
 }
 
 bool webhook_store_list(struct event_store *store, const char user_id[ID_SIZE], pg_result_fn *done,
                         void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{user_id}, 1};
-    return ask(store, "webhook_list", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_list", &parameters, done, arg, err);
 }
 
 void webhook_store_write(const PGresult *result, int row, struct json_writer *writer)
@@ -262,7 +246,7 @@ bool webhook_store_remove(struct event_store *store, const struct webhook_name *
                           pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{request->id, request->user_id}, 2};
-    return ask(store, "webhook_remove", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_remove", &parameters, done, arg, err);
 }
 
 bool webhook_store_redeliver(struct event_store *store, const struct webhook_name *request,
@@ -271,7 +255,7 @@ bool webhook_store_redeliver(struct event_store *store, const struct webhook_nam
     char most[INT_SIZE];
     write_int(REDELIVER_MAX, most);
     const struct pg_parameters parameters = {{request->id, request->user_id, most}, 3};
-    return ask(store, "webhook_redeliver", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_redeliver", &parameters, done, arg, err);
 }
 
 int64_t webhook_store_read_queued(const PGresult *result)
@@ -287,7 +271,7 @@ bool webhook_store_dead(struct event_store *store, const struct webhook_dead_let
     write_int(before, id);
     write_int(request->limit + 1, limit); /* whether there is more */
     const struct pg_parameters parameters = {{request->id, request->user_id, id, limit}, 4};
-    return ask(store, "webhook_dead", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_dead", &parameters, done, arg, err);
 }
 
 int64_t webhook_store_read_dead_id(const PGresult *result, int row)
@@ -329,7 +313,7 @@ bool webhook_store_take(struct event_store *store, int64_t most, int64_t lease_m
     write_int(most, count);
     write_int(lease_ms, lease);
     const struct pg_parameters parameters = {{count, lease}, 2};
-    return ask(store, "webhook_take", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_take", &parameters, done, arg, err);
 }
 
 bool webhook_store_read_due(const PGresult *result, int row, struct webhook_due *out)
@@ -349,7 +333,7 @@ bool webhook_store_delivered(struct event_store *store, int64_t delivery, pg_res
     char id[INT_SIZE];
     write_int(delivery, id);
     const struct pg_parameters parameters = {{id}, 1};
-    return ask(store, "webhook_delivered", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_delivered", &parameters, done, arg, err);
 }
 
 bool webhook_store_failed(struct event_store *store, int64_t delivery,
@@ -370,5 +354,5 @@ bool webhook_store_failed(struct event_store *store, int64_t delivery,
                                               failure->error, failure->delay_ms < 0 ? NULL : delay,
                                               rest, failure->is_gone ? "true" : "false", days},
                                              7};
-    return ask(store, "webhook_failed", &parameters, done, arg, err);
+    return pg_ask(store->pool, "webhook_failed", &parameters, done, arg, err);
 }

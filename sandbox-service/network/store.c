@@ -50,7 +50,7 @@ static const struct pg_statement statements[] = {
 
 struct network_store {
     struct network_store_options options;
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
 };
 
 struct network_store *network_store_open(const struct network_store_options *options,
@@ -80,31 +80,15 @@ struct network_store *network_store_open(const struct network_store_options *opt
 
 bool network_store_fail_all(struct network_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void network_store_close(struct network_store *store)
 {
     if (store != NULL) {
-        (void)network_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct network_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "network store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 static void write_int(int64_t value, char out[INT_SIZE])
@@ -126,7 +110,7 @@ bool network_store_set(struct network_store *store, const char *sandbox_id, cons
 {
     const struct pg_parameters parameters = {
         {sandbox_id, user_id, network, allow, store->options.restricted_range}, 5};
-    return ask(store, "network_set", &parameters, done, arg, err);
+    return pg_ask(store->pool, "network_set", &parameters, done, arg, err);
 }
 
 void network_store_read_set(const PGresult *result, struct network_row *out)
@@ -142,14 +126,14 @@ bool network_store_applied(struct network_store *store, const char *sandbox_id, 
     char number[INT_SIZE];
     write_int(version, number);
     const struct pg_parameters parameters = {{sandbox_id, number}, 2};
-    return ask(store, "network_applied", &parameters, done, arg, err);
+    return pg_ask(store->pool, "network_applied", &parameters, done, arg, err);
 }
 
 bool network_store_get(struct network_store *store, const char *sandbox_id, pg_result_fn *done,
                        void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{sandbox_id}, 1};
-    return ask(store, "network_get", &parameters, done, arg, err);
+    return pg_ask(store->pool, "network_get", &parameters, done, arg, err);
 }
 
 bool network_store_has_denial(const PGresult *result, int row)
@@ -178,14 +162,14 @@ bool network_store_denied(struct network_store *store, const char *sandbox_id, c
     char most[INT_SIZE];
     write_int(DENIALS_ROWS_MAX, most);
     const struct pg_parameters parameters = {{sandbox_id, attempts, most}, 3};
-    return ask(store, "network_denied", &parameters, done, arg, err);
+    return pg_ask(store->pool, "network_denied", &parameters, done, arg, err);
 }
 
 static bool ask_of_node(struct network_store *store, const char *statement, pg_result_fn *done,
                         void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->options.instance, store->options.node}, 2};
-    return ask(store, statement, &parameters, done, arg, err);
+    return pg_ask(store->pool, statement, &parameters, done, arg, err);
 }
 
 bool network_store_restricted(struct network_store *store, pg_result_fn *done, void *arg,

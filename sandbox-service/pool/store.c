@@ -40,7 +40,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct pool_store {
-    struct pg_pool *pool;              /* owned; NULL once it is shutting down */
+    struct pg_pool *pool;              /* owned */
     struct pool_store_options options; /* without the URL */
 };
 
@@ -71,31 +71,15 @@ struct pool_store *pool_store_open(struct loop *loop, const struct pool_store_op
 
 bool pool_store_fail_all(struct pool_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void pool_store_close(struct pool_store *store)
 {
     if (store != NULL) {
-        (void)pool_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct pool_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "pool store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 bool pool_store_shed_stale(struct pool_store *store, pg_result_fn *done, void *arg, struct err *err)
@@ -103,7 +87,7 @@ bool pool_store_shed_stale(struct pool_store *store, pg_result_fn *done, void *a
     const struct pool_store_options *options = &store->options;
     const struct pg_parameters parameters = {
         {options->instance, options->node, options->bundle, options->limits}, 4};
-    return ask(store, "pool_shed_stale", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_shed_stale", &parameters, done, arg, err);
 }
 
 bool pool_store_shed(struct pool_store *store, const struct pool_kind *kind, int64_t count,
@@ -115,7 +99,7 @@ bool pool_store_shed(struct pool_store *store, const struct pool_kind *kind, int
                                               kind->template_name, kind->network,
                                               tier_name(kind->tier), number},
                                              6};
-    return ask(store, "pool_shed", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_shed", &parameters, done, arg, err);
 }
 
 const char *pool_store_read_id(const PGresult *result, int row)
@@ -128,7 +112,7 @@ bool pool_store_next_image(struct pool_store *store, const char *after, pg_resul
 {
     const struct pg_parameters parameters = {{store->options.instance, store->options.node, after},
                                              3};
-    return ask(store, "pool_next_image", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_next_image", &parameters, done, arg, err);
 }
 
 const char *pool_store_read_image(const PGresult *result, int row)
@@ -141,13 +125,13 @@ bool pool_store_shed_image(struct pool_store *store, const char *image, const ch
 {
     const struct pg_parameters parameters = {
         {store->options.instance, store->options.node, image, image_id}, 4};
-    return ask(store, "pool_shed_image", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_shed_image", &parameters, done, arg, err);
 }
 
 bool pool_store_survey(struct pool_store *store, pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->options.instance, store->options.node}, 2};
-    return ask(store, "pool_survey", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_survey", &parameters, done, arg, err);
 }
 
 void pool_store_read_kind(const PGresult *result, int row, struct pool_kinds *kinds)

@@ -39,7 +39,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct port_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
 };
 
 struct port_store *port_store_open(struct loop *loop, const char *url, struct err *err)
@@ -66,31 +66,15 @@ struct port_store *port_store_open(struct loop *loop, const char *url, struct er
 
 bool port_store_fail_all(struct port_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void port_store_close(struct port_store *store)
 {
     if (store != NULL) {
-        (void)port_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct port_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "port store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 static void write_int(int64_t value, char out[INT_SIZE])
@@ -117,14 +101,14 @@ bool port_store_expose(struct port_store *store, const struct port_expose *reque
     }
     const struct pg_parameters parameters = {
         {request->sandbox_id, request->user_id, port, visibility, first, last, taken, most}, 8};
-    return ask(store, "port_expose", &parameters, done, arg, err);
+    return pg_ask(store->pool, "port_expose", &parameters, done, arg, err);
 }
 
 bool port_store_list(struct port_store *store, const char sandbox_id[ID_SIZE], pg_result_fn *done,
                      void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{sandbox_id}, 1};
-    return ask(store, "port_list", &parameters, done, arg, err);
+    return pg_ask(store->pool, "port_list", &parameters, done, arg, err);
 }
 
 bool port_store_remove(struct port_store *store, const struct port_close *request,
@@ -133,7 +117,7 @@ bool port_store_remove(struct port_store *store, const struct port_close *reques
     char port[INT_SIZE];
     write_int(request->container_port, port);
     const struct pg_parameters parameters = {{request->sandbox_id, request->user_id, port}, 3};
-    return ask(store, "port_remove", &parameters, done, arg, err);
+    return pg_ask(store->pool, "port_remove", &parameters, done, arg, err);
 }
 
 bool port_store_has_port(const PGresult *result, int row)

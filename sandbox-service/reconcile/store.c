@@ -41,7 +41,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct bulk_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
     const char *instance; /* borrowed */
     const char *node;     /* borrowed */
 };
@@ -96,31 +96,15 @@ struct bulk_store *bulk_store_open(struct loop *loop, const struct bulk_options 
 
 bool bulk_store_fail_all(struct bulk_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void bulk_store_close(struct bulk_store *store)
 {
     if (store != NULL) {
-        (void)bulk_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct bulk_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "bulk store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 /* A question with ids, and one parameter more when there is one. */
@@ -130,7 +114,7 @@ static bool ask_about(struct bulk_store *store, const char *statement, struct bu
     str_append_string(&ids->text, ids->count == 0 ? "{}" : "}");
     const struct pg_parameters parameters = {{ids->text.data, more}, more == NULL ? 1 : 2};
     return str_check(&ids->text, "ids of sandboxes", err) &&
-           ask(store, statement, &parameters, done, arg, err);
+           pg_ask(store->pool, statement, &parameters, done, arg, err);
 }
 
 bool bulk_store_unknown(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
@@ -154,7 +138,7 @@ bool bulk_store_unsettle(struct bulk_store *store, struct bulk_ids *ids, pg_resu
 bool bulk_store_free_ports(struct bulk_store *store, pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    return ask(store, "bulk_free_ports", &parameters, done, arg, err);
+    return pg_ask(store->pool, "bulk_free_ports", &parameters, done, arg, err);
 }
 
 bool bulk_store_ended(struct bulk_store *store, const char *since, pg_result_fn *done, void *arg,
@@ -163,7 +147,7 @@ bool bulk_store_ended(struct bulk_store *store, const char *since, pg_result_fn 
     char most[INT_SIZE];
     (void)snprintf(most, sizeof most, "%d", BULK_MAX);
     const struct pg_parameters parameters = {{store->instance, store->node, since, most}, 4};
-    return ask(store, "bulk_ended", &parameters, done, arg, err);
+    return pg_ask(store->pool, "bulk_ended", &parameters, done, arg, err);
 }
 
 const char *bulk_store_read_moment(const PGresult *result)

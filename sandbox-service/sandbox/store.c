@@ -56,12 +56,8 @@ void store_ask(struct store *store, struct store_call *call, const char *stateme
                const struct pg_parameters *parameters, pg_result_fn *done, void *arg)
 {
     *call = (struct store_call){.store = store, .done = done, .arg = arg};
-    if (store->pool == NULL) {
-        err_set(&call->err, ERR_UNAVAILABLE, "store: shutting down");
-    } else {
-        call->query = pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS,
-                                     on_result, call, &call->err);
-    }
+    call->query = pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, on_result,
+                                 call, &call->err);
     if (call->query != NULL) {
         list_append(&store->calls, &call->node);
         return;
@@ -111,17 +107,13 @@ struct store *store_open(struct loop *loop, const struct store_options *options,
 
 bool store_is_up(const struct store *store)
 {
-    return store->pool != NULL && pg_pool_is_up(store->pool);
+    return pg_pool_is_up(store->pool);
 }
 
 bool store_fail_all(struct store *store)
 {
     bool called = !list_is_empty(&store->calls) || !list_is_empty(&store->stillborn);
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
+    (void)pg_pool_fail_all(store->pool);
     while (!list_is_empty(&store->stillborn)) {
         struct store_call *call = LIST_ENTRY(store->stillborn.next, struct store_call, node);
         const struct err err = call->err;
@@ -135,9 +127,7 @@ void store_close(struct store *store)
     if (store == NULL) {
         return;
     }
-    if (store->pool != NULL) {
-        pg_pool_close(store->pool);
-    }
+    pg_pool_close(store->pool);
     timer_close(&store->stillborn_due);
     free(store->statements);
     free(store);

@@ -33,7 +33,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct secret_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
 };
 
 struct secret_store *secret_store_open(struct loop *loop, const char *url, struct err *err)
@@ -60,31 +60,15 @@ struct secret_store *secret_store_open(struct loop *loop, const char *url, struc
 
 bool secret_store_fail_all(struct secret_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void secret_store_close(struct secret_store *store)
 {
     if (store != NULL) {
-        (void)secret_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct secret_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "secret store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 /* As PostgreSQL reads it; the caller frees it. */
@@ -109,7 +93,7 @@ bool secret_store_set(struct secret_store *store, const struct secret_row *row, 
     AUTO(free_string) char *sealed = write_bytea(row->sealed, err);
     const struct pg_parameters parameters = {{row->user_id, row->name, row->key_id, sealed, most},
                                              5};
-    return sealed != NULL && ask(store, "secret_set", &parameters, done, arg, err);
+    return sealed != NULL && pg_ask(store->pool, "secret_set", &parameters, done, arg, err);
 }
 
 void secret_store_read_set(const PGresult *result, struct secret_info *out)
@@ -123,7 +107,7 @@ bool secret_store_list(struct secret_store *store, const char *user_id, pg_resul
                        void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{user_id}, 1};
-    return ask(store, "secret_list", &parameters, done, arg, err);
+    return pg_ask(store->pool, "secret_list", &parameters, done, arg, err);
 }
 
 bool secret_store_write_list(const PGresult *result, struct str *out, struct err *err)
@@ -145,7 +129,7 @@ bool secret_store_delete(struct secret_store *store, const char *user_id, const 
                          pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{user_id, name}, 2};
-    return ask(store, "secret_delete", &parameters, done, arg, err);
+    return pg_ask(store->pool, "secret_delete", &parameters, done, arg, err);
 }
 
 bool secret_store_foreign(struct secret_store *store, const char *key_id, const char *after,
@@ -154,7 +138,7 @@ bool secret_store_foreign(struct secret_store *store, const char *key_id, const 
     char rows[INT_SIZE];
     (void)snprintf(rows, sizeof rows, "%d", SECRET_RESEAL_ROWS);
     const struct pg_parameters parameters = {{key_id, after, rows}, 3};
-    return ask(store, "secret_foreign", &parameters, done, arg, err);
+    return pg_ask(store->pool, "secret_foreign", &parameters, done, arg, err);
 }
 
 bool secret_store_read_foreign(const PGresult *result, int row, struct secret_foreign *out,
@@ -178,5 +162,5 @@ bool secret_store_reseal(struct secret_store *store, const char *id, const struc
     AUTO(free_string) char *sealed = write_bytea(row->sealed, err);
     AUTO(free_string) char *before = sealed == NULL ? NULL : write_bytea(*was, err);
     const struct pg_parameters parameters = {{id, row->key_id, sealed, before}, 4};
-    return before != NULL && ask(store, "secret_reseal", &parameters, done, arg, err);
+    return before != NULL && pg_ask(store->pool, "secret_reseal", &parameters, done, arg, err);
 }

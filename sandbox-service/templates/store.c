@@ -41,7 +41,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct template_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
     const char *instance; /* borrowed */
     const char *node;     /* borrowed */
     const char *limits;   /* borrowed */
@@ -78,38 +78,15 @@ struct template_store *template_store_open(struct loop *loop,
 
 bool template_store_fail_all(struct template_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void template_store_close(struct template_store *store)
 {
     if (store != NULL) {
-        (void)template_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static struct pg_query *begin(struct template_store *store, const char *statement,
-                              const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                              struct err *err)
-{
-    if (store->pool == NULL) {
-        err_set(err, ERR_UNAVAILABLE, "template store: shutting down");
-        return NULL;
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err);
-}
-
-static bool ask(struct template_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    return begin(store, statement, parameters, done, arg, err) != NULL;
 }
 
 bool template_store_begin(struct template_store *store, const struct template_create *create,
@@ -130,7 +107,7 @@ bool template_store_begin(struct template_store *store, const struct template_cr
          reference.data == NULL ? "" : reference.data, create->waits ? "t" : "f", image,
          settings.data == NULL ? "{}" : settings.data, store->instance, store->node, store->most},
         11};
-    return ask(store, "template_begin", &parameters, done, arg, err);
+    return pg_ask(store->pool, "template_begin", &parameters, done, arg, err);
 }
 
 /* Of a user's template: $1 and $2. */
@@ -143,7 +120,7 @@ static bool ask_named(struct template_store *store, const char *statement, const
                               "there is no such template");
     }
     const struct pg_parameters parameters = {{user_id, name}, 2};
-    return ask(store, statement, &parameters, done, arg, err);
+    return pg_ask(store->pool, statement, &parameters, done, arg, err);
 }
 
 bool template_store_get(struct template_store *store, const char user_id[ID_SIZE],
@@ -160,7 +137,7 @@ bool template_store_list(struct template_store *store, const struct template_lis
         return err_set(err, ERR_INVALID, "there is no such source");
     }
     const struct pg_parameters parameters = {{list->user_id, source}, 2};
-    return ask(store, "template_list", &parameters, done, arg, err);
+    return pg_ask(store->pool, "template_list", &parameters, done, arg, err);
 }
 
 bool template_store_remove(struct template_store *store, const char user_id[ID_SIZE],
@@ -175,7 +152,7 @@ bool template_store_take_up(struct template_store *store, const char id[ID_SIZE]
                             struct err *err)
 {
     const struct pg_parameters parameters = {{id, user_id}, 2};
-    return ask(store, "template_take_up", &parameters, done, arg, err);
+    return pg_ask(store->pool, "template_take_up", &parameters, done, arg, err);
 }
 
 bool template_store_made(struct template_store *store, const struct template_end *end,
@@ -190,7 +167,7 @@ bool template_store_made(struct template_store *store, const struct template_end
                                               end->failure == NULL ? size : NULL,
                                               log.data == NULL || log.failed ? "" : log.data},
                                              4};
-    return ask(store, "template_made", &parameters, done, arg, err);
+    return pg_ask(store->pool, "template_made", &parameters, done, arg, err);
 }
 
 struct pg_query *template_store_weigh(struct template_store *store, const char *id,
@@ -200,7 +177,8 @@ struct pg_query *template_store_weigh(struct template_store *store, const char *
     char bytes[INT_SIZE];
     (void)snprintf(bytes, sizeof bytes, "%" PRId64, own_bytes);
     const struct pg_parameters parameters = {{id, bytes, store->limits}, 3};
-    return begin(store, "template_weigh", &parameters, done, arg, err);
+    return pg_query_begin(store->pool, "template_weigh", &parameters, STORE_TIMEOUT_MS, done, arg,
+                          err);
 }
 
 bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg_result_fn *done,
@@ -209,14 +187,14 @@ bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg
     char grace[INT_SIZE];
     (void)snprintf(grace, sizeof grace, "%" PRId64, grace_s);
     const struct pg_parameters parameters = {{store->instance, store->node, grace}, 3};
-    return ask(store, "forks_drop", &parameters, done, arg, err);
+    return pg_ask(store->pool, "forks_drop", &parameters, done, arg, err);
 }
 
 static bool ask_node(struct template_store *store, const char *statement, pg_result_fn *done,
                      void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    return ask(store, statement, &parameters, done, arg, err);
+    return pg_ask(store->pool, statement, &parameters, done, arg, err);
 }
 
 bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
@@ -235,7 +213,7 @@ bool template_store_forget_images(struct template_store *store, const char *ther
                                   pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->instance, store->node, there}, 3};
-    return ask(store, "template_images_forget", &parameters, done, arg, err);
+    return pg_ask(store->pool, "template_images_forget", &parameters, done, arg, err);
 }
 
 static struct view text(const PGresult *result, int row, int column)

@@ -37,7 +37,7 @@ static const struct pg_statement statements[] = {
 };
 
 struct volume_store {
-    struct pg_pool *pool; /* owned; NULL once it is shutting down */
+    struct pg_pool *pool; /* owned */
     const char *instance; /* borrowed */
     const char *node;     /* borrowed */
     const char *limits;   /* borrowed */
@@ -71,31 +71,15 @@ struct volume_store *volume_store_open(struct loop *loop,
 
 bool volume_store_fail_all(struct volume_store *store)
 {
-    struct pg_pool *pool = store->pool;
-    store->pool = NULL;
-    if (pool != NULL) {
-        pg_pool_close(pool);
-    }
-    return pool != NULL;
+    return pg_pool_fail_all(store->pool);
 }
 
 void volume_store_close(struct volume_store *store)
 {
     if (store != NULL) {
-        (void)volume_store_fail_all(store);
+        pg_pool_close(store->pool);
         free(store);
     }
-}
-
-static bool ask(struct volume_store *store, const char *statement,
-                const struct pg_parameters *parameters, pg_result_fn *done, void *arg,
-                struct err *err)
-{
-    if (store->pool == NULL) {
-        return err_set(err, ERR_UNAVAILABLE, "volume store: shutting down");
-    }
-    return pg_query_begin(store->pool, statement, parameters, STORE_TIMEOUT_MS, done, arg, err) !=
-           NULL;
 }
 
 static bool copy_name(struct view name, char out[VOLUME_NAME_MAX + 1], struct err *err)
@@ -117,7 +101,7 @@ bool volume_store_make(struct volume_store *store, const struct volume_create *r
                                               request->is_shared ? "true" : "false",
                                               store->instance, store->limits},
                                              7};
-    return ask(store, "volume_make", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_make", &parameters, done, arg, err);
 }
 
 bool volume_store_read_info(const PGresult *result, struct volume_info *out, struct err *err)
@@ -134,7 +118,7 @@ bool volume_store_list(struct volume_store *store, const char *user_id, pg_resul
                        void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{user_id, store->instance}, 2};
-    return ask(store, "volume_list", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_list", &parameters, done, arg, err);
 }
 
 bool volume_store_write_list(const PGresult *result, struct str *out, struct err *err)
@@ -163,13 +147,13 @@ bool volume_store_delete(struct volume_store *store, const struct volume_delete 
         return false;
     }
     const struct pg_parameters parameters = {{request->user_id, name}, 2};
-    return ask(store, "volume_delete", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_delete", &parameters, done, arg, err);
 }
 
 bool volume_store_here(struct volume_store *store, pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    return ask(store, "volume_here", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_here", &parameters, done, arg, err);
 }
 
 bool volume_store_read_here(const PGresult *result, int row, struct volume_here *out,
@@ -185,7 +169,7 @@ bool volume_store_unknown(struct volume_store *store, const char *ids, pg_result
                           void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{ids}, 1};
-    return ask(store, "volume_unknown", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_unknown", &parameters, done, arg, err);
 }
 
 const char *volume_store_read_unknown(const PGresult *result, int row)
@@ -197,5 +181,5 @@ bool volume_store_forget(struct volume_store *store, const char *ids, pg_result_
                          struct err *err)
 {
     const struct pg_parameters parameters = {{ids, store->instance, store->node}, 3};
-    return ask(store, "volume_forget", &parameters, done, arg, err);
+    return pg_ask(store->pool, "volume_forget", &parameters, done, arg, err);
 }

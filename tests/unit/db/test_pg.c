@@ -388,6 +388,24 @@ static void pool_may_be_closed_by_a_callback_and_ends_the_rest(void **state)
     assert_int_equal(waiting.err.code, ERR_UNAVAILABLE);
 }
 
+static void pool_that_failed_all_takes_nothing_more(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct pg_parameters parameters = {.values = {"30"}, .count = 1};
+    struct answer running;
+    struct answer asked = {.done = false};
+    struct err err = {0};
+    (void)begin(fixture, "sleep", &parameters, AMPLE_MS, &running);
+    assert_true(pg_ask(fixture->pool, "zone", NULL, on_result, &asked, &err));
+    assert_true(pg_pool_fail_all(fixture->pool));
+    assert_int_equal(running.err.code, ERR_UNAVAILABLE);
+    assert_int_equal(asked.err.code, ERR_UNAVAILABLE);
+    assert_false(pg_pool_is_up(fixture->pool));
+    assert_false(pg_ask(fixture->pool, "zone", NULL, on_result, &asked, &err));
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+    assert_false(pg_pool_fail_all(fixture->pool));
+}
+
 static bool is_up(void *arg)
 {
     const struct fixture *fixture = arg;
@@ -474,6 +492,7 @@ int main(void)
         TEST(cancelled_query_is_not_heard_of),
         TEST(long_parameter_crosses),
         TEST(pool_may_be_closed_by_a_callback_and_ends_the_rest),
+        TEST(pool_that_failed_all_takes_nothing_more),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);
 }
