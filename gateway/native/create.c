@@ -180,16 +180,6 @@ struct json_doc *create_read(const struct request *request, struct create_of of,
     return doc != NULL && fill_message(request, &wanted, of, out, err) ? TAKE(doc) : NULL;
 }
 
-static bool choose_id(struct request *request, struct err *err)
-{
-    const char *id = repeat_resource_id(request);
-    if (id == NULL) {
-        return id_new(request->id, err);
-    }
-    memcpy(request->id, id, ID_SIZE);
-    return true;
-}
-
 void sandbox_create_handle(struct request *request)
 {
     struct err err = {0};
@@ -197,8 +187,9 @@ void sandbox_create_handle(struct request *request)
     struct sandbox_create message;
     const struct create_of of = {.sandbox_id = request->id};
     AUTO(json_doc_release)
-    struct json_doc *doc =
-        choose_id(request, &err) ? create_read(request, of, &message, &violations, &err) : NULL;
+    struct json_doc *doc = repeat_choose_id(request, request->id, &err)
+                               ? create_read(request, of, &message, &violations, &err)
+                               : NULL;
     struct creating *creating = calloc(1, sizeof *creating);
     if (creating == NULL) {
         err_set(&err, ERR_INTERNAL, "create: out of memory");

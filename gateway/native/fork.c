@@ -333,10 +333,7 @@ static bool derive_id(const char fork_id[ID_SIZE], size_t place, char out[ID_SIZ
 
 static bool choose_ids(struct fork *fork, struct err *err)
 {
-    const char *id = repeat_resource_id(fork->request);
-    if (id != NULL) {
-        memcpy(fork->template_id, id, ID_SIZE);
-    } else if (!id_new(fork->template_id, err)) {
+    if (!repeat_choose_id(fork->request, fork->template_id, err)) {
         return false;
     }
     for (size_t i = 0; i < fork->count; i++) {

@@ -85,10 +85,7 @@ void hooks_create(struct request *request)
         request_fail_validation(request, &err, &violations);
         return;
     }
-    const char *id = repeat_resource_id(request);
-    if (id != NULL) { /* a repeat finds what the first try made */
-        memcpy(message.id, id, ID_SIZE);
-    } else if (!id_new(message.id, &err)) {
+    if (!repeat_choose_id(request, message.id, &err)) {
         request_fail(request, &err);
         return;
     }
@@ -152,21 +149,11 @@ static struct webhook_name name_of(const struct request *request)
     return name;
 }
 
-static void on_removed(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    struct request *request = arg;
-    if (service_answered(request, err)) {
-        const struct http_response response = {.status = 200, .body = VIEW("{\"success\":true}")};
-        request_respond(request, &response);
-    }
-}
-
 void hooks_remove(struct request *request)
 {
     if (check_id(request)) {
         const struct webhook_name message = name_of(request);
-        ask(request, WEBHOOK_REMOVE, &webhook_name_schema, &message, on_removed);
+        ask(request, WEBHOOK_REMOVE, &webhook_name_schema, &message, service_on_done);
     }
 }
 

@@ -83,6 +83,16 @@ const char *repeat_resource_id(const struct request *request)
     return request->repeat == NULL ? NULL : request->repeat->resource_id;
 }
 
+bool repeat_choose_id(const struct request *request, char out[ID_SIZE], struct err *err)
+{
+    const char *id = repeat_resource_id(request);
+    if (id == NULL) {
+        return id_new(out, err);
+    }
+    memcpy(out, id, ID_SIZE);
+    return true;
+}
+
 static void free_digest(EVP_MD_CTX **context)
 {
     EVP_MD_CTX_free(*context);

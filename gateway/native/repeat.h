@@ -19,6 +19,8 @@ void repeat_begin(struct request *request, request_handler_fn *next);
 
 /* What the request makes must have this id; NULL when it came without a key. */
 const char *repeat_resource_id(const struct request *request);
+/* The same, or a new id. */
+bool repeat_choose_id(const struct request *request, char out[ID_SIZE], struct err *err) MUST_CHECK;
 
 /* What was made with this id is, or will be, undone: a repeat makes another. */
 void repeat_undo(const struct request *request);

@@ -6,7 +6,7 @@
 
 enum {
     CALL_TIMEOUT_MS = 10 * 1000,
-    ANSWER_MAX = 64 * 1024,
+    ANSWER_MAX = 4 * 1024, /* about one */
 };
 
 struct set_body {
@@ -90,15 +90,9 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
     AUTO(json_doc_release)
     struct json_doc *doc =
         service_read_answer(request, body, err, &secret_list_answer_schema, &answer);
-    if (doc == NULL) {
-        return;
+    if (doc != NULL) {
+        service_respond_list(request, "secrets", answer.secrets);
     }
-    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_raw(&writer, "secrets", answer.secrets);
-    json_end_object(&writer);
-    request_respond_json(request, 200, &out);
 }
 
 void secrets_list_handle(struct request *request)
@@ -106,17 +100,6 @@ void secrets_list_handle(struct request *request)
     struct secret_list message = {0};
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     ask(request, SECRET_LIST, &secret_list_schema, &message, on_listed);
-}
-
-static void on_deleted(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    struct request *request = arg;
-    if (!service_answered(request, err)) {
-        return;
-    }
-    const struct http_response response = {.status = 200, .body = VIEW("{\"success\":true}")};
-    request_respond(request, &response);
 }
 
 void secrets_delete_handle(struct request *request)
@@ -134,5 +117,5 @@ void secrets_delete_handle(struct request *request)
         .schema = &secret_delete_schema,
         .message = &message,
     };
-    service_ask(request, &question, on_deleted);
+    service_ask(request, &question, service_on_done);
 }

@@ -2,7 +2,10 @@
 
 #include "common/json/write.h"
 
-enum { MESSAGE_MAX = IPC_MESSAGE_MAX / 2 };
+enum {
+    MESSAGE_MAX = IPC_MESSAGE_MAX / 2,
+    LIST_ANSWER_MAX = IPC_MESSAGE_MAX + 64, /* with its name */
+};
 
 bool service_begin(struct request *request, const struct service_question *question,
                    ipc_reply_fn *on_reply, struct err *err)
@@ -58,4 +61,24 @@ struct json_doc *service_read_answer(struct request *request, const struct view 
         request_fail(request, &failure);
     }
     return doc;
+}
+
+void service_on_done(const struct view *body, const struct err *err, void *arg)
+{
+    (void)body;
+    struct request *request = arg;
+    if (service_answered(request, err)) {
+        const struct http_response response = {.status = 200, .body = VIEW("{\"success\":true}")};
+        request_respond(request, &response);
+    }
+}
+
+void service_respond_list(struct request *request, const char *name, struct view list)
+{
+    AUTO(str_free) struct str out = STR_INIT(LIST_ANSWER_MAX);
+    struct json_writer writer = json_writer_on(&out);
+    json_begin_object(&writer, NULL);
+    json_raw(&writer, name, list);
+    json_end_object(&writer);
+    request_respond_json(request, 200, &out);
 }

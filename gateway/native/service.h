@@ -33,4 +33,10 @@ struct json_doc *service_read_answer(struct request *request, const struct view 
                                      const struct err *err, const struct json_schema *schema,
                                      void *out) MUST_CHECK;
 
+/* The on_reply of what has no more to tell than that it was done. */
+ipc_reply_fn service_on_done;
+
+/* Answers with a list under that name: a JSON array, as the service wrote it. */
+void service_respond_list(struct request *request, const char *name, struct view list);
+
 #endif

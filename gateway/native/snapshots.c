@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { CALL_TIMEOUT_MS = 30 * 1000, ANSWER_MAX = 3 * 1024 * 1024, NAME_SIZE = 32 };
+enum { CALL_TIMEOUT_MS = 30 * 1000, NAME_SIZE = 32 };
 
 struct snapshot_body {
     struct view name;
@@ -33,16 +33,6 @@ static void on_created(const struct view *body, const struct err *err, void *arg
     }
 }
 
-static bool choose_id(struct request *request, char out[ID_SIZE], struct err *err)
-{
-    const char *id = repeat_resource_id(request);
-    if (id == NULL) {
-        return id_new(out, err);
-    }
-    memcpy(out, id, ID_SIZE);
-    return true;
-}
-
 /* One that has no name gets the start of its id for one. */
 static void ask_create(struct request *request, const struct snapshot_body *body)
 {
@@ -56,7 +46,8 @@ static void ask_create(struct request *request, const struct snapshot_body *body
     json_begin_object(&writer, NULL);
     json_struct(&writer, &template_settings_schema, &settings);
     json_end_object(&writer);
-    if (!str_check(&text, "the snapshot", &err) || !choose_id(request, message.template_id, &err)) {
+    if (!str_check(&text, "the snapshot", &err) ||
+        !repeat_choose_id(request, message.template_id, &err)) {
         request_fail(request, &err);
         return;
     }
@@ -102,15 +93,9 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
     struct template_page page;
     AUTO(json_doc_release)
     struct json_doc *doc = service_read_answer(request, body, err, &template_page_schema, &page);
-    if (doc == NULL) {
-        return;
+    if (doc != NULL) {
+        service_respond_list(request, "snapshots", page.templates);
     }
-    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_raw(&writer, "snapshots", page.templates);
-    json_end_object(&writer);
-    request_respond_json(request, 200, &out);
 }
 
 void snapshots_list_handle(struct request *request)

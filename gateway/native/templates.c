@@ -8,7 +8,6 @@
 
 enum {
     CALL_TIMEOUT_MS = 30 * 1000,
-    ANSWER_MAX = 3 * 1024 * 1024,
     IMAGE_NAME_MAX = 512,
 };
 
@@ -54,16 +53,6 @@ static void on_created(const struct view *body, const struct err *err, void *arg
     }
 }
 
-static bool choose_id(struct request *request, struct err *err)
-{
-    const char *id = repeat_resource_id(request);
-    if (id == NULL) {
-        return id_new(request->id, err);
-    }
-    memcpy(request->id, id, ID_SIZE);
-    return true;
-}
-
 /* Exactly one source, and what no single member shows. */
 static bool check_body(const struct template_body *body, const struct template_settings *settings,
                        struct err *err)
@@ -106,7 +95,7 @@ static void ask_create(struct request *request, const struct template_body *body
         .waits = body->context,
         .settings = str_view(&text),
     };
-    if (!str_check(&text, "the template", &err) || !choose_id(request, &err)) {
+    if (!str_check(&text, "the template", &err) || !repeat_choose_id(request, request->id, &err)) {
         request_fail(request, &err);
         return;
     }
@@ -213,15 +202,9 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
     struct template_page page;
     AUTO(json_doc_release)
     struct json_doc *doc = service_read_answer(request, body, err, &template_page_schema, &page);
-    if (doc == NULL) {
-        return;
+    if (doc != NULL) {
+        service_respond_list(request, "templates", page.templates);
     }
-    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_raw(&writer, "templates", page.templates);
-    json_end_object(&writer);
-    request_respond_json(request, 200, &out);
 }
 
 void templates_list_handle(struct request *request)

@@ -7,7 +7,7 @@
 
 enum {
     CALL_TIMEOUT_MS = 10 * 1000,
-    ANSWER_MAX = 1024 * 1024,
+    ANSWER_MAX = 4 * 1024, /* about one */
 };
 
 struct create_body {
@@ -60,17 +60,6 @@ static void on_created(const struct view *body, const struct err *err, void *arg
     request_respond_json(request, 201, &out);
 }
 
-/* Of what a repeat must find again. */
-static bool choose_id(const struct request *request, char out[ID_SIZE], struct err *err)
-{
-    const char *id = repeat_resource_id(request);
-    if (id == NULL) {
-        return id_new(out, err);
-    }
-    memcpy(out, id, ID_SIZE);
-    return true;
-}
-
 void volumes_create_handle(struct request *request)
 {
     struct err err = {0};
@@ -85,7 +74,7 @@ void volumes_create_handle(struct request *request)
     }
     struct volume_create message = {
         .name = wanted.name, .size_mb = wanted.size_mb, .is_shared = wanted.shared};
-    if (!choose_id(request, message.volume_id, &err)) {
+    if (!repeat_choose_id(request, message.volume_id, &err)) {
         request_fail(request, &err);
         return;
     }
@@ -101,15 +90,9 @@ static void on_listed(const struct view *body, const struct err *err, void *arg)
     AUTO(json_doc_release)
     struct json_doc *doc =
         service_read_answer(request, body, err, &volume_list_answer_schema, &answer);
-    if (doc == NULL) {
-        return;
+    if (doc != NULL) {
+        service_respond_list(request, "volumes", answer.volumes);
     }
-    AUTO(str_free) struct str out = STR_INIT(ANSWER_MAX);
-    struct json_writer writer = json_writer_on(&out);
-    json_begin_object(&writer, NULL);
-    json_raw(&writer, "volumes", answer.volumes);
-    json_end_object(&writer);
-    request_respond_json(request, 200, &out);
 }
 
 void volumes_list_handle(struct request *request)
@@ -117,17 +100,6 @@ void volumes_list_handle(struct request *request)
     struct volume_list message = {0};
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     ask(request, VOLUME_LIST, true, &volume_list_schema, &message, on_listed);
-}
-
-static void on_deleted(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    struct request *request = arg;
-    if (!service_answered(request, err)) {
-        return;
-    }
-    const struct http_response response = {.status = 200, .body = VIEW("{\"success\":true}")};
-    request_respond(request, &response);
 }
 
 void volumes_delete_handle(struct request *request)
@@ -140,5 +112,5 @@ void volumes_delete_handle(struct request *request)
     }
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.actor_key_id, request->caller.api_key_id, ID_SIZE);
-    ask(request, VOLUME_DELETE, false, &volume_delete_schema, &message, on_deleted);
+    ask(request, VOLUME_DELETE, false, &volume_delete_schema, &message, service_on_done);
 }

@@ -14,17 +14,6 @@ static void free_text(char **text)
     free(*text);
 }
 
-static void on_taken(const struct view *body, const struct err *err, void *arg)
-{
-    (void)body;
-    struct request *request = arg;
-    if (!service_answered(request, err)) {
-        return;
-    }
-    const struct http_response response = {.status = 200, .body = VIEW("{\"success\":true}")};
-    request_respond(request, &response);
-}
-
 void webhooks_clerk_handle(struct request *request)
 {
     const struct http_exchange *exchange = request->exchange;
@@ -50,5 +39,5 @@ void webhooks_clerk_handle(struct request *request)
         .schema = &auth_webhook_schema,
         .message = &message,
     };
-    service_ask(request, &question, on_taken);
+    service_ask(request, &question, service_on_done);
 }
