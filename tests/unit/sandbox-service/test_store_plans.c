@@ -74,6 +74,22 @@ static void statements_of_the_life_have_indexes(void **state)
     }
 }
 
+/* Planning these takes longer than running them, so that a claim must not do it again: whoever
+ * replaces one has to say so again. */
+static void what_a_claim_calls_keeps_its_plans(void **state)
+{
+    (void)state;
+    PGresult *others =
+        run("SELECT proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang "
+            "WHERE (proname IN ('api_key_has_room', 'quota_choose_cpus') AND lanname <> 'plpgsql') "
+            "OR (proname IN ('pool_take', 'sandbox_begin', 'pool_bind', 'secrets_attach') AND "
+            "NOT coalesce('plan_cache_mode=force_generic_plan' = ANY (proconfig), false))");
+    if (PQntuples(others) > 0) {
+        fail_msg("%s is planned anew", PQgetvalue(others, 0, 0));
+    }
+    PQclear(others);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -98,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statements_of_the_store_have_indexes),
         cmocka_unit_test(statements_of_the_life_have_indexes),
+        cmocka_unit_test(what_a_claim_calls_keeps_its_plans),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
