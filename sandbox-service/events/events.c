@@ -13,6 +13,7 @@
 
 enum {
     LOOK_EVERY_MS = 1000, /* for what other processes changed, and retries that are due */
+    HURRY_MS = 20,        /* what changes meanwhile is numbered together */
     CLEAN_EVERY_MS = 10 * 60 * 1000,
     CLEAN_AGAIN_MS = 200, /* there is more */
     WAKE_TIMEOUT_MS = 1000,
@@ -26,7 +27,7 @@ struct events {
     struct timer look; /* armed while nobody is asked */
     struct timer clean;
     struct calls calls;
-    bool hurry; /* something changed while somebody was asked */
+    bool hurry; /* something changed: the look is soon, or followed by one */
 };
 
 static void wake_readers(struct events *events, const char *user_id)
@@ -56,9 +57,10 @@ static void on_numbered(const PGresult *result, const struct err *err, void *arg
             wake_readers(events, owner);
         }
     }
-    bool at_once = err == NULL && (events->hurry || count >= EVENT_NUMBER_MAX);
-    events->hurry = false;
-    timer_arm(&events->look, at_once ? 0 : LOOK_EVERY_MS);
+    bool has_more = err == NULL && count >= EVENT_NUMBER_MAX;
+    bool is_soon = err == NULL && events->hurry;
+    events->hurry = is_soon;
+    timer_arm(&events->look, has_more ? 0 : is_soon ? HURRY_MS : LOOK_EVERY_MS);
     if (err == NULL) {
         deliveries_look(events->deliveries);
     }
@@ -68,6 +70,7 @@ static void on_look(void *arg)
 {
     struct events *events = arg;
     struct err err = {0};
+    events->hurry = false;
     if (!event_store_number(events->store, on_numbered, events, &err)) {
         log_debug("events.not_numbered", LOG_ERR(&err));
         timer_arm(&events->look, LOOK_EVERY_MS);
@@ -79,11 +82,10 @@ void events_hurry(struct events *events)
     if (events == NULL) {
         return;
     }
-    if (timer_is_armed(&events->look)) {
-        timer_arm(&events->look, 0);
-    } else {
-        events->hurry = true;
+    if (!events->hurry && timer_is_armed(&events->look)) {
+        timer_arm(&events->look, HURRY_MS);
     }
+    events->hurry = true;
 }
 
 static void on_cleaned(const PGresult *result, const struct err *err, void *arg)
