@@ -15,7 +15,7 @@ static void finish(struct creation *creation)
              LOG_STR("sandbox_id", creation->sandbox_id),
              LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
     audit_act_end_with(TAKE(creation->act), creation->sandbox_id, NULL);
-    pool_hurry(creation->sandboxes->pool);
+    pool_claimed(creation->sandboxes->pool);
     creation_answer(creation, NULL);
     creation_release(creation);
 }

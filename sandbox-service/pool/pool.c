@@ -5,6 +5,7 @@
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/pool/freshness.h"
+#include "sandbox-service/pool/pace.h"
 #include "sandbox-service/pool/rests.h"
 #include "sandbox-service/pool/store.h"
 #include "sandbox-service/sandbox/create.h"
@@ -17,23 +18,20 @@
 #include <stdlib.h>
 
 enum {
-    LOOK_MS = 5000,
-    NOT_READY_MS = 500,      /* of the engine, or the database */
     MEMORY_PART = 16,        /* of what may be promised: half of what the engine has */
     MEMORY_UNTOLD_MB = 1024, /* of an engine that does not tell */
-    HURRY_MS = 20,           /* a burst of claims is one look */
 };
 
-/* A look: what is stale leaves, by its row and by its image; what there is and what was asked for
- * is counted; what is missing is started, and of the kind that has most too many the rest leaves.
- */
+/* A whole look: what is stale leaves, by its row and by its image; what there is and what was asked
+ * for is counted; what is missing is started, and of the kind that has most too many the rest
+ * leaves. One that was hurried only counts what there is and starts what is missing then. */
 struct pool {
     struct sandboxes *sandboxes; /* borrowed */
     struct pool_store *store;    /* owned */
     struct timer due;
+    struct pace pace;
     bool looking;
-    bool hurried;            /* the timer is as soon as it gets, or the look is followed by one */
-    struct pool_kinds kinds; /* of this look */
+    struct pool_kinds kinds; /* as last seen */
     struct freshness freshness;
     size_t starting; /* containers */
     struct pool_rests rests;
@@ -47,16 +45,31 @@ struct warming {
     struct pool_kind kind;
 };
 
+static void arm(struct pool *pool)
+{
+    timer_arm(&pool->due, pace_wait_ms(&pool->pace, clock_monotonic_ms()));
+}
+
 static void finish_look(struct pool *pool, const struct err *err)
 {
     if (err != NULL && !pool->failing) {
         log_warn("pool.look_failed", LOG_ERR(err));
     }
+    if (err != NULL) {
+        pace_fail(&pool->pace, clock_monotonic_ms());
+    }
     pool->failing = err != NULL;
     pool->looking = false;
-    bool soon = pool->hurried && err == NULL;
-    pool->hurried = soon;
-    timer_arm(&pool->due, err != NULL ? NOT_READY_MS : soon ? HURRY_MS : LOOK_MS);
+    arm(pool);
+}
+
+/* Something changed: the look is hurried, or followed by one. */
+static void hurry(struct pool *pool)
+{
+    pool->pace.hurried = true;
+    if (!pool->looking) {
+        arm(pool);
+    }
 }
 
 static void note_failure(struct pool *pool, const struct pool_kind *kind, const struct err *err)
@@ -79,7 +92,7 @@ static void on_warmed(const struct view *info, const struct err *err, void *arg)
         return;
     }
     pool_rests_forget(&pool->rests, &kind);
-    pool_hurry(pool);
+    hurry(pool);
 }
 
 static bool start_one(struct pool *pool, const struct pool_kind *kind)
@@ -119,6 +132,10 @@ static void start_missing(struct pool *pool)
 {
     bool can_open = network_is_open(pool->sandboxes->network);
     struct pool_kind *kind;
+    if (pace_gives_way(&pool->pace, clock_monotonic_ms())) {
+        pool->pace.hurried = true;
+        return;
+    }
     while (may_start(pool) && (kind = pool_kinds_neediest(&pool->kinds)) != NULL) {
         if ((!can_open && strcmp(kind->network, "open") == 0) ||
             pool_rests_has(&pool->rests, kind, clock_monotonic_ms())) {
@@ -127,6 +144,7 @@ static void start_missing(struct pool *pool)
             kind->warm++;
         }
     }
+    pool->pace.spare = pool_kinds_spare(&pool->kinds);
 }
 
 static void remove_all(struct pool *pool, const PGresult *result, const char *why)
@@ -219,33 +237,44 @@ static void on_stale(const PGresult *result, const struct err *err, void *arg)
     }
 }
 
+static void on_counted(const PGresult *result, const struct err *err, void *arg)
+{
+    struct pool *pool = arg;
+    if (err == NULL) {
+        pool_store_read_counts(result, &pool->kinds);
+        start_missing(pool);
+    }
+    finish_look(pool, err);
+}
+
 static void on_due(void *arg)
 {
     struct pool *pool = arg;
     const struct sandboxes *sandboxes = pool->sandboxes;
+    int64_t now_ms = clock_monotonic_ms();
     struct err err = {0};
-    pool->hurried = false;
     if (sandboxes->draining) {
         return;
     }
     if (!sandboxes->engine_ready || !docker_is_up(sandboxes->docker)) {
-        timer_arm(&pool->due, NOT_READY_MS);
+        pace_fail(&pool->pace, now_ms);
+        arm(pool);
         return;
     }
     pool->looking = true;
-    if (!pool_store_shed_stale(pool->store, on_stale, pool, &err)) {
+    bool asked = pace_begin(&pool->pace, now_ms)
+                     ? pool_store_shed_stale(pool->store, on_stale, pool, &err)
+                     : pool_store_count(pool->store, on_counted, pool, &err);
+    if (!asked) {
         finish_look(pool, &err);
     }
 }
 
-void pool_hurry(struct pool *pool)
+void pool_claimed(struct pool *pool)
 {
-    if (pool == NULL || pool->hurried) {
-        return;
-    }
-    pool->hurried = true;
-    if (!pool->looking) {
-        timer_arm(&pool->due, HURRY_MS);
+    if (pool != NULL) {
+        pace_claimed(&pool->pace, clock_monotonic_ms());
+        hurry(pool);
     }
 }
 

@@ -3,7 +3,8 @@
  * What there is stands in PostgreSQL (migrations/0023_pool.sql): the pool of this process is only
  * the hand that fills it up, one look at a time, and outlives it. To the reconciler those that wait
  * are as sandboxes, so that a dead one, one whose agent is lost, and one that nobody is starting
- * any more go the way of all. Refilling yields: it begins when no create waits for the engine. */
+ * any more go the way of all. Refilling yields: it begins when no create waits for the engine, and
+ * when claims pause (pace.h). */
 #ifndef SANDBOX_POOL_POOL_H
 #define SANDBOX_POOL_POOL_H
 
@@ -19,7 +20,7 @@ bool pool_fail_all(struct pool *pool);
 /* When no creation is in flight. Accepts NULL. */
 void pool_close(struct pool *pool);
 
-/* Looks soon: one was claimed. Accepts NULL. */
-void pool_hurry(struct pool *pool);
+/* One was claimed: another takes its place soon. Accepts NULL. */
+void pool_claimed(struct pool *pool);
 
 #endif

@@ -36,7 +36,10 @@ static const struct pg_statement statements[] = {
      "SELECT id FROM templates WHERE user_id IS NULL AND status = 'ready' AND start IS NULL) "
      "AND created_at > now() - interval '1 hour' "
      "GROUP BY template, network, tier, date_trunc('minute', created_at)) AS minutes "
-     "GROUP BY 1, 2, 3) AS known GROUP BY 1, 2, 3 ORDER BY max(peak) DESC, 1, 2, 3"},
+     "GROUP BY 1, 2, 3) AS known GROUP BY 1, 2, 3 "
+     "ORDER BY max(warm) > 0 DESC, max(peak) DESC, 1, 2, 3"},
+    {"pool_count", "SELECT template, network, tier, count(*) FROM warm_sandboxes WHERE "
+                   "instance = $1 AND node = $2 AND status <> 'leaving' GROUP BY 1, 2, 3"},
 };
 
 struct pool_store {
@@ -134,16 +137,40 @@ bool pool_store_survey(struct pool_store *store, pg_result_fn *done, void *arg, 
     return pg_ask(store->pool, "pool_survey", &parameters, done, arg, err);
 }
 
-void pool_store_read_kind(const PGresult *result, int row, struct pool_kinds *kinds)
+static struct pool_kind *kind_of(const PGresult *result, int row, struct pool_kinds *kinds)
 {
     enum tier tier = TIER_FREE;
-    struct pool_kind *kind = NULL;
-    if (tier_find(view_of(pg_text(result, row, KIND_TIER)), &tier)) {
-        kind = pool_kinds_find(kinds, view_of(pg_text(result, row, KIND_TEMPLATE)),
-                               view_of(pg_text(result, row, KIND_NETWORK)), tier);
+    if (!tier_find(view_of(pg_text(result, row, KIND_TIER)), &tier)) {
+        return NULL;
     }
+    return pool_kinds_find(kinds, view_of(pg_text(result, row, KIND_TEMPLATE)),
+                           view_of(pg_text(result, row, KIND_NETWORK)), tier);
+}
+
+void pool_store_read_kind(const PGresult *result, int row, struct pool_kinds *kinds)
+{
+    struct pool_kind *kind = kind_of(result, row, kinds);
     if (kind != NULL) {
         kind->warm = pg_int(result, row, KIND_WARM);
         kind->peak = pg_int(result, row, KIND_PEAK);
+    }
+}
+
+bool pool_store_count(struct pool_store *store, pg_result_fn *done, void *arg, struct err *err)
+{
+    const struct pg_parameters parameters = {{store->options.instance, store->options.node}, 2};
+    return ask(store, "pool_count", &parameters, done, arg, err);
+}
+
+void pool_store_read_counts(const PGresult *result, struct pool_kinds *kinds)
+{
+    for (size_t i = 0; i < kinds->count; i++) {
+        kinds->items[i].warm = 0;
+    }
+    for (int row = 0; row < pg_rows(result); row++) {
+        struct pool_kind *kind = kind_of(result, row, kinds);
+        if (kind != NULL) {
+            kind->warm = pg_int(result, row, KIND_WARM);
+        }
     }
 }

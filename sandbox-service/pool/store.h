@@ -49,5 +49,10 @@ bool pool_store_survey(struct pool_store *store, pg_result_fn *done, void *arg,
                        struct err *err) MUST_CHECK;
 /* Adds a row to what is known. */
 void pool_store_read_kind(const PGresult *result, int row, struct pool_kinds *kinds);
+/* What there is alone. */
+bool pool_store_count(struct pool_store *store, pg_result_fn *done, void *arg,
+                      struct err *err) MUST_CHECK;
+/* Sets it of all kinds. */
+void pool_store_read_counts(const PGresult *result, struct pool_kinds *kinds);
 
 #endif

@@ -160,3 +160,16 @@ struct pool_kind *pool_kinds_fullest(struct pool_kinds *kinds)
 {
     return find_most(kinds, -1);
 }
+
+int64_t pool_kinds_spare(const struct pool_kinds *kinds)
+{
+    int64_t least = POOL_COUNT_MAX;
+    for (size_t i = 0; i < kinds->count; i++) {
+        const struct pool_kind *kind = &kinds->items[i];
+        int64_t spare = kind->warm - (kind->target + 1) / 2;
+        if (kind->target > 0 && spare < least) {
+            least = spare;
+        }
+    }
+    return least;
+}

@@ -52,5 +52,8 @@ void pool_kinds_plan(struct pool_kinds *kinds, const struct pool_bounds *bounds)
 /* The kind that misses most of its target, or (surplus) is over it by most; NULL: none. */
 struct pool_kind *pool_kinds_neediest(struct pool_kinds *kinds);
 struct pool_kind *pool_kinds_fullest(struct pool_kinds *kinds);
+/* How many may be claimed, whichever, until less than half of what is to wait of a kind does:
+ * negative when it is so already. */
+int64_t pool_kinds_spare(const struct pool_kinds *kinds);
 
 #endif

@@ -217,7 +217,7 @@ static void it_is_filled_up_to_its_target_and_no_further(void **state)
 {
     struct fixture *fixture = *state;
     fill(fixture, KEPT);
-    pool_hurry(fixture->sandboxes.pool);
+    pool_claimed(fixture->sandboxes.pool);
     turn_for(fixture->loop, SETTLE_MS);
     assert_int_equal(fixture->engine.creates, KEPT);
     assert_true(starts_are_quiet(fixture->sandboxes.starts));
@@ -289,7 +289,7 @@ static void those_of_an_image_that_was_made_anew_are_replaced(void **state)
     struct fixture *fixture = *state;
     fill(fixture, KEPT);
     fixture->engine.image = IMAGE("2");
-    pool_hurry(fixture->sandboxes.pool);
+    pool_claimed(fixture->sandboxes.pool);
     turn_until_count(fixture->loop, &fixture->engine.removals, KEPT);
     turn_until_count(fixture->loop, &fixture->engine.creates, 2 * KEPT);
 }
@@ -300,7 +300,7 @@ static void an_engine_that_fails_is_left_in_peace_for_a_while(void **state)
     fixture->engine.create_status = HTTP_INTERNAL;
     turn_until_count(fixture->loop, &fixture->engine.removals, 1);
     for (int i = 0; i < 4; i++) {
-        pool_hurry(fixture->sandboxes.pool);
+        pool_claimed(fixture->sandboxes.pool);
         turn_for(fixture->loop, SETTLE_MS);
     }
     assert_int_equal(fixture->engine.creates, 1);

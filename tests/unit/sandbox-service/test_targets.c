@@ -140,6 +140,22 @@ static void the_neediest_and_the_fullest_are_found(void **state)
     assert_null(pool_kinds_fullest(&kinds));
 }
 
+static void so_many_may_be_claimed_until_less_than_half_waits(void **state)
+{
+    (void)state;
+    struct pool_kinds kinds = read_kinds("base=5,tiny=4");
+    const struct pool_bounds bounds = {.memory_mb = 65536, .tiers = tiers};
+    assert_int_equal(pool_kinds_spare(&kinds), POOL_COUNT_MAX);
+    pool_kinds_plan(&kinds, &bounds);
+    kinds.items[0].warm = 5;
+    kinds.items[1].warm = 4;
+    assert_int_equal(pool_kinds_spare(&kinds), 2);
+    kinds.items[1].warm = 3;
+    assert_int_equal(pool_kinds_spare(&kinds), 1);
+    kinds.items[0].warm = 2;
+    assert_int_equal(pool_kinds_spare(&kinds), -1);
+}
+
 static void kinds_beyond_the_bound_get_no_pool(void **state)
 {
     (void)state;
@@ -165,6 +181,7 @@ int main(void)
         cmocka_unit_test(the_budget_is_never_exceeded_and_shared_in_turns),
         cmocka_unit_test(floors_come_before_demand),
         cmocka_unit_test(the_neediest_and_the_fullest_are_found),
+        cmocka_unit_test(so_many_may_be_claimed_until_less_than_half_waits),
         cmocka_unit_test(kinds_beyond_the_bound_get_no_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

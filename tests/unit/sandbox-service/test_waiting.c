@@ -287,6 +287,30 @@ static void what_there_is_and_what_was_asked_for_is_counted(void **state)
     assert_int_equal(kept->warm, 2);
 }
 
+static void on_counted(const PGresult *result, const struct err *err, void *arg)
+{
+    struct pool_kinds *kinds = arg;
+    assert_null(err);
+    pool_store_read_counts(result, kinds);
+}
+
+static void those_that_wait_are_counted_alone(void **state)
+{
+    struct claim_stage *stage = *state;
+    struct pool_kinds kinds = {0};
+    struct err err = {0};
+    struct pool_kind *gone = pool_kinds_find(&kinds, VIEW("tiny"), VIEW("none"), TIER_FREE);
+    gone->warm = 7;
+    gone->peak = 3;
+    claim_stage_wait(stage, FIRST, "free", FREE_MB, 0);
+    claim_stage_wait(stage, SECOND, "free", FREE_MB, 0);
+    assert_true(pool_store_count(stage->pool, on_counted, &kinds, &err));
+    turn_until_true(stage->loop, are_two, &kinds);
+    assert_int_equal(gone->warm, 0);
+    assert_int_equal(gone->peak, 3);
+    assert_int_equal(kinds.items[1].warm, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, claim_stage_insert, claim_stage_clear)
 
 int main(void)
@@ -304,6 +328,7 @@ int main(void)
         TEST(what_was_made_from_what_the_image_was_before_leaves),
         TEST(of_too_many_the_oldest_leave),
         TEST(what_there_is_and_what_was_asked_for_is_counted),
+        TEST(those_that_wait_are_counted_alone),
     };
     return cmocka_run_group_tests(tests, claim_stage_open, claim_stage_close);
 }
