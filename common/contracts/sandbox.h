@@ -41,13 +41,14 @@ bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
 
 /* sandbox.create -> sandbox_info, when the container runs (its agent then connects to the gateway).
  * sandbox_id is the caller's choice and makes the call idempotent: it is the sandbox's id too,
- * unless the answer has another, of a container that was waiting. That one's agent is connected and
- * must be told the answer's `configure` before the sandbox is its user's. Where that fails the
- * caller asks again with its id as dead_id, and gets another. sandbox.destroy knows what was made
- * by the chosen id as well. ERR_NOT_FOUND "template_not_found", "secret_not_found",
- * "volume_not_found", ERR_CONFLICT "volume_in_use", "volume_elsewhere", ERR_LIMIT "quota_exceeded",
- * "key_quota_exceeded" or "node_full", ERR_DENIED "tier_limit_exceeded", ERR_UNAVAILABLE
- * "docker_unavailable" or "network_unavailable", ERR_TIMEOUT. */
+ * unless the answer has another, of a container that was waiting. That one's agent is connected
+ * and must be told the answer's `configure` before the sandbox is its user's. Where that fails the
+ * caller asks again with its id as dead_id, and gets another. sandbox.destroy knows what was made,
+ * or is being made, by the chosen id as well. ERR_NOT_FOUND "template_not_found",
+ * "secret_not_found", "volume_not_found", ERR_CONFLICT "sandbox_ended", "volume_in_use",
+ * "volume_elsewhere", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
+ * "tier_limit_exceeded", ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable",
+ * ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
 struct sandbox_create {
     char sandbox_id[ID_SIZE];
@@ -144,7 +145,8 @@ struct sandbox_limits {
 };
 extern const struct json_schema sandbox_limits_schema;
 
-/* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. Who waits is
+/* sandbox.destroy -> {} as soon as the row says so; the removal goes on behind. A create by that id
+ * that is under way is given up, and the answer comes when it is over. Who waits is
  * answered when that is over, well or not: what the sandbox had is free then. Again: the same.
  * ERR_NOT_FOUND "sandbox_not_found" for unknown ids and ids of others. */
 #define SANDBOX_DESTROY "sandbox.destroy"

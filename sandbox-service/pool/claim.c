@@ -11,6 +11,10 @@ enum { UPDATE_TIMEOUT_MS = 5000 };
 
 static void finish(struct creation *creation)
 {
+    if (creation_has_ended(creation)) {
+        creation_fail(creation);
+        return;
+    }
     log_info("sandbox.claimed", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id),
              LOG_INT("duration_ms", clock_monotonic_ms() - creation->began_ms));
@@ -23,15 +27,17 @@ static void finish(struct creation *creation)
 static void on_updated(const struct err *err, void *arg)
 {
     struct creation *creation = arg;
-    if (err == NULL) {
+    if (err == NULL || creation_has_ended(creation)) {
         finish(creation);
         return;
     }
+    /* Another would do no better where the engine is away, or refuses what is asked. */
+    bool is_dead = err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT;
     memcpy(creation->dead_id, creation->sandbox_id, ID_SIZE);
     creation->claims++;
     log_warn("sandbox.claim_failed", LOG_TRACE(&creation->trace),
              LOG_STR("sandbox_id", creation->sandbox_id), LOG_ERR(err));
-    creation_again(creation, creation->claims < CLAIMS_MAX ? creation->mode : "cold");
+    creation_again(creation, is_dead && creation->claims < CLAIMS_MAX ? creation->mode : "cold");
 }
 
 static bool update(struct creation *creation, container_acted_fn *done)

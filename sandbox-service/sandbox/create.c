@@ -2,10 +2,12 @@
 
 #include "common/audit/act.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "sandbox-service/docker/docker.h"
 #include "sandbox-service/network/network.h"
 #include "sandbox-service/network/networks.h"
 #include "sandbox-service/sandbox/creation.h"
+#include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/metadata.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/system/room.h"
@@ -41,6 +43,37 @@ void creation_release_if_over(struct creation *creation)
         timer_is_armed(&creation->deadline) && list_is_empty(&creation->waiters)) {
         creation_release(creation);
     }
+}
+
+static void on_row_failed(const PGresult *result, const struct err *err, void *arg)
+{
+    struct creation *creation = arg;
+    if (err == NULL && pg_rows(result) == 1) {
+        log_warn("sandbox.agent_never_came", LOG_TRACE(&creation->trace),
+                 LOG_STR("sandbox_id", creation->sandbox_id));
+        sandbox_clear_away(creation->sandboxes, creation->sandbox_id, &creation->trace);
+    }
+    creation_answer(creation, NULL);
+    creation_release(creation);
+}
+
+void creation_give_up(struct creation *creation)
+{
+    err_set_reason(&creation->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
+    creation_fail(creation);
+}
+
+/* Before the start: it waited too long. After the answer: the agent never came. */
+void creation_deadline(void *arg)
+{
+    struct creation *creation = arg;
+    if (!creation->answered) {
+        err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
+        creation_fail(creation);
+        return;
+    }
+    store_fail(creation->sandboxes->store, &creation->row, creation->sandbox_id, "agent_lost",
+               on_row_failed, creation);
 }
 
 static void on_repeat(void *arg)
@@ -221,6 +254,20 @@ void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_
         creation->aborted = true;
         creation_release_if_over(creation);
     }
+}
+
+bool sandbox_create_abandon(struct sandboxes *sandboxes, const char key[ID_SIZE],
+                            const char user_id[ID_SIZE], struct create_waiter *waiter)
+{
+    struct creation *creation = find(sandboxes, key);
+    if (creation == NULL || creation->answered || strcmp(creation->user_id, user_id) != 0) {
+        return false;
+    }
+    creation->aborted = true;
+    if (waiter != NULL) {
+        list_append(&creation->waiters, &waiter->node);
+    }
+    return true;
 }
 
 static void count_unanswered(struct map_node *node, void *arg)

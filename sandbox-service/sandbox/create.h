@@ -38,6 +38,11 @@ bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sand
 void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
 /* The row has ended while the sandbox was being created: what is not begun is left. */
 void sandbox_create_abort(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* A user gives up what is being created by that key, if it is and is the user's: it does not go on,
+ * and its row, which may not be there yet, ends. waiter, which may be NULL, is then told of a
+ * failure when that is over. False, and nothing happens, when it is answered or not under way. */
+bool sandbox_create_abandon(struct sandboxes *sandboxes, const char key[ID_SIZE],
+                            const char user_id[ID_SIZE], struct create_waiter *waiter);
 /* How many are not answered yet. */
 size_t sandbox_creates_unanswered(struct sandboxes *sandboxes);
 /* At the end of the process: gives up those that wait for their turn, forgets those that were

@@ -66,15 +66,16 @@ static void on_row_ended(const PGresult *result, const struct err *err, void *ar
 
 void creation_fail(struct creation *creation)
 {
-    static const struct store_end end = {
-        .reason = "error", .container_status = "removed", .error = ""};
+    /* One that lives and is aborted was given up by its user. */
+    const struct store_end end = {
+        .reason = creation->aborted ? "user" : "error", .container_status = "removed", .error = ""};
     starts_leave(creation->sandboxes->starts, &creation->turn);
     timer_disarm(&creation->deadline);
     store_end(creation->sandboxes->store, &creation->row, creation->sandbox_id, &end, on_row_ended,
               creation);
 }
 
-static bool has_ended(struct creation *creation)
+bool creation_has_ended(struct creation *creation)
 {
     return creation->aborted && !err_set_reason(&creation->err, ERR_CONFLICT, "sandbox_ended",
                                                 "ended while it was being created");
@@ -85,7 +86,7 @@ static void on_part_done(struct creation *creation)
     if (--creation->parts_left > 0) {
         return;
     }
-    if (creation->err.code != ERR_NONE || has_ended(creation)) {
+    if (creation->err.code != ERR_NONE || creation_has_ended(creation)) {
         creation_fail(creation);
         return;
     }
@@ -131,16 +132,6 @@ static void note_start_failed(struct creation *creation, const struct err *err)
     err_set_reason(&creation->err, ERR_UNAVAILABLE, "docker_unavailable", "%s", err->message);
 }
 
-static void on_started(const char *container_id, const struct err *err, void *arg)
-{
-    (void)container_id; /* names are made from ids */
-    struct creation *creation = arg;
-    if (err != NULL && creation->err.code == ERR_NONE) {
-        note_start_failed(creation, err);
-    }
-    on_part_done(creation);
-}
-
 static void on_image_set(const PGresult *result, const struct err *err, void *arg)
 {
     struct creation *creation = arg;
@@ -148,6 +139,25 @@ static void on_image_set(const PGresult *result, const struct err *err, void *ar
         creation->err = *err;
     } else if (err == NULL && pg_rows(result) == 0) {
         creation->aborted = true;
+    }
+    on_part_done(creation);
+}
+
+static void set_image(struct creation *creation)
+{
+    store_set_image(creation->sandboxes->store, &creation->row, creation->sandbox_id,
+                    &creation->image, on_image_set, creation);
+}
+
+static void on_started(const char *container_id, const struct err *err, void *arg)
+{
+    (void)container_id; /* names are made from ids */
+    struct creation *creation = arg;
+    if (err != NULL && creation->err.code == ERR_NONE) {
+        note_start_failed(creation, err);
+    } else if (err == NULL && creation->is_for_pool) {
+        set_image(creation);
+        return;
     }
     on_part_done(creation);
 }
@@ -171,7 +181,7 @@ static void on_turn(void *arg)
     if (left_ms < START_LEAST_MS) {
         err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
     }
-    if (creation->err.code != ERR_NONE || has_ended(creation) || !make_dir(creation)) {
+    if (creation->err.code != ERR_NONE || creation_has_ended(creation) || !make_dir(creation)) {
         creation_fail(creation);
         return;
     }
@@ -181,9 +191,12 @@ static void on_turn(void *arg)
         creation_fail(creation);
         return;
     }
-    creation->parts_left = 2;
-    store_set_image(sandboxes->store, &creation->row, creation->sandbox_id, &creation->image,
-                    on_image_set, creation);
+    creation->parts_left = 1;
+    /* Nobody is given one of the pool before it has an image: nor one whose start may yet fail. */
+    if (!creation->is_for_pool) {
+        creation->parts_left++;
+        set_image(creation);
+    }
 }
 
 static void wait_for_turn(struct creation *creation, const struct wire_image *image)
@@ -191,7 +204,7 @@ static void wait_for_turn(struct creation *creation, const struct wire_image *im
     struct starts *starts = creation->sandboxes->starts;
     creation->image = *image;
     int64_t left_ms = creation->until_ms - clock_monotonic_ms();
-    if (has_ended(creation) ||
+    if (creation_has_ended(creation) ||
         (!creation->is_for_pool && !starts_enter(starts, &creation->turn, creation->user_id,
                                                  on_turn, creation, &creation->err))) {
         creation_fail(creation);
@@ -300,13 +313,13 @@ static bool write_configure(struct creation *creation, const struct store_begun 
 /* What will be true when the container runs. */
 static bool write_info(struct creation *creation, struct store_begun *begun)
 {
-    AUTO(str_free) struct str configure = STR_INIT(INFO_MAX);
+    AUTO(str_free) struct str configure = STR_SECRET(INFO_MAX); /* has the agent's token in it */
     struct sandbox_info *info = &begun->info;
     if (!write_configure(creation, begun, &configure)) {
         return false;
     }
     str_free(&creation->info);
-    creation->info = STR_INIT(INFO_MAX);
+    creation->info = STR_SECRET(INFO_MAX);
     struct json_writer json = json_writer_on(&creation->info);
     info->container.running = true;
     info->container.status = VIEW("running");
@@ -409,9 +422,13 @@ static void on_refused(struct creation *creation, const struct err *err)
     if (strcmp(err->reason, "sandbox_exists") == 0) {
         store_get_created(creation->sandboxes->store, &creation->row, creation->key, on_repeated,
                           creation);
-        return;
+    } else if (creation->dead_id[0] != '\0') {
+        /* It was not taken back: it is the user's yet, who will not hear of it. */
+        memcpy(creation->sandbox_id, creation->dead_id, ID_SIZE);
+        creation_fail(creation);
+    } else {
+        creation_finish_failed(creation);
     }
-    creation_finish_failed(creation);
 }
 
 /* What was found dead is no row of the user's any more. */
@@ -465,7 +482,8 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     reaper_hurry(creation->sandboxes->reaper);
     events_hurry(creation->sandboxes->events);
     memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);
-    if (!volume_hold_read(&creation->volumes, volumes_disks(creation->sandboxes->volumes),
+    if (creation_has_ended(creation) ||
+        !volume_hold_read(&creation->volumes, volumes_disks(creation->sandboxes->volumes),
                           begun.volumes, &creation->err)) {
         creation_fail(creation);
         return;
@@ -493,37 +511,6 @@ static void on_added(const PGresult *result, const struct err *err, void *arg)
     store_read_warm(result, &begun);
     describe(creation, &begun);
     find_image(creation);
-}
-
-static void on_row_failed(const PGresult *result, const struct err *err, void *arg)
-{
-    struct creation *creation = arg;
-    if (err == NULL && pg_rows(result) == 1) {
-        log_warn("sandbox.agent_never_came", LOG_TRACE(&creation->trace),
-                 LOG_STR("sandbox_id", creation->sandbox_id));
-        sandbox_clear_away(creation->sandboxes, creation->sandbox_id, &creation->trace);
-    }
-    creation_answer(creation, NULL);
-    creation_release(creation);
-}
-
-void creation_give_up(struct creation *creation)
-{
-    err_set_reason(&creation->err, ERR_UNAVAILABLE, "shutting_down", "the service is stopping");
-    creation_fail(creation);
-}
-
-/* Before the start: it waited too long. After the answer: the agent never came. */
-void creation_deadline(void *arg)
-{
-    struct creation *creation = arg;
-    if (!creation->answered) {
-        err_set_reason(&creation->err, ERR_UNAVAILABLE, "overloaded", "waited too long to start");
-        creation_fail(creation);
-        return;
-    }
-    store_fail(creation->sandboxes->store, &creation->row, creation->sandbox_id, "agent_lost",
-               on_row_failed, creation);
 }
 
 static const char *default_network(const struct sandboxes *sandboxes)

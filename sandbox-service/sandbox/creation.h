@@ -47,7 +47,7 @@ struct creation {
     struct str message; /* the request */
     bool is_for_pool;   /* nobody asked for it */
     int parts_left;     /* of the start: container, row */
-    bool aborted;       /* its row has ended */
+    bool aborted;       /* its row has ended, or is to */
     bool connected;     /* its agent has */
     bool answered;      /* well; only the agent is waited for */
     struct wire_image image;
@@ -79,6 +79,8 @@ void creation_begin(struct creation *creation, const struct sandbox_create *requ
 void creation_begin_warm(struct creation *creation, const struct store_warm *warm);
 /* The first step once more, without the sandbox that it was given. */
 void creation_again(struct creation *creation, const char *mode);
+/* Whether its row has ended, or its user gave it up; then creation->err says so. */
+bool creation_has_ended(struct creation *creation) MUST_CHECK;
 /* Ends the row; creation->err says why. */
 void creation_fail(struct creation *creation);
 /* Fails one that waits for its turn. */

@@ -7,6 +7,7 @@
 #include "common/contracts/admin.h"
 #include "common/contracts/sandbox.h"
 #include "common/event/loop.h"
+#include "sandbox-service/sandbox/create.h"
 #include "sandbox-service/sandbox/removal.h"
 #include "sandbox-service/sandbox/store.h"
 
@@ -20,8 +21,10 @@ typedef void sandbox_destroyed_fn(const struct err *err, void *arg);
 struct sandbox_destruction {
     struct sandboxes *sandboxes; /* borrowed */
     struct store_call row;
+    struct create_waiter creation; /* that is given up */
     struct removal_waiter removal;
-    bool waits;
+    struct sandbox_destroy
+        request;           /* empty of an administrator's; may name what it was created as */
     struct trace trace;    /* the caller's to set, as the next */
     struct audit_act *act; /* of its own place in the audit trail; taken by sandbox_destroy */
     char sandbox_id[ID_SIZE];
@@ -29,7 +32,8 @@ struct sandbox_destruction {
     void *arg;
 };
 
-/* done comes exactly once, later, on the loop; well also when the sandbox has ended already.
+/* done comes exactly once, later, on the loop; well also when the sandbox has ended already. One
+ * that is being created by that id is given up first.
  * ERR_NOT_FOUND "sandbox_not_found" when it is not the user's. */
 void sandbox_destroy(struct sandboxes *sandboxes, struct sandbox_destruction *destruction,
                      const struct sandbox_destroy *request, sandbox_destroyed_fn *done, void *arg);

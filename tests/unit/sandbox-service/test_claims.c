@@ -110,6 +110,32 @@ static void one_that_ended_meanwhile_stays_in_the_list(void **state)
     postgres_expect(stage->postgres, "SELECT count(*) FROM sandboxes", "2");
 }
 
+static void nothing_comes_in_the_place_of_what_its_user_ended(void **state)
+{
+    struct claim_stage *stage = *state;
+    claim_stage_wait(stage, FIRST, "free", FREE_MB, 0);
+    claim_stage_wait(stage, SECOND, "free", FREE_MB, 1);
+    assert_string_equal(claim_stage_create(stage, USER, "any", "").id, FIRST);
+    postgres_run(stage->postgres, "UPDATE sandboxes SET status = 'stopping', end_reason = 'user'");
+    assert_string_equal(claim_stage_create(stage, USER, "any", FIRST).err.reason, "sandbox_ended");
+    claim_stage_expect(stage, "2 ready");
+    postgres_expect(stage->postgres, "SELECT create_id FROM sandboxes", ASKED);
+}
+
+static void one_that_rests_is_not_dead(void **state)
+{
+    struct claim_stage *stage = *state;
+    claim_stage_wait(stage, FIRST, "free", FREE_MB, 0);
+    claim_stage_wait(stage, SECOND, "free", FREE_MB, 1);
+    assert_string_equal(claim_stage_create(stage, USER, "any", "").id, FIRST);
+    postgres_run(stage->postgres, "UPDATE sandboxes SET status = 'paused', pause_mode = 'freeze', "
+                                  "pause_reason = 'user', paused_at = now(), left_ms = 1000");
+    assert_string_equal(claim_stage_create(stage, USER, "any", FIRST).err.reason, "sandbox_exists");
+    claim_stage_expect(stage, "2 ready");
+    postgres_expect(stage->postgres, "SELECT status || ' ' || create_id FROM sandboxes",
+                    "paused " ASKED);
+}
+
 static void nobody_gives_back_what_is_anothers(void **state)
 {
     struct claim_stage *stage = *state;
@@ -221,6 +247,8 @@ int main(void)
         TEST(the_same_create_again_takes_no_other),
         TEST(a_dead_one_is_exchanged_as_if_it_had_never_been),
         TEST(one_that_ended_meanwhile_stays_in_the_list),
+        TEST(nothing_comes_in_the_place_of_what_its_user_ended),
+        TEST(one_that_rests_is_not_dead),
         TEST(nobody_gives_back_what_is_anothers),
         TEST(one_of_the_users_tier_is_preferred),
         TEST(one_of_another_tier_is_taken_and_its_limits_are_told),

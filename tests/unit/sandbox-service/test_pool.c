@@ -2,6 +2,7 @@
  * answers. */
 #include "sandbox-service/pool/pool.h"
 
+#include "common/audit/act.h"
 #include "common/contracts/sandbox.h"
 #include "common/redis/redis.h"
 #include "sandbox-service/docker/docker.h"
@@ -12,6 +13,7 @@
 #include "sandbox-service/network/restricted.h"
 #include "sandbox-service/ports/ports.h"
 #include "sandbox-service/sandbox/create.h"
+#include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/presence.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/sandbox/starts.h"
@@ -62,7 +64,9 @@ struct engine {
     int removals;
     int create_status;
     int update_status;
-    const char *image; /* what it tells of every one */
+    bool holds_update;
+    struct evhttp_request *held; /* an update that it has not answered */
+    const char *image;           /* what it tells of every one */
 };
 
 struct fixture {
@@ -106,7 +110,11 @@ static void on_request(struct evhttp_request *request, void *arg)
         reply(request, engine->create_status, "{\"Id\":\"abc\"}");
     } else if (strstr(uri, "/update") != NULL) {
         engine->updates++;
-        reply(request, engine->update_status, "{}");
+        if (engine->holds_update) {
+            engine->held = request;
+        } else {
+            reply(request, engine->update_status, "{}");
+        }
     } else {
         reply(request, strstr(uri, "/start") != NULL ? HTTP_NOCONTENT : HTTP_OK, "{}");
     }
@@ -191,7 +199,7 @@ static void on_created(const struct view *info, const struct err *err, void *arg
     assert_true(view_copy(*info, answer->info, sizeof answer->info));
 }
 
-static void create(struct fixture *fixture, const char *user, struct answer *answer)
+static void begin_create(struct fixture *fixture, const char *user, struct answer *answer)
 {
     static const struct actor actor = {.address = "192.0.2.7"};
     static const struct json_pair pairs[] = {{VIEW("GREETING"), VIEW("good day")}};
@@ -203,7 +211,44 @@ static void create(struct fixture *fixture, const char *user, struct answer *ans
     *answer = (struct answer){.waiter = {.actor = &actor, .done = on_created}};
     answer->waiter.arg = answer;
     assert_true(sandbox_create(&fixture->sandboxes, &request, DEADLINE_MS, &answer->waiter, &err));
+}
+
+static void create(struct fixture *fixture, const char *user, struct answer *answer)
+{
+    begin_create(fixture, user, answer);
     turn_until(fixture->loop, &answer->done);
+}
+
+static void on_destroyed(const struct err *err, void *arg)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    if (err != NULL) {
+        answer->err = *err;
+    }
+}
+
+/* Whoever asked for it does not want it any more. */
+static void begin_destroy(struct fixture *fixture, const char *user,
+                          struct sandbox_destruction *destruction, struct answer *answer)
+{
+    static const struct actor actor = {.address = "192.0.2.7"};
+    struct sandbox_destroy request = {0};
+    struct err err = {0};
+    (void)view_copy(VIEW(ASKED), request.sandbox_id, ID_SIZE);
+    (void)view_copy(view_of(user), request.user_id, ID_SIZE);
+    *answer = (struct answer){0};
+    *destruction = (struct sandbox_destruction){
+        .act = audit_act_begin_by(fixture->sandboxes.audit, AUDIT_SANDBOX_DESTROYED, "sandbox",
+                                  &actor, "", &err)};
+    assert_non_null(destruction->act);
+    sandbox_destroy(&fixture->sandboxes, destruction, &request, on_destroyed, answer);
+}
+
+static bool is_held(void *arg)
+{
+    const struct fixture *fixture = arg;
+    return fixture->engine.held != NULL;
 }
 
 static void expect_in(const char *text, const char *part)
@@ -274,7 +319,7 @@ static void when_none_that_waits_is_alive_a_container_is_started(void **state)
     struct fixture *fixture = *state;
     struct answer answer;
     fill(fixture, KEPT);
-    fixture->engine.update_status = HTTP_INTERNAL;
+    fixture->engine.update_status = HTTP_NOTFOUND;
     create(fixture, FREE_USER, &answer);
     assert_int_equal(answer.err.code, ERR_NONE);
     expect_in(answer.info, ASKED);
@@ -282,6 +327,74 @@ static void when_none_that_waits_is_alive_a_container_is_started(void **state)
     assert_int_equal(fixture->engine.updates, KEPT);
     turn_until_count(fixture->loop, &fixture->engine.removals, KEPT);
     postgres_expect(fixture->postgres, "SELECT string_agg(id::text, ',') FROM sandboxes", ASKED);
+}
+
+static void an_engine_that_changes_nothing_costs_one_of_the_pool(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    fill(fixture, KEPT);
+    fixture->engine.update_status = HTTP_INTERNAL;
+    create(fixture, FREE_USER, &answer);
+    expect_in(answer.info, ASKED);
+    assert_int_equal(fixture->engine.updates, 1);
+}
+
+static void one_that_is_given_up_before_it_has_a_row_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    struct answer given_up;
+    struct sandbox_destruction destruction;
+    fill(fixture, KEPT);
+    PGconn *other = PQconnectdb(postgres_url(fixture->postgres));
+    PQclear(PQexec(other, "BEGIN; SELECT FROM users WHERE id = '" PRO_USER "' FOR UPDATE"));
+    begin_create(fixture, PRO_USER, &answer);
+    begin_destroy(fixture, PRO_USER, &destruction, &given_up);
+    turn_for(fixture->loop, SETTLE_MS);
+    assert_false(answer.done);
+    assert_false(given_up.done);
+    PQfinish(other);
+    turn_until(fixture->loop, &given_up.done);
+    assert_int_equal(given_up.err.code, ERR_NONE);
+    assert_string_equal(answer.err.reason, "sandbox_ended");
+    postgres_expect(fixture->postgres, "SELECT string_agg(end_reason, ',') FROM sandboxes", "user");
+}
+
+static void one_that_is_given_up_while_it_is_changed_is_not_exchanged(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    struct answer given_up;
+    struct sandbox_destruction destruction;
+    fill(fixture, KEPT);
+    fixture->engine.holds_update = true;
+    begin_create(fixture, FREE_USER, &answer);
+    turn_until_true(fixture->loop, is_held, fixture);
+    begin_destroy(fixture, FREE_USER, &destruction, &given_up);
+    turn_until(fixture->loop, &given_up.done);
+    assert_int_equal(given_up.err.code, ERR_NONE);
+    reply(fixture->engine.held, HTTP_NOTFOUND, "{}");
+    turn_until(fixture->loop, &answer.done);
+    assert_string_equal(answer.err.reason, "sandbox_ended");
+    postgres_expect(fixture->postgres, "SELECT string_agg(end_reason, ',') FROM sandboxes", "user");
+}
+
+/* What was claimed for it is not the user's for good. */
+static void one_whose_exchange_is_refused_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answer answer;
+    fill(fixture, KEPT);
+    fixture->engine.holds_update = true;
+    begin_create(fixture, FREE_USER, &answer);
+    turn_until_true(fixture->loop, is_held, fixture);
+    postgres_run(fixture->postgres,
+                 "UPDATE users SET suspended_at = now() WHERE id = '" FREE_USER "'");
+    reply(fixture->engine.held, HTTP_NOTFOUND, "{}");
+    turn_until(fixture->loop, &answer.done);
+    assert_string_equal(answer.err.reason, "user_suspended");
+    postgres_expect(fixture->postgres, "SELECT end_reason FROM sandboxes", "error");
 }
 
 static void those_of_an_image_that_was_made_anew_are_replaced(void **state)
@@ -479,6 +592,10 @@ int main(void)
         TEST(one_with_other_limits_is_changed),
         TEST(one_that_is_asked_for_again_is_changed_again),
         TEST(when_none_that_waits_is_alive_a_container_is_started),
+        TEST(an_engine_that_changes_nothing_costs_one_of_the_pool),
+        TEST(one_that_is_given_up_before_it_has_a_row_ends),
+        TEST(one_that_is_given_up_while_it_is_changed_is_not_exchanged),
+        TEST(one_whose_exchange_is_refused_ends),
         TEST(those_of_an_image_that_was_made_anew_are_replaced),
         TEST(an_engine_that_fails_is_left_in_peace_for_a_while),
     };
