@@ -120,7 +120,8 @@ static void on_claimed(const PGresult *result, const struct err *err, void *arg)
     }
     if (idempotency_store_read(result, &row, &failure) &&
         (row.status == 0 || open_answer(claiming, &row, &answer, &failure))) {
-        struct idempotency_claimed claimed = {.status = row.status, .answer = str_view(&answer)};
+        struct idempotency_claimed claimed = {
+            .is_again = row.is_again, .status = row.status, .answer = str_view(&answer)};
         memcpy(claimed.resource_id, row.resource_id, ID_SIZE);
         finish_claiming(claiming, &claimed, NULL);
     } else {

@@ -12,7 +12,8 @@
 #define ITS_ROW " WHERE user_id = $1::uuid AND key_digest = decode($2, 'hex') AND claim = $3::uuid"
 
 const struct pg_statement idempotency_statements[IDEMPOTENCY_STATEMENT_COUNT] = {
-    {CLAIM, "SELECT resource_id, coalesce(status, 0), coalesce(encode(answer, 'hex'), '')"
+    {CLAIM, "SELECT resource_id, coalesce(status, 0), coalesce(encode(answer, 'hex'), ''),"
+            " created_at < now()"
             " FROM idempotency_claim($1::uuid, decode($2, 'hex'), decode($3, 'hex'), $4::uuid,"
             " $5::bigint, $6::integer)"},
     {FINISH, "UPDATE idempotency SET status = $4::integer, answer = decode($5, 'hex')" ITS_ROW
@@ -45,12 +46,13 @@ bool idempotency_store_claim(struct pg_pool *pg, const char user_id[ID_SIZE],
 
 bool idempotency_store_read(const PGresult *result, struct idempotency_row *out, struct err *err)
 {
-    enum { RESOURCE_ID, STATUS, ANSWER };
+    enum { RESOURCE_ID, STATUS, ANSWER, IS_AGAIN };
     if (pg_rows(result) != 1 ||
         !view_copy(view_of(pg_text(result, 0, RESOURCE_ID)), out->resource_id, ID_SIZE)) {
         return err_set(err, ERR_INTERNAL, "the row of an idempotency key can't be read");
     }
     out->status = pg_int(result, 0, STATUS);
+    out->is_again = pg_bool(result, 0, IS_AGAIN);
     out->answer_hex = view_of(pg_text(result, 0, ANSWER));
     return true;
 }

@@ -23,6 +23,7 @@ bool idempotency_store_claim(struct pg_pool *pg, const char user_id[ID_SIZE],
 /* The row of a claim. Text lies in the result. */
 struct idempotency_row {
     char resource_id[ID_SIZE];
+    bool is_again;  /* there was a row before */
     int64_t status; /* 0: none */
     struct view answer_hex;
 };

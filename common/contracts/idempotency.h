@@ -34,6 +34,7 @@ extern const struct json_schema idempotency_claim_schema;
 
 struct idempotency_claimed {
     char resource_id[ID_SIZE];
+    bool is_again;      /* another try may have made it, and had its answer heard */
     int64_t status;     /* of the answer; 0: none yet, the key is the caller's */
     struct view answer; /* its body */
 };

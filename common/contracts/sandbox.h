@@ -43,12 +43,12 @@ bool env_size_check(const struct json_pairs *env, struct err *err) MUST_CHECK;
  * sandbox_id is the caller's choice and makes the call idempotent: it is the sandbox's id too,
  * unless the answer has another, of a container that was waiting. That one's agent is connected
  * and must be told the answer's `configure` before the sandbox is its user's. Where that fails the
- * caller asks again with its id as dead_id, and gets another. sandbox.destroy knows what was made,
- * or is being made, by the chosen id as well. ERR_NOT_FOUND "template_not_found",
- * "secret_not_found", "volume_not_found", ERR_CONFLICT "sandbox_ended", "volume_in_use",
- * "volume_elsewhere", ERR_LIMIT "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED
- * "tier_limit_exceeded", ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable",
- * ERR_TIMEOUT. */
+ * caller asks again with its id as dead_id, and gets another; not so of one that is `repeated`,
+ * which an earlier call made and somebody may use. sandbox.destroy knows what was made, or is
+ * being made, by the chosen id as well. ERR_NOT_FOUND "template_not_found", "secret_not_found",
+ * "volume_not_found", ERR_CONFLICT "sandbox_ended", "volume_in_use", "volume_elsewhere", ERR_LIMIT
+ * "quota_exceeded", "key_quota_exceeded" or "node_full", ERR_DENIED "tier_limit_exceeded",
+ * ERR_UNAVAILABLE "docker_unavailable" or "network_unavailable", ERR_TIMEOUT. */
 #define SANDBOX_CREATE "sandbox.create"
 struct sandbox_create {
     char sandbox_id[ID_SIZE];
@@ -111,7 +111,8 @@ struct sandbox_info {
     int64_t lifetime_hours;
     bool has_start; /* its template starts something in it, which may not serve yet */
     struct container_state container;
-    struct view configure; /* of a create alone: sandbox_agent_welcome as JSON; empty: none */
+    bool repeated;         /* this and the next: of a create alone: it was there before */
+    struct view configure; /* sandbox_agent_welcome as JSON; empty: none */
 };
 extern const struct json_schema sandbox_info_schema;
 

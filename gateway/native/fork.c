@@ -88,21 +88,22 @@ static void discard_template(struct fork *fork)
     }
 }
 
-/* However the request ends. */
+/* However the request ends. What an earlier try may have told of stays. */
 static void end_fork(void *work)
 {
     struct fork *fork = work;
+    bool stays = fork->is_told || repeat_is_again(fork->request);
     for (size_t i = 0; i < fork->count; i++) {
         struct copy *copy = &fork->copies[i];
         bool may_exist = copy->exists || copy->making != NULL;
         if (copy->making != NULL) {
             making_cancel(TAKE(copy->making));
         }
-        if (!fork->is_told && may_exist) {
+        if (!stays && may_exist) {
             sandbox_discard(fork->request, copy->id);
         }
     }
-    if (!fork->is_told && fork->has_template) {
+    if (!stays && fork->has_template) {
         discard_template(fork);
     }
 }
@@ -143,16 +144,29 @@ static void write_copies(const struct fork *fork, struct json_writer *writer)
     json_end_object(writer);
 }
 
+/* Of a repeat alone: a copy that failed and may be there all the same, since an earlier try made
+ * it. NULL: none. */
+static const struct copy *find_open(const struct fork *fork)
+{
+    for (size_t i = 0; i < fork->count && repeat_is_again(fork->request); i++) {
+        if (!fork->copies[i].exists && fork->copies[i].err.code >= ERR_UNAVAILABLE) {
+            return &fork->copies[i];
+        }
+    }
+    return NULL;
+}
+
 /* All copies are there, or have failed. */
 static void answer(struct fork *fork)
 {
     struct request *request = fork->request;
+    const struct copy *open = find_open(fork);
     size_t made = 0;
     for (size_t i = 0; i < fork->count; i++) {
         made += fork->copies[i].exists ? 1 : 0;
     }
-    if (made == 0 || nobody_will_know(request)) {
-        struct err err = fork->copies[0].err;
+    if (made == 0 || open != NULL || nobody_will_know(request)) {
+        struct err err = open != NULL ? open->err : fork->copies[0].err;
         request_fail(request, &err);
         return;
     }

@@ -28,6 +28,7 @@ struct making {
     struct sandbox_meta sandbox; /* once the sandbox-service has answered */
     struct str message;          /* to the sandbox-service */
     struct str configure;        /* to the agent; empty: it is told as it connects */
+    bool is_repeated;            /* another call made the sandbox */
     int tries;                   /* waiting ones that did not answer */
     struct ipc_call *ipc_call;   /* this and the next two: at most one is in flight */
     struct hub_call *hub_call;
@@ -57,7 +58,8 @@ void making_cancel(struct making *making)
     free_making(making);
 }
 
-/* The next two are the ways out. Known refusals made nothing; of anything else it is not known. */
+/* The next three are the ways out. Known refusals made nothing; of anything else it is not known.
+ */
 static void fail(struct making *making, const struct err *err, bool may_exist)
 {
     if (may_exist) {
@@ -66,6 +68,17 @@ static void fail(struct making *making, const struct err *err, bool may_exist)
     }
     making->done(NULL, err, making->arg);
     free_making(making);
+}
+
+/* There is a sandbox. One that another call made stays, and the next repeat finds it: its client
+ * may have heard of it and use it. */
+static void give_up(struct making *making, const struct err *err)
+{
+    struct err failure = *err;
+    if (making->is_repeated) {
+        err_set_reason(&failure, ERR_UNAVAILABLE, "agent_lost", "%s", err->message);
+    }
+    fail(making, &failure, !making->is_repeated);
 }
 
 /* Whoever left and has an Idempotency-Key comes back for the answer. */
@@ -80,7 +93,7 @@ static void finish(struct making *making)
 {
     struct err err = {0};
     if (nobody_will_know(making, &err)) {
-        fail(making, &err, true);
+        give_up(making, &err);
         return;
     }
     making->done(&making->sandbox, NULL, making->arg);
@@ -133,13 +146,17 @@ static bool write_again(struct making *making, struct err *err)
 static void try_another(struct making *making, const struct err *err)
 {
     struct err failure = *err;
+    if (making->is_repeated) {
+        give_up(making, err);
+        return;
+    }
     log_warn("create.warm_failed", LOG_TRACE(&making->request->trace),
              LOG_STR("sandbox_id", making->sandbox.id), LOG_ERR(err));
     str_clear(&making->configure);
     making->tries++;
     if (making->tries > WARM_TRIES_MAX || nobody_will_know(making, &failure) ||
         !write_again(making, &failure) || !ask(making, &failure)) {
-        fail(making, &failure, true);
+        give_up(making, &failure);
     }
 }
 
@@ -149,10 +166,10 @@ static void on_started(const struct hub_reply *reply, const struct err *err, voi
     struct err failure = {0};
     making->hub_call = NULL;
     if (err != NULL) {
-        fail(making, err, true);
+        give_up(making, err);
     } else if (view_equal(reply->type, VIEW("error"))) {
         agent_error_read(reply->text, &failure);
-        fail(making, &failure, true);
+        give_up(making, &failure);
     } else {
         finish(making);
     }
@@ -176,7 +193,7 @@ static void wait_for_start(struct making *making)
     AUTO(str_free) struct str text = STR_INIT(READY_MESSAGE_MAX);
     str_append_string(&text, "{\"type\":\"ready\"}");
     if (!call_agent(making, &text, left_ms(making), on_started, &err)) {
-        fail(making, &err, true);
+        give_up(making, &err);
     }
 }
 
@@ -199,7 +216,7 @@ static void on_configured(const struct hub_reply *reply, const struct err *err, 
 static void on_new_agent(struct making *making, const struct err *err)
 {
     if (err != NULL) {
-        fail(making, err, true);
+        give_up(making, err);
     } else if (making->sandbox.has_start) {
         wait_for_start(making);
     } else {
@@ -221,14 +238,15 @@ static void on_agent_ready(const struct err *err, void *arg)
     }
 }
 
-/* What the agent of a sandbox that was waiting must be told. */
-static bool take_configure(struct making *making, struct view body, struct err *err)
+/* What the agent of a sandbox that was waiting must be told, too. */
+static bool take_info(struct making *making, struct view body, struct err *err)
 {
     struct sandbox_info info;
     struct sandbox_agent_welcome welcome;
     AUTO(json_doc_release)
     struct json_doc *doc = json_read(body, &sandbox_info_schema, &info, NULL, err);
     AUTO(json_doc_release) struct json_doc *words = NULL;
+    making->is_repeated = doc != NULL && info.repeated;
     if (doc == NULL || info.configure.len == 0) {
         return doc != NULL;
     }
@@ -260,8 +278,15 @@ static void wait_for_agent(struct making *making)
     making->hub_wait = hub_wait_begin(making->request->gateway->hub, making->sandbox.id, timeout_ms,
                                       on_agent_ready, making, &failure);
     if (making->hub_wait == NULL) {
-        fail(making, &failure, true);
+        give_up(making, &failure);
     }
+}
+
+/* Something that is ours to undo: not what an earlier try may have made and told of. What was found
+ * dead is this one's. */
+static bool may_exist(const struct making *making, const struct err *err)
+{
+    return making->tries > 0 || (err->code >= ERR_UNAVAILABLE && !repeat_is_again(making->request));
 }
 
 static void on_created(const struct view *body, const struct err *err, void *arg)
@@ -270,15 +295,15 @@ static void on_created(const struct view *body, const struct err *err, void *arg
     struct err failure = {0};
     making->ipc_call = NULL;
     if (err != NULL) {
-        fail(making, err, err->code >= ERR_UNAVAILABLE);
+        fail(making, err, may_exist(making, err));
         return;
     }
     if (!sandbox_meta_read(*body, &making->sandbox, &failure) ||
-        !take_configure(making, *body, &failure)) {
+        !take_info(making, *body, &failure)) {
         failure.code = ERR_INTERNAL;
-        fail(making, &failure, true);
+        give_up(making, &failure);
     } else if (nobody_will_know(making, &failure)) {
-        fail(making, &failure, true);
+        give_up(making, &failure);
     } else {
         wait_for_agent(making);
     }

@@ -36,6 +36,7 @@ struct repeat {
     char digest[IDEMPOTENCY_REQUEST_LEN + 1]; /* of the request */
     char claim[ID_SIZE];
     char resource_id[ID_SIZE];
+    bool is_again;     /* the id was another try's too */
     bool is_ours;      /* claimed, and neither finished nor released */
     bool is_undone;    /* what was made with resource_id */
     int status;        /* of the answer that is being kept */
@@ -91,6 +92,11 @@ bool repeat_choose_id(const struct request *request, char out[ID_SIZE], struct e
     }
     memcpy(out, id, ID_SIZE);
     return true;
+}
+
+bool repeat_is_again(const struct request *request)
+{
+    return request->repeat != NULL && request->repeat->is_again;
 }
 
 static void free_digest(EVP_MD_CTX **context)
@@ -225,6 +231,7 @@ static void on_claimed(const struct view *body, const struct err *err, void *arg
         return;
     }
     memcpy(request->repeat->resource_id, claimed.resource_id, ID_SIZE);
+    request->repeat->is_again = claimed.is_again;
     request->repeat->is_ours = claimed.status == 0;
     if (request->is_revoked || request->exchange == NULL) {
         request_error_revoked(request, &refusal); /* or nobody hears it */

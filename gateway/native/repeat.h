@@ -22,6 +22,9 @@ const char *repeat_resource_id(const struct request *request);
 /* The same, or a new id. */
 bool repeat_choose_id(const struct request *request, char out[ID_SIZE], struct err *err) MUST_CHECK;
 
+/* Whether another try may have made it, and its answer may have been heard. */
+bool repeat_is_again(const struct request *request);
+
 /* What was made with this id is, or will be, undone: a repeat makes another. */
 void repeat_undo(const struct request *request);
 

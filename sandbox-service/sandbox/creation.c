@@ -343,6 +343,7 @@ static void on_repeated(const PGresult *result, const struct err *err, void *arg
             creation->err = (struct err){0};
             memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);
             describe(creation, &begun);
+            begun.info.repeated = true;
             if (write_info(creation, &begun)) {
                 claim_repeat(creation, begun.is_warm);
                 return;

@@ -2,7 +2,7 @@
 // quick.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { call, createSandbox, destroySandbox, exec, shellOutput, whenHealthy, whenUsable } from '../support/api.mjs';
+import { assertError, call, createSandbox, destroySandbox, exec, shellOutput, whenHealthy, whenUsable } from '../support/api.mjs';
 import { docker, kill9, nothingIsOrphaned, sql, supervise, until, withSettings } from '../support/stack.mjs';
 
 const KEPT = 2;
@@ -98,6 +98,24 @@ describe('a pool', () => {
     assert.equal(first.json.sandboxId, second.json.sandboxId);
     assert.ok(await wasWaiting(first.json.sandboxId));
     await destroySandbox(first.json.sandboxId);
+  });
+
+  it('answers a repeat whose first answer was not kept with the same sandbox, which it never ends', async () => {
+    await whenFull();
+    const headers = { 'Idempotency-Key': `pool-${Date.now()}` };
+    const create = () => call('POST', '/sandbox/create', { body: { ...ask, autoResume: false }, headers });
+    const { sandboxId } = (await create()).json;
+    assert.ok(await wasWaiting(sandboxId));
+    await sql(`UPDATE idempotency SET status = NULL, answer = NULL, claimed_until = now() WHERE resource_id =
+      (SELECT create_id FROM sandboxes WHERE id = '${sandboxId}')`);
+    assert.equal((await call('POST', `/sandbox/${sandboxId}/pause`)).status, 200);
+    assertError(await create(), 503, 'agent_lost');
+    assert.equal(await sql(`SELECT status FROM sandboxes WHERE id = '${sandboxId}'`), 'paused');
+    assert.equal((await call('POST', `/sandbox/${sandboxId}/resume`)).status, 200);
+    const { status, json, text } = await create();
+    assert.deepEqual([status, json.sandboxId], [200, sandboxId], text);
+    assert.equal(await shellOutput(sandboxId, 'echo there'), 'there');
+    await destroySandbox(sandboxId);
   });
 
   it('of whose image the name moved on starts anew', async () => {

@@ -29,6 +29,7 @@ struct stage {
 struct answer {
     bool done;
     struct err err;
+    bool is_again;
     int64_t status;
     char resource_id[ID_SIZE];
     char text[TEXT_SIZE];
@@ -70,6 +71,7 @@ static void on_claimed(const struct idempotency_claimed *claimed, const struct e
         return;
     }
     assert_null(err);
+    answer->is_again = claimed->is_again;
     answer->status = claimed->status;
     memcpy(answer->resource_id, claimed->resource_id, ID_SIZE);
     assert_true(view_copy(claimed->answer, answer->text, sizeof answer->text));
@@ -212,6 +214,7 @@ static void a_try_that_broke_off_leaves_its_id_to_the_next(void **state)
     struct answer next = claim(stage, "k", REQUEST, second);
     assert_int_equal(next.err.code, ERR_NONE);
     assert_string_equal(next.resource_id, answer.resource_id);
+    assert_true(next.is_again && !answer.is_again);
     struct answer late = finish(stage, "k", first);
     assert_refused(&late, ERR_CONFLICT, "idempotency_lost");
     assert_int_equal(finish(stage, "k", second).err.code, ERR_NONE);
@@ -230,6 +233,7 @@ static void a_try_that_made_nothing_leaves_nothing(void **state)
     struct answer next = claim(stage, "k", OTHER_REQUEST, second);
     assert_int_equal(next.err.code, ERR_NONE);
     assert_string_not_equal(next.resource_id, answer.resource_id);
+    assert_false(next.is_again);
     release(stage, "k", second);
     assert_int_equal(claim(stage, "k", REQUEST, first).err.code, ERR_NONE);
     assert_int_equal(finish(stage, "k", first).err.code, ERR_NONE);

@@ -50,7 +50,7 @@ static void messages_survive(void **state)
          "\"endedAt\":\"2026-02-01T00:00:00Z\",\"metadata\":{},\"memoryMB\":512,"
          "\"cpuMilli\":1000,\"pids\":256,\"diskMB\":2048,\"lifetimeHours\":2,"
          "\"container\":{\"running\":false,\"status\":\"removed\",\"exitCode\":137,"
-         "\"error\":\"why\"},\"configure\":{\"token\":\"a.b.c\"}}"},
+         "\"error\":\"why\"},\"repeated\":true,\"configure\":{\"token\":\"a.b.c\"}}"},
         {&sandbox_list_schema, "{\"userId\":\"" ID_A "\",\"limit\":100,\"cursor\":\"x\"}"},
         {&sandbox_list_schema,
          "{\"userId\":\"" ID_A "\",\"status\":\"failed\",\"limit\":1,\"cursor\":\"x\"}"},

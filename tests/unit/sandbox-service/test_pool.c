@@ -306,6 +306,7 @@ static void one_that_is_asked_for_again_is_changed_again(void **state)
     assert_int_equal(answer.err.code, ERR_NONE);
     expect_in(answer.info, "\"memoryMB\":512");
     expect_in(answer.info, "\"configure\":{");
+    expect_in(answer.info, "\"repeated\":true");
     assert_int_equal(fixture->engine.updates, 2);
     fixture->engine.update_status = HTTP_INTERNAL;
     create(fixture, FREE_USER, &answer);
