@@ -2,6 +2,7 @@
 
 #include "common/audit/act.h"
 #include "common/base/clock.h"
+#include "common/base/crash_point.h"
 #include "common/base/log.h"
 #include "sandbox-service/pool/pool.h"
 #include "sandbox-service/sandbox/creation.h"
@@ -28,6 +29,7 @@ static void on_updated(const struct err *err, void *arg)
 {
     struct creation *creation = arg;
     if (err == NULL || creation_has_ended(creation)) {
+        CRASH_POINT("claim.after_update");
         finish(creation);
         return;
     }
@@ -50,6 +52,7 @@ static bool update(struct creation *creation, container_acted_fn *done)
 
 void claim_settle(struct creation *creation, bool limits_differ)
 {
+    CRASH_POINT("claim.after_row");
     if (!limits_differ) {
         finish(creation);
     } else if (!update(creation, on_updated)) {

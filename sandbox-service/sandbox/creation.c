@@ -90,6 +90,9 @@ static void on_part_done(struct creation *creation)
         creation_fail(creation);
         return;
     }
+    if (creation->is_for_pool) {
+        CRASH_POINT("refill.before_answer");
+    }
     CRASH_POINT("create.before_answer");
     starts_leave(creation->sandboxes->starts, &creation->turn);
     log_info("sandbox.started", LOG_TRACE(&creation->trace),
@@ -510,6 +513,7 @@ static void on_added(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     store_read_warm(result, &begun);
+    CRASH_POINT("refill.after_row");
     describe(creation, &begun);
     find_image(creation);
 }

@@ -1,5 +1,6 @@
 #include "sandbox-service/templates/keeping.h"
 
+#include "common/base/crash_point.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/templates/templates.h"
 
@@ -14,6 +15,9 @@ static void on_weighed(const PGresult *result, const struct err *err, void *arg)
     (void)result;
     struct keeping *keeping = arg;
     keeping->query = NULL;
+    if (err == NULL) {
+        CRASH_POINT("snapshot.after_weight");
+    }
     finish(keeping, err);
 }
 
@@ -45,6 +49,7 @@ static void on_still(const struct err *err, void *arg)
         finish(keeping, err);
         return;
     }
+    CRASH_POINT("snapshot.after_still");
     container_name(keeping->sandbox_id, name);
     container_measure(keeping->templates->sandboxes->docker, &keeping->container, name, on_measured,
                       keeping);

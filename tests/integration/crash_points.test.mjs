@@ -9,7 +9,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { call, makeUser, whenHealthy, whenUsable } from '../support/api.mjs';
 import { crashPoints, dieAt, settled } from '../support/crash_points.mjs';
 import { whyNotRestricted } from '../support/far.mjs';
-import { docker, instance, kill9, nothingIsOrphaned, run, serviceSettings, sql, until } from '../support/stack.mjs';
+import { docker, instance, kill9, nothingIsOrphaned, run, serviceSettings, sql, until, withSettings } from '../support/stack.mjs';
 
 const PATIENCE_MS = 60_000;
 const volumesDir = serviceSettings('sandbox').VOLUMES_DIR;
@@ -128,6 +128,25 @@ async function snapshot() {
   await destroy(id);
 }
 
+async function claim() {
+  await until('some wait', async () => await sql("SELECT count(*) > 1 FROM warm_sandboxes WHERE status = 'ready'") === 't', PATIENCE_MS);
+  const id = await create({ memoryMB: 128 });
+  await hasUsed(1);
+  await destroy(id);
+}
+
+// The copies that are told of are there, and no other.
+async function fork(id) {
+  const { status, json, text } = await ask('POST', `/sandbox/${id}/fork`, { count: 2, timeoutMs: 600_000 }, once());
+  assert.ok(status === 201 || json.code === 'fork_failed', text);
+  const copies = (json.sandboxes ?? []).map(({ sandboxId }) => sandboxId);
+  await hasUsed(1 + copies.length);
+  for (const copy of copies) {
+    await whenUsable(copy, PATIENCE_MS, key);
+    await destroy(copy);
+  }
+}
+
 const networksOf = async (id) => Object.keys(JSON.parse(await docker('inspect', '--format', '{{json .NetworkSettings.Networks}}', `insien-${id}`)));
 const tableHas = async (address) => (await run('nft', ['list', 'ruleset'])).stdout.includes(address);
 
@@ -186,6 +205,7 @@ const acts = [
   [['build'], async () => removeTemplate((await template({ dockerfile: 'FROM insien/tiny\nRUN echo > /built\n' })).templateId)],
   [['snapshot'], snapshot],
   [['network'], changeNetwork, await whyNotRestricted()],
+  [['claim', 'refill'], claim, false, { WARM_POOLS: 'tiny/none/pro=2' }],
 ];
 
 const templateImages = async () => lines(await docker('images', '--filter', `reference=${instance}/template`, '--format', '{{.Tag}}'));
@@ -224,13 +244,25 @@ describe('a sandbox-service that dies', { skip: points.length === 0 && 'no build
     assert.deepEqual([...new Set(points.map(actOf))].sort(), known.sort());
   });
 
-  for (const [names, act, skip = false] of acts) {
+  for (const [names, act, skip = false, settings = null] of acts) {
     const own = points.filter((point) => names.includes(actOf(point)));
     it(`at ${own.join(', ')} leaves nothing undecided and nothing over`, { skip }, async () => {
+      const giveBack = settings !== null && await withSettings('sandbox', settings);
       await dieAt(own, act);
+      if (settings !== null) {
+        await giveBack();
+        await until('nobody waits any more', async () => await sql('SELECT count(*) FROM warm_sandboxes') === '0', PATIENCE_MS);
+      }
       await nothingIsLeft(strangers);
     });
   }
+
+  it('behind the image of a fork, and between its copies, leaves none that nobody was told of', async () => {
+    const id = await create();
+    await dieAt(['template.after_end', 'create.after_row', 'create.before_answer'], () => fork(id));
+    await destroy(id);
+    await nothingIsLeft(strangers);
+  });
 
   it('in another place: of a gateway that died with a create in hand its repeat gets the sandbox', async () => {
     const [headers, body] = [once(), { template: 'tiny', network: 'none' }];
