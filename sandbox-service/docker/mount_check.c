@@ -1,9 +1,12 @@
 #include "sandbox-service/docker/mount_check.h"
 
+#include "common/base/clock.h"
 #include "common/contracts/agent.h"
 #include "common/contracts/secrets.h"
 
 #include <stdio.h>
+
+enum { STATUS_ENGINE_FAILED = 500 };
 
 /* Percent-encoded, a path takes three times its length. */
 _Static_assert(DOCKER_PATH_SIZE > 3 * VOLUME_PATH_MAX + WIRE_NAME_SIZE + 64,
@@ -46,27 +49,39 @@ static void finish(struct mount_check *check)
     check->done(check->too_many ? &err : NULL, check->arg);
 }
 
+/* Of an answer other than 404; failure says what docker_succeeded does. */
+static bool is_folder_there(const struct mount_check *check, const struct http_reply *reply,
+                            const struct err *failure, struct err *err)
+{
+    bool is_folder = false;
+    if (failure->code == ERR_NONE && !wire_read_path_stat(reply->header, &is_folder, err)) {
+        return false;
+    }
+    /* To tell what is there the engine first mounts what the container has, and fails where a link
+     * leads that to a place in which nothing can be made. */
+    bool leads_nowhere = reply != NULL && reply->status == STATUS_ENGINE_FAILED;
+    if (failure->code != ERR_NONE && !leads_nowhere) {
+        *err = *failure;
+        return false;
+    }
+    return is_folder || err_set_reason(err, ERR_INVALID, "volume_path_unsafe",
+                                       "%s: a part of it is no folder", check->paths[check->at]);
+}
+
 static void on_answer(const struct http_reply *reply, const struct err *err, void *arg)
 {
     struct mount_check *check = arg;
     struct err failure = {0};
-    bool is_link = false;
-    if (docker_succeeded(reply, err, "look at a path", &failure)) {
-        if (!wire_read_path_stat(reply->header, &is_link, &failure)) {
-            check->done(&failure, check->arg);
-        } else if (is_link) {
-            err_set_reason(&failure, ERR_INVALID, "volume_path_unsafe",
-                           "%s: a part of it is a symbolic link", check->paths[check->at]);
-            check->done(&failure, check->arg);
-        } else {
-            ask(check);
-        }
-    } else if (failure.code == ERR_NOT_FOUND) {
+    struct err why = {0};
+    if (!docker_succeeded(reply, err, "look at a path", &failure) &&
+        failure.code == ERR_NOT_FOUND) {
         /* Nor is there anything below it: the engine makes it. */
         check->len = strlen(check->paths[check->at]);
         ask(check);
+    } else if (is_folder_there(check, reply, &failure, &why)) {
+        ask(check);
     } else {
-        check->done(&failure, check->arg);
+        check->done(&why, check->arg);
     }
 }
 
@@ -83,20 +98,29 @@ static void write_question(const struct mount_check *check, char out[DOCKER_PATH
 static void ask(struct mount_check *check)
 {
     char path[DOCKER_PATH_SIZE];
+    struct err err = {0};
+    int64_t left_ms = check->until_ms - clock_monotonic_ms();
     if (!step(check)) {
         finish(check);
+        return;
+    }
+    if (left_ms <= 0) {
+        err_set_reason(&err, ERR_UNAVAILABLE, "docker_unavailable",
+                       "%s: its mounts were not looked at in time", check->container);
+        check->done(&err, check->arg);
         return;
     }
     write_question(check, path);
     const struct docker_request request = {.method = "HEAD",
                                            .path = path,
                                            .answer_header = "X-Docker-Container-Path-Stat",
-                                           .timeout_ms = check->timeout_ms};
+                                           .timeout_ms = left_ms};
     docker_send(check->docker, &check->call, &request, on_answer, check);
 }
 
-static void begin(struct mount_check *check)
+static void begin(struct mount_check *check, int64_t timeout_ms)
 {
+    check->until_ms = clock_monotonic_ms() + timeout_ms;
     mount_check_add(check, VIEW(AGENT_DIR));
     ask(check);
 }
@@ -105,11 +129,10 @@ void mount_check_begin(struct mount_check *check, struct docker *docker, const c
                        int64_t timeout_ms, mount_check_fn *done, void *arg)
 {
     check->docker = docker;
-    check->timeout_ms = timeout_ms;
     check->done = done;
     check->arg = arg;
     (void)snprintf(check->container, sizeof check->container, "%s", container);
-    begin(check);
+    begin(check, timeout_ms);
 }
 
 /* What else is mounted (the agent's own, lxcfs, an empty folder for secrets) has nothing in it that
@@ -130,10 +153,10 @@ static void on_inspected(const struct http_reply *reply, const struct err *err, 
     bool is_read = docker_succeeded(reply, err, "inspect", &failure) &&
                    wire_read_mounts(reply->body, on_mount, check, &failure);
     if (is_read && check->count > 0) {
-        begin(check);
+        begin(check, DOCKER_TIMEOUT_MS);
     } else {
-        bool is_fine = is_read || failure.code == ERR_NOT_FOUND;
-        check->done(is_fine ? NULL : &failure, check->arg);
+        bool has_none = is_read || failure.code == ERR_NOT_FOUND;
+        check->done(has_none ? NULL : &failure, check->arg);
     }
 }
 

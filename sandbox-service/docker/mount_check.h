@@ -3,7 +3,7 @@
  * The engine follows the symbolic links of a container's own files when it mounts. An image, or
  * whoever was in a sandbox before it stopped, could lead a volume's path to the agent's folder, and
  * a program of theirs would be run for the agent. So each part of each path is asked about before
- * the container is started: none may be a link. */
+ * the container is started: what is there must be a folder, and no link. */
 #ifndef SANDBOX_DOCKER_MOUNT_CHECK_H
 #define SANDBOX_DOCKER_MOUNT_CHECK_H
 
@@ -26,19 +26,19 @@ struct mount_check {
     size_t at;  /* the path that is asked about */
     size_t len; /* of its part that was asked about last */
     bool too_many;
-    int64_t timeout_ms; /* of each question; 0: the engine's */
+    int64_t until_ms; /* of the monotonic clock: all questions together */
     mount_check_fn *done;
     void *arg;
 };
 
 /* One that is to be looked at. Copies target. */
 void mount_check_add(struct mount_check *check, struct view target);
-/* Looks at those, in a container that was made and does not run. Each question gets timeout_ms.
- * Here and below: done comes exactly once, later, on the loop. */
+/* Looks at those, in a container that was made and does not run, in timeout_ms. Here and below:
+ * done comes exactly once, later, on the loop. */
 void mount_check_begin(struct mount_check *check, struct docker *docker, const char *container,
                        int64_t timeout_ms, mount_check_fn *done, void *arg);
-/* The same for those that the container was made with, and whatever was added is forgotten. One
- * that is not there has none. */
+/* The same for those that the container was made with, and whatever was added is forgotten, in
+ * DOCKER_TIMEOUT_MS. One that is not there has none. */
 void mount_check_stopped(struct mount_check *check, struct docker *docker, const char *container,
                          mount_check_fn *done, void *arg);
 

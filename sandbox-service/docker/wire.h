@@ -106,8 +106,9 @@ typedef void wire_mount_fn(struct view target, void *arg);
 bool wire_read_mounts(struct view body, wire_mount_fn *on_mount, void *arg,
                       struct err *err) MUST_CHECK;
 
-/* The header of HEAD /containers/x/archive: whether the path's last part is a symbolic link. */
-bool wire_read_path_stat(struct view header, bool *is_link, struct err *err) MUST_CHECK;
+/* The header of HEAD /containers/x/archive: whether the path's last part is a folder, and no
+ * symbolic link to one. */
+bool wire_read_path_stat(struct view header, bool *is_folder, struct err *err) MUST_CHECK;
 
 struct wire_listed {
     char id[WIRE_ID_SIZE];

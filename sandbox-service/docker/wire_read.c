@@ -226,12 +226,10 @@ bool wire_read_mounts(struct view body, wire_mount_fn *on_mount, void *arg, stru
     return doc != NULL && json_scan_items(mounted.mounts, on_mounted, &reader, err) && reader.ok;
 }
 
-bool wire_read_path_stat(struct view header, bool *is_link, struct err *err)
+bool wire_read_path_stat(struct view header, bool *is_folder, struct err *err)
 {
-    enum {
-        HEADER_MAX = 8 * 1024,
-        MODE_LINK = 1 << 27, /* of Go's os.FileMode, which the engine sends */
-    };
+    enum { HEADER_MAX = 8 * 1024 };
+    static const int64_t mode_folder = INT64_C(1) << 31; /* of Go's os.FileMode */
     struct stated {
         int64_t mode;
     } stated;
@@ -246,7 +244,7 @@ bool wire_read_path_stat(struct view header, bool *is_link, struct err *err)
     }
     AUTO(json_doc_release)
     struct json_doc *doc = READ(((struct view){(const char *)text, len}), fields, &stated, err);
-    *is_link = doc != NULL && (stated.mode & MODE_LINK) != 0;
+    *is_folder = doc != NULL && (stated.mode & mode_folder) != 0;
     return doc != NULL;
 }
 

@@ -207,7 +207,8 @@ static void refuse(struct shift *shift)
 {
     struct store *store = shift->shifts->sandboxes->store;
     const struct err cause = shift->err;
-    if (strcmp(cause.reason, "docker_unavailable") != 0) {
+    if (strcmp(cause.reason, "docker_unavailable") != 0 &&
+        strcmp(cause.reason, "volume_path_unsafe") != 0) {
         err_set_reason(&shift->err, ERR_UNAVAILABLE,
                        shift->order.is_resuming ? "resume_failed" : "pause_failed", "%s",
                        cause.message);

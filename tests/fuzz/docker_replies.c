@@ -44,14 +44,14 @@ static void on_mount(struct view target, void *arg)
 static void try_mounts(struct view text)
 {
     size_t total = 0;
-    bool is_link = false;
+    bool is_folder = false;
     struct err err = {0};
     if (!wire_read_mounts(text, on_mount, &total, &err)) {
         assert(err.code != ERR_NONE);
     }
     err = (struct err){0};
-    if (!wire_read_path_stat(text, &is_link, &err)) {
-        assert(err.code != ERR_NONE && !is_link);
+    if (!wire_read_path_stat(text, &is_folder, &err)) {
+        assert(err.code != ERR_NONE && !is_folder);
     }
 }
 

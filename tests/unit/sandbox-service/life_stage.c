@@ -95,6 +95,8 @@ int life_stage_clear(void **state)
     engine->refuses = false;
     engine->forgets = false;
     engine->believes_for = 0;
+    engine->mounts = NULL;
+    engine->paths = NULL;
     engine->acts = 0;
     return 0;
 }

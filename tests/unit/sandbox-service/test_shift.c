@@ -213,6 +213,22 @@ static void failed_resume_is_told_when_it_rests_again(void **state)
     STATUS_IS(stage, "paused");
 }
 
+/* Whoever was inside before may have put a link there. */
+static void volume_that_would_lie_elsewhere_keeps_it_at_rest(void **state)
+{
+    static const struct engine_path paths[] = {{"/data", 200, ENGINE_LINK}, {NULL, 0, NULL}};
+    struct life_stage *stage = *state;
+    struct wait wait;
+    life_stage_change(stage, RESUMING("disk"));
+    set_container(stage, "exited");
+    stage->engine.mounts = "[{\"Destination\":\"/data\"}]";
+    stage->engine.paths = paths;
+    begin(stage, &(struct shift_order){.is_resuming = true, .on_disk = true}, &wait);
+    expect_over(stage, &wait, "volume_path_unsafe");
+    STATUS_IS(stage, "paused");
+    assert_string_equal(stage->engine.status, "exited");
+}
+
 static void what_was_done_counts_whatever_the_answer(void **state)
 {
     struct life_stage *stage = *state;
@@ -344,6 +360,7 @@ int main(void)
         TEST(refused_pause_leaves_it_running),
         TEST(refused_resume_leaves_it_at_rest),
         TEST(failed_resume_is_told_when_it_rests_again),
+        TEST(volume_that_would_lie_elsewhere_keeps_it_at_rest),
         TEST(what_was_done_counts_whatever_the_answer),
         TEST(word_that_does_not_last_is_not_believed),
         TEST(one_that_was_paused_already_is_paused),

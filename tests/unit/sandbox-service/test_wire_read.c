@@ -79,23 +79,23 @@ static void mounts_of_a_container_are_read(void **state)
 static void what_a_path_is_is_read(void **state)
 {
     (void)state;
-    bool is_link = false;
+    bool is_folder = true;
     struct err err = {0};
     /* {"name":"run","size":4,"mode":134218239,"linkTarget":"/run"} */
     assert_true(
         wire_read_path_stat(VIEW("eyJuYW1lIjoicnVuIiwic2l6ZSI6NCwibW9kZSI6MTM0MjE4MjM5LCJsaW5"
                                  "rVGFyZ2V0IjoiL3J1biJ9"),
-                            &is_link, &err));
-    assert_true(is_link);
+                            &is_folder, &err));
+    assert_false(is_folder);
     /* {"name":"etc","size":4096,"mode":2147484141,"linkTarget":""} */
     assert_true(
         wire_read_path_stat(VIEW("eyJuYW1lIjoiZXRjIiwic2l6ZSI6NDA5NiwibW9kZSI6MjE0NzQ4NDE0MSw"
                                  "ibGlua1RhcmdldCI6IiJ9"),
-                            &is_link, &err));
-    assert_false(is_link);
-    assert_false(wire_read_path_stat(VIEW(""), &is_link, &err));
-    assert_false(wire_read_path_stat(VIEW("e30="), &is_link, &err));
-    assert_false(wire_read_path_stat(VIEW("not base64"), &is_link, &err));
+                            &is_folder, &err));
+    assert_true(is_folder);
+    assert_false(wire_read_path_stat(VIEW(""), &is_folder, &err));
+    assert_false(wire_read_path_stat(VIEW("e30="), &is_folder, &err));
+    assert_false(wire_read_path_stat(VIEW("not base64"), &is_folder, &err));
 }
 
 static void container_without_networks_has_no_address(void **state)
