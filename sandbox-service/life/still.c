@@ -90,7 +90,9 @@ static void on_moved_on(const PGresult *result, const struct err *err, void *arg
     }
 }
 
-/* Nobody keeps it any more. What is open comes back here. */
+/* Nobody keeps it any more: at the end of the process it is forgotten. What is open comes back
+ * here.
+ */
 static void let_go(struct still *still)
 {
     if (still->is_asking || !list_is_empty(&still->coming) || !list_is_empty(&still->keeping)) {
@@ -99,6 +101,10 @@ static void let_go(struct still *still)
     timer_disarm(&still->turn);
     still->stands = false;
     tell_waits(still);
+    if (still->stills->ended) {
+        forget(still);
+        return;
+    }
     still->is_asking = true;
     life_store_move_on(still->stills->sandboxes->store, &still->row, still->sandbox_id, on_moved_on,
                        still);
@@ -160,10 +166,10 @@ static void on_shift_over(const struct err *err, void *arg)
         stand(still);
     } else if (err != NULL && err->code == ERR_CONFLICT) {
         fail_with(still, "sandbox_gone", err->message);
-    } else if (err != NULL) {
+    } else if (err != NULL && still->is_pausing) {
         fail(still, err);
     } else {
-        order(still);
+        order(still); /* whatever the shift of somebody else has come to */
     }
 }
 
@@ -287,7 +293,8 @@ static void move_on(struct stills *stills, const char *sandbox_id)
 {
     struct err err = {0};
     char id[ID_SIZE];
-    if (!id_parse(view_of(sandbox_id), id) || find(stills, id) != NULL) {
+    if (!id_parse(view_of(sandbox_id), id) || find(stills, id) != NULL ||
+        shift_is_under_way(stills->sandboxes->shifts, id)) { /* the next look finds it */
         return;
     }
     struct still *still = add(stills, id, &err);
@@ -339,18 +346,11 @@ struct stills *stills_open(struct sandboxes *sandboxes, struct err *err)
     return stills;
 }
 
-static void end_waits(struct map_node *node, void *arg)
-{
-    (void)arg;
-    tell_waits(MAP_ENTRY(node, struct still, by_id));
-}
-
 void stills_end(struct stills *stills)
 {
     if (stills != NULL) {
         stills->ended = true;
         timer_disarm(&stills->due);
-        map_each(&stills->by_id, end_waits, NULL);
     }
 }
 

@@ -19,13 +19,14 @@ enum { STILL_LOOK_MS = 10 * 1000, STILLS_AT_A_TIME = 100 };
 
 /* Borrows sandboxes. Looks for what was left from the loop's first turn on. */
 struct stills *stills_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
-/* At the end of the process: who waits for a sandbox to be let go hears of it now. */
+/* At the end of the process: nothing is kept still from now on, and what is let go moves on in the
+ * next process. Who waits for that is ended by shifts_end. */
 void stills_end(struct stills *stills);
 /* When nobody keeps one still, and no question to the store is open. NULL is fine. */
 void stills_close(struct stills *stills);
 
 /* err NULL: it stands still until still_end. Else ERR_CONFLICT "sandbox_gone", "sandbox_busy";
- * ERR_UNAVAILABLE "pause_failed", "docker_unavailable"; then it is not kept. */
+ * ERR_UNAVAILABLE "pause_failed", "docker_unavailable", "shutting_down"; then it is not kept. */
 typedef void still_ready_fn(const struct err *err, void *arg);
 
 /* Lies in whoever keeps a sandbox still. */

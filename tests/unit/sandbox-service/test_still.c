@@ -191,6 +191,39 @@ static void what_an_engine_refuses_to_pause_goes_on(void **state)
     life_stage_until(stage, WHY, "running");
 }
 
+/* Whose shift it was has heard of its failure; whoever keeps it still finds what it has come to. */
+static void resume_of_another_that_fails_leaves_it_at_rest_and_still(void **state)
+{
+    struct life_stage *stage = *state;
+    struct keeper keeper;
+    struct err err = {0};
+    rest(stage, "user");
+    life_stage_change(stage, "status = 'resuming'");
+    (void)snprintf(stage->engine.status, sizeof stage->engine.status, "paused");
+    stage->engine.refuses = true;
+    assert_true(shift_begin(stage->sandboxes.shifts, LIFE_BOX,
+                            &(struct shift_order){.is_resuming = true}, &trace_none, NULL, &err));
+    keep(stage, &keeper);
+    life_stage_expect(stage, WHY, "paused user");
+    still_end(&keeper.hold);
+}
+
+/* The next process has it move on: this one asks nobody any more. */
+static void at_the_end_of_the_process_nothing_is_asked(void **state)
+{
+    struct life_stage *stage = *state;
+    struct err err = {0};
+    struct keeper keeper;
+    keep(stage, &keeper);
+    stills_end(stage->sandboxes.stills);
+    still_end(&keeper.hold);
+    stills_close(stage->sandboxes.stills);
+    turn_for(stage->loop, A_WHILE_MS);
+    life_stage_expect(stage, WHY, "paused snapshot");
+    stage->sandboxes.stills = stills_open(&stage->sandboxes, &err);
+    assert_non_null(stage->sandboxes.stills);
+}
+
 static void what_an_earlier_process_left_moves_on(void **state)
 {
     struct life_stage *stage = *state;
@@ -219,6 +252,8 @@ int main(void)
         TEST(a_resume_waits_until_it_is_let_go),
         TEST(one_that_has_ended_is_not_kept),
         TEST(what_an_engine_refuses_to_pause_goes_on),
+        TEST(resume_of_another_that_fails_leaves_it_at_rest_and_still),
+        TEST(at_the_end_of_the_process_nothing_is_asked),
         TEST(what_an_earlier_process_left_moves_on),
     };
     return cmocka_run_group_tests(tests, life_stage_open, life_stage_close);
