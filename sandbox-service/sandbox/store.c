@@ -182,7 +182,9 @@ static void write_wanted(const struct sandbox_create *create, struct str *out)
     json_int(&json, "diskMB", create->disk_mb);
     json_int(&json, "idleTimeoutMs", create->idle_timeout_ms);
     json_string(&json, "onTimeout", create->on_timeout);
-    json_bool(&json, "autoResume", create->auto_resume || !create->has_auto_resume);
+    if (create->has_auto_resume) {
+        json_bool(&json, "autoResume", create->auto_resume);
+    }
     json_end_object(&json);
 }
 

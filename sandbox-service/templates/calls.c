@@ -11,7 +11,11 @@
 
 #include <stdlib.h>
 
-enum { LIST_MAX = 3 * 1024 * 1024, LOG_LEAST_MS = 1000 };
+enum {
+    LIST_MAX = 3 * 1024 * 1024,
+    LOG_LEAST_MS = 1000,
+    LOG_LOOK_MS = 2000, /* between looks at the row of a template that is not made here */
+};
 
 /* One call that takes more than this turn of the loop. */
 struct request {
@@ -19,7 +23,9 @@ struct request {
     struct templates *templates; /* borrowed */
     struct work *work;           /* of a create: owned until it is taken */
     char template_id[ID_SIZE];
-    uint64_t from; /* of a log, as the next two */
+    char user_id[ID_SIZE]; /* of a log, as the next four */
+    uint64_t from;
+    int64_t wait_ms;
     struct work_listener listener;
     struct timer wait;
 };
@@ -133,7 +139,13 @@ static bool check_create(const struct templates *templates, const struct templat
                         is_build ? create->reference : (struct view){0}, err);
 }
 
-/* Asked again, the row may be there, and its work too: then nothing new begins. */
+static bool is_over(struct view status)
+{
+    return view_equal(status, VIEW(TEMPLATE_READY)) || view_equal(status, VIEW(TEMPLATE_FAILED));
+}
+
+/* Asked again, the row may be there, and its work too, or it is made elsewhere: then nothing new
+ * begins. */
 static void on_begun(const PGresult *result, const struct err *err, void *arg)
 {
     struct request *request = arg;
@@ -142,10 +154,8 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     CRASH_POINT("template.after_row");
-    struct view status = template_store_status(result);
-    bool is_over =
-        view_equal(status, VIEW(TEMPLATE_READY)) || view_equal(status, VIEW(TEMPLATE_FAILED));
-    if (!is_over && work_find(request->templates, request->template_id) == NULL) {
+    if (!is_over(template_store_status(result)) && template_store_is_here(result) &&
+        work_find(request->templates, request->template_id) == NULL) {
         struct work *work = TAKE(request->work);
         if (work->is_copy) { /* the name was for the database to look for */
             str_clear(&work->source);
@@ -360,6 +370,7 @@ void templates_handle_piece(struct templates *templates, struct ipc_exchange *ex
         work->is_whole = true;
         if (!template_store_take_up(templates->store, body.template_id, body.user_id, on_taken_up,
                                     request, &err)) {
+            work->is_whole = false; /* the last piece may come again */
             call_fail(&request->call, &err);
         }
     }
@@ -399,17 +410,8 @@ static void on_news(void *arg)
     }
 }
 
-static void on_logged(const PGresult *result, const struct err *err, void *arg)
+static void finish_with_row(struct request *request, const PGresult *result)
 {
-    struct request *request = arg;
-    if (err != NULL || pg_rows(result) == 0) {
-        if (err != NULL) {
-            call_fail(&request->call, err);
-        } else {
-            finish_not_found(request);
-        }
-        return;
-    }
     /* Only the end is kept, so that its places are not those of the making any more: who had heard
      * a part of it hears no more, and who begins hears what there is. */
     struct view text = request->from == 0 ? template_store_log(result) : (struct view){0};
@@ -423,41 +425,84 @@ static void on_logged(const PGresult *result, const struct err *err, void *arg)
     call_finish_with(&request->call, &template_log_answer_schema, &answer);
 }
 
-/* Waits when there is nothing to say yet. */
-static void listen_to(struct request *request, struct work *work, int64_t wait_ms)
+/* on_due comes behind delay_ms, or when listeners are told. */
+static void await(struct request *request, struct list *listeners, int64_t delay_ms,
+                  void (*on_due)(void *arg))
 {
     struct err err = {0};
-    if (work->ended || progress_log_end(&work->progress) > request->from ||
-        wait_ms < LOG_LEAST_MS) {
-        finish_with_work(request, work);
-        return;
-    }
-    if (!timer_open(&request->wait, request->templates->sandboxes->loop, on_news, request, &err)) {
+    timer_close(&request->wait);
+    if (!timer_open(&request->wait, request->templates->sandboxes->loop, on_due, request, &err)) {
         call_fail(&request->call, &err);
         return;
     }
-    timer_arm(&request->wait, wait_ms);
-    request->listener.on_news = on_news;
+    timer_arm(&request->wait, delay_ms);
+    request->listener.on_news = on_due;
     request->listener.arg = request;
-    list_append(&work->listeners, &request->listener.node);
+    list_append(listeners, &request->listener.node);
+}
+
+static pg_result_fn on_logged;
+
+static void look_at_row(struct request *request)
+{
+    struct err err = {0};
+    if (!template_store_get(request->templates->store, request->user_id,
+                            view_of(request->template_id), on_logged, request, &err)) {
+        call_fail(&request->call, &err);
+    }
+}
+
+static void on_look(void *arg)
+{
+    struct request *request = arg;
+    list_remove(&request->listener.node);
+    request->wait_ms -= LOG_LOOK_MS;
+    look_at_row(request);
+}
+
+/* One that is made elsewhere has nothing to say before its end: whoever listens is not answered
+ * sooner than asked for, as they ask again at once. */
+static void on_logged(const PGresult *result, const struct err *err, void *arg)
+{
+    struct request *request = arg;
+    if (err != NULL) {
+        call_fail(&request->call, err);
+    } else if (pg_rows(result) == 0) {
+        finish_not_found(request);
+    } else if (!is_over(template_store_status(result)) && request->wait_ms >= LOG_LEAST_MS) {
+        await(request, &request->templates->lookers, LOG_LOOK_MS, on_look);
+    } else {
+        finish_with_row(request, result);
+    }
+}
+
+/* Waits when there is nothing to say yet. */
+static void listen_to(struct request *request, struct work *work)
+{
+    if (work->ended || progress_log_end(&work->progress) > request->from ||
+        request->wait_ms < LOG_LEAST_MS) {
+        finish_with_work(request, work);
+    } else {
+        await(request, &work->listeners, request->wait_ms, on_news);
+    }
 }
 
 void templates_handle_log(struct templates *templates, struct ipc_exchange *exchange,
                           const struct ipc_request *message)
 {
     struct template_log body;
-    struct err err = {0};
     struct request *request = begin(templates, exchange, message, &template_log_schema, &body);
     if (request == NULL) {
         return;
     }
     memcpy(request->template_id, body.template_id, ID_SIZE);
+    memcpy(request->user_id, body.user_id, ID_SIZE);
     request->from = (uint64_t)body.from;
+    request->wait_ms = body.wait_ms;
     struct work *work = work_find(templates, body.template_id);
     if (work != NULL && strcmp(work->user_id, body.user_id) == 0) {
-        listen_to(request, work, body.wait_ms);
-    } else if (!template_store_get(templates->store, body.user_id, view_of(body.template_id),
-                                   on_logged, request, &err)) {
-        call_fail(&request->call, &err);
+        listen_to(request, work);
+    } else {
+        look_at_row(request);
     }
 }

@@ -34,6 +34,12 @@ static void on_measured(const struct wire_container *container, const struct err
         finish(keeping, &failure);
         return;
     }
+    if (container->written_bytes < 0) {
+        err_set_reason(&failure, ERR_UNAVAILABLE, "docker_unavailable",
+                       "the engine does not tell what the sandbox has written");
+        finish(keeping, &failure);
+        return;
+    }
     keeping->query = template_store_weigh(keeping->templates->store, keeping->template_id,
                                           container->written_bytes, on_weighed, keeping, &failure);
     if (keeping->query == NULL) {

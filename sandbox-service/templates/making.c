@@ -132,6 +132,8 @@ static void on_tagged(const struct http_reply *reply, const struct err *err, voi
     if (docker_succeeded(reply, err, "tag", &failure)) {
         CRASH_POINT("template.after_tag");
         look_at_image(making);
+    } else if (failure.code == ERR_NOT_FOUND) { /* the snapshot has gone meanwhile */
+        finish(making, "image_not_found", 0);
     } else {
         fail(making, &failure);
     }

@@ -1,5 +1,6 @@
 #include "sandbox-service/templates/progress.h"
 
+#include "common/base/utf8.h"
 #include "common/json/read.h"
 
 #include <stdarg.h>
@@ -75,6 +76,7 @@ static void add_to_log(struct progress *progress, struct view text)
     shorten(progress);
 }
 
+/* Cut, if at all, behind a whole character. */
 void progress_say(struct progress *progress, const char *format, ...)
 {
     char line[SAY_MAX];
@@ -82,7 +84,7 @@ void progress_say(struct progress *progress, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    add_to_log(progress, view_of(line));
+    add_to_log(progress, (struct view){line, utf8_prefix(view_of(line), NULL)});
     add_to_log(progress, VIEW("\n"));
 }
 

@@ -14,13 +14,14 @@ enum {
 };
 
 enum { SHOWN, STATUS, SHOWN_ID, FAILURE, LOG };
-enum { BEGUN_REFERENCE = 2 };
+enum { BEGUN_REFERENCE = 2, BEGUN_IS_HERE };
 enum { MOVED };
 enum { REMOVED_ID, REMOVED_IMAGE };
 enum { IMAGE_ID, IMAGE_IS_GONE };
 
 static const struct pg_statement statements[] = {
-    {"template_begin", "SELECT template_shown(t, true), t.status, t.reference FROM template_allow("
+    {"template_begin", "SELECT template_shown(t, true), t.status, t.reference, "
+                       "t.instance = $9 AND t.node = $10 FROM template_allow("
                        "template_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11), $8) AS t"},
     {"template_get", "SELECT template_shown(t, true), t.status, t.id, t.failure, t.log "
                      "FROM templates t WHERE (t.name = $2 OR t.id::text = $2) "
@@ -34,7 +35,7 @@ static const struct pg_statement statements[] = {
     {"template_take_up", "SELECT template_take_up($1, $2)"},
     {"template_made", "SELECT template_made($1, $2, $3, $4)"},
     {"templates_interrupt", "SELECT templates_interrupt($1, $2)"},
-    {"template_images", "SELECT id, is_gone FROM template_images($1, $2)"},
+    {"template_images", "SELECT id, is_gone FROM template_images($1, $2, $3)"},
     {"template_images_forget", "SELECT template_images_forget($1, $2, $3)"},
     {"template_weigh", "SELECT template_weigh($1, $2, $3)"},
     {"forks_drop", "SELECT * FROM forks_drop($1, $2, $3)"},
@@ -190,23 +191,18 @@ bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg
     return pg_ask(store->pool, "forks_drop", &parameters, done, arg, err);
 }
 
-static bool ask_node(struct template_store *store, const char *statement, pg_result_fn *done,
-                     void *arg, struct err *err)
-{
-    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
-    return pg_ask(store->pool, statement, &parameters, done, arg, err);
-}
-
 bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
                               struct err *err)
 {
-    return ask_node(store, "templates_interrupt", done, arg, err);
+    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
+    return pg_ask(store->pool, "templates_interrupt", &parameters, done, arg, err);
 }
 
-bool template_store_images(struct template_store *store, pg_result_fn *done, void *arg,
-                           struct err *err)
+bool template_store_images(struct template_store *store, const char *there, pg_result_fn *done,
+                           void *arg, struct err *err)
 {
-    return ask_node(store, "template_images", done, arg, err);
+    const struct pg_parameters parameters = {{store->instance, store->node, there}, 3};
+    return pg_ask(store->pool, "template_images", &parameters, done, arg, err);
 }
 
 bool template_store_forget_images(struct template_store *store, const char *there,
@@ -234,6 +230,11 @@ struct view template_store_status(const PGresult *result)
 struct view template_store_reference(const PGresult *result)
 {
     return text(result, 0, BEGUN_REFERENCE);
+}
+
+bool template_store_is_here(const PGresult *result)
+{
+    return pg_bool(result, 0, BEGUN_IS_HERE);
 }
 
 struct view template_store_failure(const PGresult *result)

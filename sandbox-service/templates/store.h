@@ -27,8 +27,8 @@ void template_store_close(struct template_store *store);
 /* Each asks one question: done comes exactly once, later, on the loop; or false, and it does not
  * come. */
 
-/* One row: template_store_shown, template_store_status, template_store_reference. Errors as those
- * of TEMPLATE_CREATE. */
+/* One row: template_store_shown, template_store_status, template_store_reference,
+ * template_store_is_here. Errors as those of TEMPLATE_CREATE. */
 bool template_store_begin(struct template_store *store, const struct template_create *create,
                           const char *image, pg_result_fn *done, void *arg,
                           struct err *err) MUST_CHECK;
@@ -52,7 +52,8 @@ bool template_store_take_up(struct template_store *store, const char id[ID_SIZE]
                             const char user_id[ID_SIZE], pg_result_fn *done, void *arg,
                             struct err *err) MUST_CHECK;
 
-/* One row: template_store_moved; false: its row is gone. failure NULL: the image is there. */
+/* One row: template_store_moved; false: its row is gone, or is not being made any more. failure
+ * NULL: the image is there. */
 struct template_end {
     const char *id;
     const char *failure;
@@ -77,17 +78,18 @@ bool template_store_drop_forks(struct template_store *store, int64_t grace_s, pg
 bool template_store_interrupt(struct template_store *store, pg_result_fn *done, void *arg,
                               struct err *err) MUST_CHECK;
 
-/* A row for each template of this node, and for each that it had and whose image may still be
- * there: template_store_image_id, template_store_image_is_gone. */
-bool template_store_images(struct template_store *store, pg_result_fn *done, void *arg,
-                           struct err *err) MUST_CHECK;
-/* Of those that it had only such are needed whose image is there: "{<id>,...}". */
+/* Of the templates whose images are there ("{<id>,...}"), by id, a row for each that this node has
+ * or had: template_store_image_id, template_store_image_is_gone. */
+bool template_store_images(struct template_store *store, const char *there, pg_result_fn *done,
+                           void *arg, struct err *err) MUST_CHECK;
+/* Of those that it had no others are needed. */
 bool template_store_forget_images(struct template_store *store, const char *there,
                                   pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
 
 struct view template_store_shown(const PGresult *result, int row);
 struct view template_store_status(const PGresult *result);
 struct view template_store_reference(const PGresult *result);
+bool template_store_is_here(const PGresult *result); /* else another node makes it */
 struct view template_store_failure(const PGresult *result);
 struct view template_store_log(const PGresult *result);
 bool template_store_moved(const PGresult *result);

@@ -12,7 +12,7 @@
 enum {
     SWEEP_SOON_MS = 15 * 1000,
     SWEEP_INTERVAL_MS = 10 * 60 * 1000,
-    SWEEP_IMAGES_MAX = 4096, /* looked at each time; the rest have their turn behind these */
+    SWEEP_IMAGES_MAX = 4096, /* looked at each time; the next look goes on behind these */
     PRUNE_MS = 5 * 60 * 1000,
     THERE_TEXT_MAX = SWEEP_IMAGES_MAX * ID_SIZE + 8,
 };
@@ -27,25 +27,29 @@ struct sweep {
     struct timer due;
     struct docker_call call;
     bool is_running;
-    bool failed;          /* it is tried again soon */
+    bool again;  /* soon */
+    size_t from; /* so many images were looked at before */
+    size_t seen;
     char (*ids)[ID_SIZE]; /* owned; those of images */
     size_t count;
+    struct str there; /* the same, as PostgreSQL reads them */
 };
 
 static void finish(struct sweep *sweep)
 {
     free(TAKE(sweep->ids));
+    str_free(&sweep->there);
     sweep->count = 0;
     sweep->is_running = false;
     if (!sweep->templates->closing) {
-        timer_arm(&sweep->due, sweep->failed ? SWEEP_SOON_MS : SWEEP_INTERVAL_MS);
+        timer_arm(&sweep->due, sweep->again ? SWEEP_SOON_MS : SWEEP_INTERVAL_MS);
     }
 }
 
 static void fail(struct sweep *sweep, const struct err *err)
 {
     log_info("templates.not_swept", LOG_ERR(err));
-    sweep->failed = true;
+    sweep->again = true;
     finish(sweep);
 }
 
@@ -75,11 +79,21 @@ static void prune(struct sweep *sweep)
 
 enum image_state { IMAGE_KEPT, IMAGE_GONE, IMAGE_UNKNOWN };
 
+/* Rows come by id. */
 static enum image_state state_of(const PGresult *result, const char id[ID_SIZE])
 {
-    for (int row = 0; row < pg_rows(result); row++) {
-        if (strcmp(template_store_image_id(result, row), id) == 0) {
-            return template_store_image_is_gone(result, row) ? IMAGE_GONE : IMAGE_KEPT;
+    int low = 0;
+    int high = pg_rows(result);
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        int order = strcmp(template_store_image_id(result, middle), id);
+        if (order == 0) {
+            return template_store_image_is_gone(result, middle) ? IMAGE_GONE : IMAGE_KEPT;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
     return IMAGE_UNKNOWN;
@@ -118,18 +132,12 @@ static void on_forgotten(const PGresult *result, const struct err *err, void *ar
 static void forget_gone(struct sweep *sweep)
 {
     struct err err = {0};
-    AUTO(str_free) struct str there = STR_INIT(THERE_TEXT_MAX);
-    str_append_char(&there, '{');
-    for (size_t i = 0; i < sweep->count; i++) {
-        str_append_string(&there, i == 0 ? "" : ",");
-        str_append_string(&there, sweep->ids[i]);
-    }
-    str_append_char(&there, '}');
-    if (sweep->count == SWEEP_IMAGES_MAX) { /* there may be more */
+    bool is_all = sweep->from == 0 && sweep->seen == sweep->count;
+    sweep->from = sweep->from + sweep->count < sweep->seen ? sweep->from + sweep->count : 0;
+    if (!is_all) {
         prune(sweep);
-    } else if (!str_check(&there, "the images", &err) ||
-               !template_store_forget_images(sweep->templates->store, there.data, on_forgotten,
-                                             sweep, &err)) {
+    } else if (!template_store_forget_images(sweep->templates->store, sweep->there.data,
+                                             on_forgotten, sweep, &err)) {
         fail(sweep, &err);
     }
 }
@@ -153,9 +161,13 @@ static void note_tag(struct sweep *sweep, struct view tag)
     const char *instance = sweep->templates->sandboxes->config->instance;
     char prefix[INSTANCE_SIZE + sizeof "/template:"];
     (void)snprintf(prefix, sizeof prefix, "%s/template:", instance);
-    if (sweep->count < SWEEP_IMAGES_MAX && view_starts_with(tag, view_of(prefix)) &&
-        id_from_id32(view_from(tag, strlen(prefix)), sweep->ids[sweep->count])) {
-        sweep->count++;
+    char id[ID_SIZE];
+    if (!view_starts_with(tag, view_of(prefix)) ||
+        !id_from_id32(view_from(tag, strlen(prefix)), id)) {
+        return;
+    }
+    if (sweep->seen++ >= sweep->from && sweep->count < SWEEP_IMAGES_MAX) {
+        memcpy(sweep->ids[sweep->count++], id, ID_SIZE);
     }
 }
 
@@ -178,6 +190,19 @@ static void note_image(struct view text, void *arg)
     }
 }
 
+static bool ask_rows(struct sweep *sweep, struct err *err)
+{
+    sweep->there = STR_INIT(THERE_TEXT_MAX);
+    str_append_char(&sweep->there, '{');
+    for (size_t i = 0; i < sweep->count; i++) {
+        str_append_string(&sweep->there, i == 0 ? "" : ",");
+        str_append_string(&sweep->there, sweep->ids[i]);
+    }
+    str_append_char(&sweep->there, '}');
+    return str_check(&sweep->there, "the images", err) &&
+           template_store_images(sweep->templates->store, sweep->there.data, on_rows, sweep, err);
+}
+
 static void on_images(const struct http_reply *reply, const struct err *err, void *arg)
 {
     struct sweep *sweep = arg;
@@ -186,10 +211,11 @@ static void on_images(const struct http_reply *reply, const struct err *err, voi
         fail(sweep, &failure);
         return;
     }
+    sweep->seen = 0;
     sweep->ids = calloc(SWEEP_IMAGES_MAX, ID_SIZE);
     bool listed = sweep->ids != NULL ? json_scan_items(reply->body, note_image, sweep, &failure)
                                      : err_set(&failure, ERR_INTERNAL, "sweep: out of memory");
-    if (!listed || !template_store_images(sweep->templates->store, on_rows, sweep, &failure)) {
+    if (!listed || !ask_rows(sweep, &failure)) {
         fail(sweep, &failure);
     }
 }
@@ -205,7 +231,7 @@ static void on_due(void *arg)
                    sweep->templates->sandboxes->config->instance);
     const struct docker_request request = {.method = "GET", .path = path};
     sweep->is_running = true;
-    sweep->failed = false;
+    sweep->again = false;
     docker_send(sweep->templates->sandboxes->docker, &sweep->call, &request, on_images, sweep);
 }
 
@@ -216,6 +242,7 @@ void sweep_now(struct sweep *sweep)
 
 void sweep_soon(struct sweep *sweep)
 {
+    sweep->again = true;
     if (!sweep->is_running && !sweep->templates->closing) {
         timer_arm(&sweep->due, SWEEP_SOON_MS);
     }
@@ -242,6 +269,7 @@ void sweep_close(struct sweep *sweep)
         docker_cancel(&sweep->call);
         timer_close(&sweep->due);
         free(sweep->ids);
+        str_free(&sweep->there);
         free(sweep);
     }
 }

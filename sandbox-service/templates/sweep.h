@@ -13,7 +13,8 @@ struct templates;
 struct sweep *sweep_open(struct templates *templates, struct err *err) MUST_CHECK;
 /* The first of all. */
 void sweep_now(struct sweep *sweep);
-/* An image could not go yet: a container that ends still has it. */
+/* An image may be there that no row has, or could not go yet: a container that ends still has it.
+ */
 void sweep_soon(struct sweep *sweep);
 /* When the store has ended what was in flight; NULL is fine. */
 void sweep_close(struct sweep *sweep);

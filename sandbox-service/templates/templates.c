@@ -30,7 +30,6 @@ struct removal {
 };
 
 static void start_next(struct templates *templates);
-static size_t *running_of(const struct work *work);
 
 void template_image(const struct templates *templates, const char id[ID_SIZE],
                     char out[MAKING_IMAGE_SIZE])
@@ -47,11 +46,10 @@ struct work *work_find(const struct templates *templates, const char id[ID_SIZE]
     return node == NULL ? NULL : MAP_ENTRY(node, struct work, by_id);
 }
 
-static void tell_listeners(struct work *work)
+static void tell_listeners(struct list *listeners)
 {
-    while (!list_is_empty(&work->listeners)) {
-        struct work_listener *listener =
-            LIST_ENTRY(work->listeners.next, struct work_listener, node);
+    while (!list_is_empty(listeners)) {
+        struct work_listener *listener = LIST_ENTRY(listeners->next, struct work_listener, node);
         list_remove(&listener->node);
         listener->on_news(listener->arg);
     }
@@ -66,6 +64,22 @@ static void release_folder(struct work *work)
     }
 }
 
+/* What is made of what is there already takes little: it does not wait for what is pulled or built.
+ */
+static size_t *running_of(const struct work *work)
+{
+    struct templates *templates = work->templates;
+    return work->is_snapshot || work->is_copy ? &templates->running_kept : &templates->running;
+}
+
+static void give_place_back(struct work *work)
+{
+    if (work->is_running) {
+        work->is_running = false;
+        --*running_of(work);
+    }
+}
+
 void work_free(struct work *work)
 {
     if (work == NULL) {
@@ -73,9 +87,7 @@ void work_free(struct work *work)
     }
     map_remove(&work->templates->works, &work->by_id);
     list_remove(&work->node);
-    if (work->is_running) {
-        --*running_of(work);
-    }
+    give_place_back(work);
     keeping_end(&work->keeping);
     making_free(work->making);
     release_folder(work);
@@ -92,14 +104,30 @@ static void write_end(struct work *work)
 {
     struct err err = {0};
     uint64_t from = 0;
-    const struct template_end end = {.id = work->id,
-                                     .failure = work->failure,
-                                     .size_bytes = work->size_bytes,
-                                     .log = progress_log(&work->progress, &from)};
+    const struct template_end end = {
+        .id = work->id,
+        .failure = work->failure,
+        .size_bytes = work->size_bytes,
+        .log = work->is_log_refused ? (struct view){0} : progress_log(&work->progress, &from)};
     work->is_writing = template_store_made(work->templates->store, &end, on_written, work, &err);
     if (!work->is_writing) {
         timer_arm(&work->due, WRITE_AGAIN_MS);
     }
+}
+
+/* A database that is away is waited for. One that refuses the end is told it once more, without the
+ * log: better that than never. Refused again, the row stays as it is until its user removes it or
+ * the next process finds it. */
+static bool may_write_again(struct work *work, const struct err *err)
+{
+    bool is_away = err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+    if (!is_away && work->is_log_refused) {
+        log_error("template.end_refused", LOG_STR("template_id", work->id), LOG_ERR(err));
+        return false;
+    }
+    work->is_log_refused = !is_away || work->is_log_refused;
+    log_warn("template.end_not_written", LOG_STR("template_id", work->id), LOG_ERR(err));
+    return true;
 }
 
 static void on_written(const PGresult *result, const struct err *err, void *arg)
@@ -107,16 +135,15 @@ static void on_written(const PGresult *result, const struct err *err, void *arg)
     struct work *work = arg;
     struct templates *templates = work->templates;
     work->is_writing = false;
-    if (err != NULL && !templates->closing) {
-        log_warn("template.end_not_written", LOG_STR("template_id", work->id), LOG_ERR(err));
+    if (err != NULL && !templates->closing && may_write_again(work, err)) {
         timer_arm(&work->due, WRITE_AGAIN_MS);
         return;
     }
     CRASH_POINT("template.after_end");
     if (err == NULL && !template_store_moved(result) && work->failure == NULL) {
-        templates_remove_image(templates, work->image); /* the row is gone */
+        sweep_soon(templates->sweep); /* the row is gone, or has its end from another process */
     }
-    tell_listeners(work);
+    tell_listeners(&work->listeners);
     work_free(work);
     start_next(templates);
 }
@@ -135,7 +162,9 @@ static void end(struct work *work, const char *failure, int64_t size_bytes)
     making_free(TAKE(work->making));
     keeping_end(&work->keeping);
     release_folder(work);
+    give_place_back(work); /* the others do not wait for the database */
     write_end(work);
+    start_next(work->templates);
 }
 
 static void on_due(void *arg)
@@ -150,7 +179,8 @@ static void on_due(void *arg)
 
 static void on_news(void *arg)
 {
-    tell_listeners(arg);
+    struct work *work = arg;
+    tell_listeners(&work->listeners);
 }
 
 static void on_made(const char *failure, int64_t size_bytes, void *arg)
@@ -243,25 +273,27 @@ static void start(struct work *work)
     }
 }
 
-/* What is made of what is there already takes little: it does not wait for what is pulled or built.
- */
-static size_t *running_of(const struct work *work)
-{
-    struct templates *templates = work->templates;
-    return work->is_snapshot || work->is_copy ? &templates->running_kept : &templates->running;
-}
-
-static void start_next(struct templates *templates)
+/* The first in the queue for which there is a place; NULL: none. */
+static struct work *find_next(const struct templates *templates)
 {
     size_t most = (size_t)templates->sandboxes->config->template_concurrency;
     for (LIST_EACH(node, &templates->queue)) {
         struct work *work = LIST_ENTRY(node, struct work, node);
         const size_t *running = running_of(work);
-        if (!templates->closing &&
-            *running < (running == &templates->running ? most : KEPT_AT_A_TIME)) {
-            list_remove(&work->node);
-            start(work);
+        if (*running < (running == &templates->running ? most : KEPT_AT_A_TIME)) {
+            return work;
         }
+    }
+    return NULL;
+}
+
+/* One that ends at once comes back here: the queue is looked at anew for each. */
+static void start_next(struct templates *templates)
+{
+    struct work *work;
+    while (!templates->closing && (work = find_next(templates)) != NULL) {
+        list_remove(&work->node);
+        start(work);
     }
 }
 
@@ -276,7 +308,7 @@ void work_begin(struct work *work)
 {
     map_insert(&work->templates->works, &work->by_id, view_of(work->id));
     if (work->has_folder) {
-        timer_arm(&work->due, FOLDER_WAIT_MS);
+        timer_arm(&work->due, FOLDER_BEGIN_MS);
     } else {
         work_enqueue(work);
     }
@@ -299,8 +331,10 @@ bool work_add_piece(struct work *work, int64_t offset, struct view bytes, struct
         return err_set_reason(err, ERR_LIMIT, "template_context_too_large",
                               "a folder has at most %zu MB", work->folder.ceiling / BYTES_PER_MB);
     }
+    if (work->folder.len == 0) { /* whoever sends it bit by bit gets no more time */
+        timer_arm(&work->due, FOLDER_WAIT_MS);
+    }
     str_append_view(&work->folder, bytes);
-    timer_arm(&work->due, FOLDER_WAIT_MS);
     return str_check(&work->folder, "the folder", err);
 }
 
@@ -309,7 +343,7 @@ void work_drop(struct work *work)
     struct templates *templates = work->templates;
     work->ended = true;
     work->failure = "template_removed";
-    tell_listeners(work);
+    tell_listeners(&work->listeners);
     if (!work->is_writing) { /* else it goes behind that */
         work_free(work);
         start_next(templates);
@@ -469,6 +503,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, const char *limits
     templates->sandboxes = sandboxes;
     templates_calls_init(templates);
     list_init(&templates->queue);
+    list_init(&templates->lookers);
     list_init(&templates->removals);
     templates->shared = (struct making_shared){
         .loop = sandboxes->loop,
@@ -502,6 +537,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, const char *limits
 bool templates_fail_all(struct templates *templates)
 {
     templates->closing = true;
+    tell_listeners(&templates->lookers);
     return template_store_fail_all(templates->store);
 }
 
@@ -509,7 +545,7 @@ static void free_work(struct map_node *node, void *arg)
 {
     (void)arg;
     struct work *work = MAP_ENTRY(node, struct work, by_id);
-    tell_listeners(work);
+    tell_listeners(&work->listeners);
     work_free(work);
 }
 

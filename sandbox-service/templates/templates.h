@@ -19,7 +19,8 @@ enum {
     FOLDERS_MAX = 4,       /* that are being received or built from, each in memory */
     FOLDERS_OF_USER_MAX = 1,
     KEPT_AT_A_TIME = 4,              /* snapshots, forks and copies */
-    FOLDER_WAIT_MS = 10 * 60 * 1000, /* for the next piece */
+    FOLDER_BEGIN_MS = 60 * 1000,     /* until its first piece is there */
+    FOLDER_WAIT_MS = 10 * 60 * 1000, /* and from then on until its last */
 };
 
 /* Lies in whoever wants to hear; belongs to the work until on_news, which comes once: there is more
@@ -52,6 +53,7 @@ struct work {
     struct timer due; /* while it waits for a folder: giving up; behind the end: writing it down */
     bool ended;
     bool is_writing;     /* the row is being told of the end */
+    bool is_log_refused; /* and has refused it with the log */
     const char *failure; /* of its end; NULL: none; a literal, or failure_text */
     char failure_text[ERR_REASON_SIZE];
     int64_t size_bytes;
@@ -65,6 +67,7 @@ struct templates {
     struct map works;
     struct list queue;
     struct list removals;
+    struct list lookers; /* work_listener: who waits for a template that is not made here */
     size_t running;      /* that are pulled or built */
     size_t running_kept; /* the rest */
     size_t folders;

@@ -177,6 +177,7 @@ test('after a kill nothing of a build is left but its failure', async (t) => {
   for (const id of [went, unheard]) {
     await docker('tag', 'insien/tiny', imageOf(id));
   }
+  await docker('tag', 'insien/tiny', imageOf(folder.templateId)); // as if the engine had come to its end behind the kill
   t.after(() => docker('rmi', imageOf(unheard)));
   await kill9('sandbox');
   await whenHealthy(30_000);
@@ -184,13 +185,28 @@ test('after a kill nothing of a build is left but its failure', async (t) => {
     assert.equal((await settled(made.templateId)).failure, 'interrupted');
   }
   await until('the step has ended', async () => (await buildContainers()) === '', 60_000);
-  await until('the image whose row went is gone', async () => !await imageExists(imageOf(went)), 60_000);
+  for (const id of [went, folder.templateId]) {
+    await until('the image that no template has is gone', async () => !await imageExists(imageOf(id)), 60_000);
+  }
   assert.equal(await imageExists(imageOf(kept.templateId)), true);
   assert.equal(await imageExists(imageOf(unheard)), true, 'the database may have been restored from before it was made');
   // A template that failed gives way to one of its name.
   const again = await call('POST', '/api/templates', { body: { name: long.name, image: 'insien/tiny' } });
   assert.equal(again.status, 201, again.text);
   assert.equal((await settled(again.json.templateId)).status, 'ready');
+});
+
+test('an end that the database refuses holds up nobody', async (t) => {
+  await sql(`ALTER TABLE templates ADD CONSTRAINT refuses_ends CHECK (NOT (status = 'ready' AND
+    (description = 'unending' OR (description = 'silent' AND log <> ''))))`);
+  t.after(() => sql('ALTER TABLE templates DROP CONSTRAINT refuses_ends'));
+  const unending = await create(t, { image: 'insien/tiny', description: 'unending' });
+  const silent = await create(t, { image: 'insien/tiny', description: 'silent' });
+  const other = await create(t, { image: 'insien/tiny' });
+  assert.equal((await settled(other.templateId)).status, 'ready');
+  assert.equal((await settled(silent.templateId)).status, 'ready', 'better without its log than never');
+  assert.deepEqual(await log(silent.templateId), [{ type: 'end', status: 'ready' }]);
+  assert.equal((await call('GET', `/api/templates/${unending.templateId}`)).json.status, 'making');
 });
 
 // Each would have the engine look an image up itself: any on it, by the begin of its id.

@@ -185,7 +185,7 @@ test('what snapshots take of the disk counts, also of those whose parent has gon
     return look();
   };
   const first = await take(id);
-  const own = async () => Number(await sql(`SELECT coalesce(sum(own_bytes), 0) FROM templates WHERE user_id = '${owner.userId ?? owner.id}'`));
+  const own = async () => Number(await sql(`SELECT coalesce(sum(own_bytes + inherited_bytes), 0) FROM templates WHERE user_id = '${owner.userId ?? owner.id}'`));
   const one = await own();
   assert.ok(one >= 20_000_000 && one < 25_000_000, `${one}`);
   const copy = await sandboxFor(t, { template: undefined, snapshot: first.templateId }, key);

@@ -51,8 +51,10 @@ static const struct pg_statement statements[] = {
                  " (SELECT count(*) FROM audit_personal)"},
     {"template", "INSERT INTO templates (id, user_id, name, image, instance, node)"
                  " VALUES ('" ADMIN "', '" ADMIN "', 'mine', 'test/template:x', 'test', $1)"},
+    {"fail_template", "UPDATE templates SET status = 'failed', failure = 'x' WHERE name = 'mine'"},
     {"remove_template", "DELETE FROM templates WHERE name = 'mine'"},
-    {"images", "SELECT is_gone::text FROM template_images('test', 'node-1')"},
+    {"images",
+     "SELECT is_gone::text FROM template_images('test', 'node-1', ARRAY['" ADMIN "']::uuid[])"},
     {"age", "UPDATE template_images_gone SET gone_at = now() - interval '2 days'"},
     {"forget_images", "SELECT template_images_forget('test', 'node-1', $1)"},
     {"leave_port", "INSERT INTO ports (sandbox_id, container_port, visibility, instance, node)"
@@ -183,6 +185,8 @@ static void images_of_templates_that_went_are_marked(void **state)
 {
     EXPECT("", state, "template", "node-1");
     EXPECT("false", state, "images", NULL);
+    EXPECT("", state, "fail_template", NULL);
+    EXPECT("true", state, "images", NULL); /* the engine may have made it all the same */
     EXPECT("", state, "remove_template", NULL);
     EXPECT("true", state, "images", NULL);
     EXPECT("0", state, "forget_images", "{}"); /* it has just gone */

@@ -1,5 +1,7 @@
 #include "sandbox-service/templates/progress.h"
 
+#include "common/base/utf8.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,6 +83,22 @@ static void only_the_end_of_a_long_log_is_kept(void **state)
     progress_close(&progress);
 }
 
+static void what_is_said_is_cut_behind_a_whole_character(void **state)
+{
+    (void)state;
+    char words[1024];
+    struct progress progress;
+    uint64_t from = 0;
+    progress_open(&progress);
+    for (size_t i = 0; i + 2 < sizeof words; i += 2) {
+        (void)snprintf(words + i, sizeof words - i, "\u00e4");
+    }
+    progress_say(&progress, "%s", words);
+    progress_say(&progress, "x%s", words);
+    assert_true(utf8_is_valid(progress_log(&progress, &from)));
+    progress_close(&progress);
+}
+
 static void line_that_is_too_long_is_skipped(void **state)
 {
     (void)state;
@@ -104,6 +122,7 @@ int main(void)
         cmocka_unit_test(bytes_of_all_layers_are_added_up),
         cmocka_unit_test(first_error_is_kept),
         cmocka_unit_test(only_the_end_of_a_long_log_is_kept),
+        cmocka_unit_test(what_is_said_is_cut_behind_a_whole_character),
         cmocka_unit_test(line_that_is_too_long_is_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,20 @@ static void on_result(const PGresult *result, const struct err *err, void *arg)
     }
 }
 
+static struct template_store *open_of_node(struct fixture *fixture, const char *node)
+{
+    struct err err = {0};
+    const struct template_store_options options = {
+        .url = postgres_service_url(fixture->postgres, "sandbox"),
+        .instance = "test",
+        .node = node,
+        .limits = "{\"free\": {\"sandboxes\": 2, \"snapshotMB\": 10}}",
+        .most = MOST};
+    struct template_store *store = template_store_open(fixture->loop, &options, &err);
+    assert_non_null(store);
+    return store;
+}
+
 static struct answer begin(struct fixture *fixture, const char *id, const char *user,
                            const char *name, const char *settings)
 {
@@ -163,6 +177,33 @@ static void asking_again_tells_the_same(void **state)
     assert_string_equal(begin(*state, FIRST, USER, "mine", "{}").second, "ready");
 }
 
+static void on_begun_elsewhere(const PGresult *result, const struct err *err, void *arg)
+{
+    assert_null(err);
+    assert_false(template_store_is_here(result));
+    *(bool *)arg = true;
+}
+
+/* Whoever asks again at another node finds what the first one makes. */
+static void what_one_node_makes_is_not_here_for_another(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    bool done = false;
+    struct template_create create = {.template_id = FIRST,
+                                     .user_id = USER,
+                                     .name = VIEW("mine"),
+                                     .source = VIEW(TEMPLATE_FROM_IMAGE),
+                                     .reference = VIEW("debian:12"),
+                                     .settings = VIEW("{}")};
+    (void)begin(fixture, FIRST, USER, "mine", "{}");
+    struct template_store *other = open_of_node(fixture, "node-2");
+    assert_true(
+        template_store_begin(other, &create, "test/template:x", on_begun_elsewhere, &done, &err));
+    turn_until(fixture->loop, &done);
+    template_store_close(other);
+}
+
 static void there_are_so_many_and_no_more(void **state)
 {
     (void)begin(*state, FIRST, USER, "one", "{}");
@@ -263,15 +304,7 @@ static void templates_go_with_their_user(void **state)
 static int open_store(void **state)
 {
     struct fixture *fixture = *state;
-    struct err err = {0};
-    const struct template_store_options options = {
-        .url = postgres_service_url(fixture->postgres, "sandbox"),
-        .instance = "test",
-        .node = "node-1",
-        .limits = "{\"free\": {\"sandboxes\": 2, \"snapshotMB\": 10}}",
-        .most = MOST};
-    fixture->store = template_store_open(fixture->loop, &options, &err);
-    assert_non_null(fixture->store);
+    fixture->store = open_of_node(fixture, "node-1");
     return 0;
 }
 
@@ -364,6 +397,8 @@ static struct answer weigh(struct fixture *fixture, const char *id, int64_t own_
 }
 
 #define OWN(id) "SELECT own_bytes FROM templates WHERE id = '" id "'"
+#define COUNTED(id)                                                                                \
+    "SELECT (own_bytes + inherited_bytes) / 1048576 FROM templates WHERE id = '" id "'"
 #define MB INT64_C(1048576)
 
 static void snapshots_have_room_or_are_refused(void **state)
@@ -393,7 +428,35 @@ static void who_stands_on_an_image_that_goes_has_its_layers(void **state)
     assert_int_equal(weigh(fixture, THIRD, 1 * MB).err.code, ERR_NONE);
     postgres_run(fixture->postgres, "UPDATE sandboxes SET template_id = NULL");
     assert_int_equal(ask(fixture, template_store_remove, USER, FIRST).err.code, ERR_NONE);
-    postgres_expect(fixture->postgres, OWN(THIRD), "8388608");
+    postgres_expect(fixture->postgres, COUNTED(THIRD), "8");
+    assert_refused(weigh(fixture, THIRD, 4 * MB), ERR_LIMIT, "snapshot_quota_exceeded");
+}
+
+#define STANDING(id, name, status)                                                                 \
+    "INSERT INTO templates (id, user_id, name, source, reference, image, instance, node, status, " \
+    "parent_id, own_bytes, made_at) VALUES ('" id "', '" USER "', '" name "', 'image', 'x', 'x', " \
+    "'test', 'node-1', '" status "', '" FIRST "', 1048576, now())"
+
+/* Whatever becomes of those on the way. */
+static void layers_that_somebody_stands_on_stay_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    (void)begin_of(fixture, FIRST, "snapshot", SECOND);
+    assert_int_equal(weigh(fixture, FIRST, 7 * MB).err.code, ERR_NONE);
+    (void)made(fixture, FIRST, NULL);
+    postgres_run(fixture->postgres, STANDING(SECOND, "a", "making"));
+    postgres_run(fixture->postgres, STANDING(THIRD, "b", "making"));
+    assert_int_equal(ask(fixture, template_store_remove, USER, FIRST).err.code, ERR_NONE);
+    postgres_expect(fixture->postgres, COUNTED(SECOND), "8");
+    (void)made(fixture, SECOND, "image_too_large");
+    postgres_expect(fixture->postgres, COUNTED(SECOND), "1");
+    postgres_expect(fixture->postgres, COUNTED(THIRD), "8");
+    postgres_run(fixture->postgres, STANDING(FIRST, "c", "ready"));
+    postgres_run(fixture->postgres,
+                 "UPDATE templates SET parent_id = '" THIRD "' WHERE id = '" FIRST "'");
+    assert_int_equal(ask(fixture, template_store_remove, USER, THIRD).err.code, ERR_NONE);
+    postgres_expect(fixture->postgres, COUNTED(FIRST), "8");
 }
 
 static void template_of_a_snapshot_is_like_it_where_it_says_nothing(void **state)
@@ -444,6 +507,26 @@ static void fork_goes_with_the_last_of_its_copies(void **state)
     assert_int_equal(drop_forks(fixture), 1);
 }
 
+#define BEGIN_COPY(wanted)                                                                         \
+    "SELECT concat_ws(' ', on_timeout, auto_resume) FROM sandbox_begin('" THIRD "', '" USER        \
+    "', NULL, '" FIRST "', 0, '', 'test', 'node-1', '{}', '{}', '{\"free\": {\"sandboxes\": 9, "   \
+    "\"memoryMB\": 512, \"cpuMilli\": 1000, \"pids\": 256, \"diskMB\": 2048, "                     \
+    "\"lifetimeHours\": 2}}', '" wanted "', '{\"network\": \"open\"}')"
+
+static void copy_goes_on_as_its_origin_where_nothing_else_is_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres, SANDBOX_VALUES(SECOND, USER, "tiny"));
+    postgres_run(fixture->postgres,
+                 "UPDATE sandboxes SET on_timeout = 'pause', auto_resume = false");
+    (void)begin_of(fixture, FIRST, "fork", SECOND);
+    (void)made(fixture, FIRST, NULL);
+    postgres_expect(fixture->postgres, BEGIN_COPY("{\"onTimeout\": \"\"}"), "pause f");
+    postgres_run(fixture->postgres, "DELETE FROM sandboxes WHERE id = '" THIRD "'");
+    postgres_expect(fixture->postgres,
+                    BEGIN_COPY("{\"onTimeout\": \"destroy\", \"autoResume\": true}"), "destroy t");
+}
+
 /* A user who has all the templates that there can be still has copies. */
 static void forks_are_not_counted_as_templates(void **state)
 {
@@ -492,6 +575,7 @@ int main(void)
         TEST(template_is_shown_as_it_was_asked_for),
         TEST(names_are_of_each_user),
         TEST(asking_again_tells_the_same),
+        TEST(what_one_node_makes_is_not_here_for_another),
         TEST(there_are_so_many_and_no_more),
         TEST(sandbox_gets_what_its_template_says),
         TEST(template_in_use_stays),
@@ -502,8 +586,10 @@ int main(void)
         TEST(snapshots_are_of_own_sandboxes_that_live),
         TEST(snapshots_have_room_or_are_refused),
         TEST(who_stands_on_an_image_that_goes_has_its_layers),
+        TEST(layers_that_somebody_stands_on_stay_counted),
         TEST(template_of_a_snapshot_is_like_it_where_it_says_nothing),
         TEST(fork_goes_with_the_last_of_its_copies),
+        TEST(copy_goes_on_as_its_origin_where_nothing_else_is_asked_for),
         TEST(forks_are_not_counted_as_templates),
         TEST(fork_of_who_has_no_room_is_refused),
     };
