@@ -167,6 +167,9 @@ static void answer(struct fork *fork)
     }
     if (made == 0 || open != NULL || nobody_will_know(request)) {
         struct err err = open != NULL ? open->err : fork->copies[0].err;
+        if (err.code == ERR_NONE) {
+            err_set(&err, ERR_CONFLICT, "nobody waits for the copies");
+        }
         request_fail(request, &err);
         return;
     }

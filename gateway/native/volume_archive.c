@@ -4,11 +4,8 @@
 #include "common/contracts/volumes.h"
 #include "gateway/native/archive.h"
 #include "gateway/native/routes.h"
-#include "gateway/native/tool.h"
 
 #include <stdio.h>
-
-enum { LIFE_MS = TOOL_TIMEOUT_MS + 60 * 1000 }; /* whatever becomes of this gateway */
 
 /* Archives take their name from it. */
 #define VOLUME_FOLDER "/volume/"
@@ -32,7 +29,6 @@ static bool make_sandbox(struct archive *archive, struct err *err)
     const struct json_pair volume = {view_of(archive->name.path), view_of(use)};
     struct sandbox_create wanted = {
         .template_name = VIEW("base"),
-        .timeout_ms = LIFE_MS,
         .network = VIEW("none"),
         .metadata = VIEW("{\"purpose\":\"volume archive\"}"),
         .volumes = {&volume, 1},
