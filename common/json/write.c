@@ -13,6 +13,9 @@ enum {
     JSON_DOUBLE_SIZE = 32,
 };
 
+/* Stands for bytes that are not UTF-8. */
+static const struct view replacement = {"\xef\xbf\xbd", 3};
+
 struct json_writer json_writer_on(struct str *out)
 {
     return (struct json_writer){.out = out};
@@ -65,13 +68,20 @@ void json_end_array(struct json_writer *writer)
     end(writer, ']');
 }
 
-static void append_escape(struct str *out, char c)
+/* What escapes c behind a backslash, alone; '\0': nothing does. */
+static char short_escape(char c)
 {
     static const char letters[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                    ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
-    if ((size_t)c < sizeof letters && letters[(size_t)c] != '\0') {
+    return (size_t)c < sizeof letters ? letters[(size_t)c] : '\0';
+}
+
+static void append_escape(struct str *out, char c)
+{
+    char letter = short_escape(c);
+    if (letter != '\0') {
         str_append_char(out, '\\');
-        str_append_char(out, letters[(size_t)c]);
+        str_append_char(out, letter);
         return;
     }
     char escape[JSON_ESCAPE_SIZE];
@@ -104,8 +114,19 @@ static size_t append_special(struct str *out, struct view text)
     }
     size_t skip;
     (void)utf8_length(text, &skip);
-    str_append_view(out, VIEW("\xef\xbf\xbd"));
+    str_append_view(out, replacement);
     return skip;
+}
+
+/* How many bytes append_special appends; skip: how many it stands for. */
+static size_t special_size(struct view text, size_t *skip)
+{
+    if ((unsigned char)text.ptr[0] >= 0x80) {
+        (void)utf8_length(text, skip);
+        return replacement.len;
+    }
+    *skip = 1;
+    return short_escape(text.ptr[0]) == '\0' ? JSON_ESCAPE_SIZE - 1 : 2;
 }
 
 static void append_string(struct str *out, struct view value)
@@ -128,6 +149,32 @@ void json_string(struct json_writer *writer, const char *name, struct view value
 {
     start_value(writer, name);
     append_string(writer->out, value);
+}
+
+struct view json_string_cut(struct view value, size_t *room)
+{
+    struct view rest = value;
+    size_t left = *room;
+    while (rest.len > 0) {
+        size_t run = unescaped_run(rest);
+        if (run > left) {
+            run = utf8_prefix((struct view){rest.ptr, left}, NULL);
+            rest = view_from(rest, run);
+            left -= run;
+            break;
+        }
+        rest = view_from(rest, run);
+        left -= run;
+        size_t skip = 0;
+        size_t size = rest.len == 0 ? 0 : special_size(rest, &skip);
+        if (size > left) {
+            break;
+        }
+        rest = view_from(rest, skip);
+        left -= size;
+    }
+    *room = left;
+    return (struct view){value.ptr, value.len - rest.len};
 }
 
 void json_view_or_null(struct json_writer *writer, const char *name, struct view value)

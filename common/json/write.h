@@ -24,6 +24,9 @@ void json_end_array(struct json_writer *writer);
 
 /* Bytes that are not UTF-8 become U+FFFD; NUL becomes \u0000. */
 void json_string(struct json_writer *writer, const char *name, struct view value);
+/* The longest beginning of value that json_string writes in *room bytes, its quotes apart; it ends
+ * with a whole character. Takes those bytes off *room. */
+struct view json_string_cut(struct view value, size_t *room);
 /* NULL and "" make null. */
 void json_string_or_null(struct json_writer *writer, const char *name, const char *value);
 /* An empty view makes null. */

@@ -5,13 +5,16 @@
 #include "gateway/native/execution.h"
 #include "gateway/native/routes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
     BATCH_MAX = 20,
     BATCH_AT_A_TIME = 4,
     BATCH_ANSWER_MAX = 2 * EXECUTION_ANSWER_MAX,
+    BATCH_FRAME_MAX = 64, /* of it, besides the items and their commas */
 };
+static_assert(BATCH_ANSWER_MAX / BATCH_MAX > EXECUTION_ANSWER_LEAST, "each item has enough");
 
 /* The work of a request for one. */
 struct single {
@@ -60,7 +63,8 @@ void sandbox_execute_handle(struct request *request)
     request_set_work(request, single, end_single);
     if (execute_order_read(request->body, &single->order, &violations, &err)) {
         request_add_detail(request, "language", view_of(single->order.language->name));
-        single->execution = execution_begin(request, &single->order, on_single_done, request, &err);
+        single->execution = execution_begin(request, &single->order, EXECUTION_ANSWER_MAX,
+                                            on_single_done, request, &err);
     }
     if (single->execution == NULL) {
         request_fail_validation(request, &err, &violations);
@@ -122,6 +126,7 @@ static void answer_batch(struct batch *batch)
     json_begin_array(&writer, "results");
     for (size_t i = 0; i < batch->count; i++) {
         json_raw(&writer, NULL, str_view(&batch->items[i].answer));
+        str_free(&batch->items[i].answer);
     }
     json_end_array(&writer);
     json_end_object(&writer);
@@ -156,10 +161,18 @@ static void on_item_done(const struct view *answer, const struct err *err, void 
     run_waiting(batch);
 }
 
+/* Each item has the same share, so that one with much to say takes no other's. */
+static size_t item_answer_max(const struct batch *batch)
+{
+    size_t share = (BATCH_ANSWER_MAX - BATCH_FRAME_MAX) / batch->count - 1;
+    return share < EXECUTION_ANSWER_MAX ? share : EXECUTION_ANSWER_MAX;
+}
+
 static void run_item(struct batch_item *item)
 {
     struct err err = {0};
-    item->execution = execution_begin(item->batch->request, &item->order, on_item_done, item, &err);
+    item->execution = execution_begin(item->batch->request, &item->order,
+                                      item_answer_max(item->batch), on_item_done, item, &err);
     if (item->execution == NULL) {
         item->state = ITEM_OVER;
         write_error(item, &err);

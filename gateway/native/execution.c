@@ -13,6 +13,7 @@ enum {
     WRITE_TIMEOUT_MS = 30 * 1000,
     RUN_MESSAGE_MAX = 4 * AGENT_ASK_MAX,
     AGENT_GRACE_MS = 30 * 1000, /* an agent that is silent for longer than a run may take */
+    ANSWER_FRAME_MAX = 1024,    /* of an answer, besides results */
 };
 
 /* In the order it happens: files as often as there are files, runs as often as there are tests. */
@@ -21,6 +22,7 @@ enum step { STEP_CREATE, STEP_FILES, STEP_COMPILE, STEP_RUNS };
 struct execution {
     struct request *request;           /* borrowed */
     const struct execute_order *order; /* borrowed */
+    size_t answer_max;
     execution_done_fn *done;
     void *arg;
     enum step step;
@@ -89,7 +91,7 @@ static void write_verdict(const struct execution *execution, struct json_writer 
     }
     const char *verdict = execution->verdict == NULL ? "accepted" : execution->verdict;
     json_string(writer, "verdict", view_of(verdict));
-    AUTO(str_free) struct str tests = STR_INIT(EXECUTION_ANSWER_MAX);
+    AUTO(str_free) struct str tests = STR_INIT(execution->answer_max);
     str_append_char(&tests, '[');
     str_append_view(&tests, str_view(&execution->tests));
     str_append_char(&tests, ']');
@@ -101,7 +103,7 @@ static void answer(struct execution *execution)
 {
     struct err err = {0};
     bool is_compiled = execution->step == STEP_RUNS;
-    AUTO(str_free) struct str out = STR_INIT(EXECUTION_ANSWER_MAX);
+    AUTO(str_free) struct str out = STR_INIT(execution->answer_max);
     struct json_writer writer = json_writer_on(&out);
     json_begin_object(&writer, NULL);
     json_bool(&writer, "success", execution->verdict == NULL);
@@ -201,23 +203,44 @@ static void on_written(struct execution *execution)
     compile(execution);
 }
 
-static void keep_members(struct str *out, const struct run_result *result, size_t output_max)
+/* A quarter of the answer is for the compiler's outputs, half for those of the tests, and what both
+ * leave of it for the last run's. */
+static struct run_result_room compile_room(const struct execution *execution)
 {
-    struct json_writer writer = json_writer_on(out);
-    str_clear(out);
-    run_result_write(result, output_max, &writer);
+    return (struct run_result_room){EXECUTION_OUTPUT_MAX, execution->answer_max / 4};
+}
+
+static struct run_result_room test_room(const struct execution *execution)
+{
+    size_t share = execution->answer_max / 2 / execution->order->test_count;
+    return (struct run_result_room){EXECUTION_TEST_OUTPUT_MAX, share - RUN_RESULT_FRAME_MAX};
+}
+
+static struct run_result_room last_room(const struct execution *execution)
+{
+    size_t taken = execution->compile_result.len + execution->tests.len + ANSWER_FRAME_MAX +
+                   RUN_RESULT_FRAME_MAX;
+    return (struct run_result_room){EXECUTION_OUTPUT_MAX, execution->answer_max - taken};
+}
+
+static void keep_last(struct execution *execution, const struct run_result *result)
+{
+    const struct run_result_room room = last_room(execution);
+    struct json_writer writer = json_writer_on(&execution->last_run);
+    run_result_write(result, &room, &writer);
 }
 
 static void write_test(struct execution *execution, const char *verdict,
                        const struct run_result *result)
 {
+    const struct run_result_room room = test_room(execution);
     struct str *out = &execution->tests;
     str_append_string(out, out->len == 0 ? "" : ",");
     struct json_writer writer = json_writer_on(out);
     json_begin_object(&writer, NULL);
     json_string(&writer, "verdict", view_of(verdict));
     if (result != NULL) {
-        run_result_write(result, EXECUTION_TEST_OUTPUT_MAX, &writer);
+        run_result_write(result, &room, &writer);
     }
     json_end_object(&writer);
 }
@@ -225,9 +248,10 @@ static void write_test(struct execution *execution, const char *verdict,
 static void on_compiled(struct execution *execution, const struct run_result *result)
 {
     struct run_end end = run_end_of(result);
+    const struct run_result_room room = compile_room(execution);
     struct json_writer writer = json_writer_on(&execution->compile_result);
     json_begin_object(&writer, NULL);
-    run_result_write(result, EXECUTION_OUTPUT_MAX, &writer);
+    run_result_write(result, &room, &writer);
     json_end_object(&writer);
     if (verdict_of_end(&end, INT64_MAX) == NULL) {
         execution->step = STEP_RUNS;
@@ -240,7 +264,7 @@ static void on_compiled(struct execution *execution, const struct run_result *re
                                      .reason = result->reason,
                                      .duration_ms = result->duration_ms};
     execution->verdict = "compile_error";
-    keep_members(&execution->last_run, &unrun, EXECUTION_OUTPUT_MAX);
+    keep_last(execution, &unrun);
     for (size_t i = 0; i < execution->order->test_count; i++) {
         write_test(execution, execution->verdict, NULL);
     }
@@ -276,7 +300,7 @@ static void on_run(struct execution *execution, const struct run_result *result)
         run_next(execution);
         return;
     }
-    keep_members(&execution->last_run, result, EXECUTION_OUTPUT_MAX);
+    keep_last(execution, result);
     answer(execution);
 }
 
@@ -381,7 +405,8 @@ static bool create(struct execution *execution, const char *template_name, struc
 }
 
 struct execution *execution_begin(struct request *request, const struct execute_order *order,
-                                  execution_done_fn *done, void *arg, struct err *err)
+                                  size_t answer_max, execution_done_fn *done, void *arg,
+                                  struct err *err)
 {
     struct execution *execution = calloc(1, sizeof *execution);
     if (execution == NULL) {
@@ -392,9 +417,10 @@ struct execution *execution_begin(struct request *request, const struct execute_
     execution->order = order;
     execution->done = done;
     execution->arg = arg;
-    execution->compile_result = STR_INIT(EXECUTION_ANSWER_MAX);
-    execution->last_run = STR_INIT(EXECUTION_ANSWER_MAX);
-    execution->tests = STR_INIT(EXECUTION_ANSWER_MAX);
+    execution->answer_max = answer_max;
+    execution->compile_result = STR_INIT(answer_max);
+    execution->last_run = STR_INIT(answer_max);
+    execution->tests = STR_INIT(answer_max);
     if (!id_new(execution->sandbox_id, err) ||
         !create(execution, order->language->template_name, err)) {
         free_execution(execution);

@@ -73,11 +73,14 @@ static void write_known(struct json_writer *writer, const char *name, bool is_kn
     }
 }
 
-void run_result_write(const struct run_result *result, size_t output_max,
+void run_result_write(const struct run_result *result, const struct run_result_room *room,
                       struct json_writer *writer)
 {
-    struct view output = cut(result->standard_output, output_max);
-    struct view error = cut(result->standard_error, output_max);
+    /* Half of the room at most is for errors, and what they leave of it for the output. */
+    size_t left = room->written_max / 2;
+    struct view error = json_string_cut(cut(result->standard_error, room->output_max), &left);
+    left += room->written_max - room->written_max / 2;
+    struct view output = json_string_cut(cut(result->standard_output, room->output_max), &left);
     bool is_cut = output.len + error.len < result->standard_output.len + result->standard_error.len;
     json_string(writer, "stdout", output);
     json_string(writer, "stderr", error);

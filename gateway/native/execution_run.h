@@ -34,8 +34,16 @@ void run_command_write(const struct execute_order *order, const struct run_comma
 
 struct run_end run_end_of(const struct run_result *result);
 
-/* The members of a result; output_max: bytes of each output, cut at a character. */
-void run_result_write(const struct run_result *result, size_t output_max,
+/* The most that run_result_write writes besides the text of both outputs. */
+enum { RUN_RESULT_FRAME_MAX = 512 };
+
+/* How much of its outputs is told; both are cut at a character. */
+struct run_result_room {
+    size_t output_max;  /* bytes of each */
+    size_t written_max; /* of both together, as JSON has them */
+};
+/* The members of a result. */
+void run_result_write(const struct run_result *result, const struct run_result_room *room,
                       struct json_writer *writer);
 
 #endif

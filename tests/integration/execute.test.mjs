@@ -111,4 +111,18 @@ describe('one-shot execution', () => {
     assert.deepEqual(json.results.map(({ stdout }) => stdout), ['1\n', '2\n', '3\n', '4\n', '5\n']);
     await nothingIsLeft(key);
   });
+
+  it('cuts what a batch has no room to tell, and answers', async () => {
+    const key = await makeUser('pro');
+    // Each of these bytes takes six in the answer: 12 MiB an item.
+    const code = 'head -c 1048576 /dev/zero | tee /dev/stderr';
+    const { status, json, text } = await batch(Array(3).fill({ language: 'bash', code }), { key });
+    assert.equal(status, 200, text.slice(0, 500));
+    for (const { exitCode, stdout, stderr, truncated } of json.results) {
+      assert.deepEqual([exitCode, truncated], [0, true]);
+      assert.ok(stdout.length > 500_000 && stderr.length > 500_000, `${stdout.length}, ${stderr.length}`);
+      assert.match(stdout + stderr, /^\0*$/);
+    }
+    await nothingIsLeft(key);
+  });
 });

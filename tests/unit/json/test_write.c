@@ -82,6 +82,36 @@ static void strings_are_escaped(void **state)
     }
 }
 
+static void a_beginning_fits_as_it_is_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct view value;
+        size_t room;
+        size_t len;
+        size_t left;
+    } cases[] = {
+        {"empty", VIEW(""), 3, 0, 3},
+        {"all of it", VIEW("abc"), 3, 3, 0},
+        {"room is left", VIEW("abc"), 5, 3, 2},
+        {"plain, cut", VIEW("abcd"), 3, 3, 0},
+        {"a character is not cut", VIEW("a\xc3\xa9"), 2, 1, 1},
+        {"short escape", VIEW("a\nb"), 3, 2, 0},
+        {"no room for a short escape", VIEW("a\nb"), 2, 1, 1},
+        {"long escape", VIEW("\x01\x01"), 11, 1, 5},
+        {"not UTF-8", VIEW("\xff\xff"), 5, 1, 2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        size_t room = cases[i].room;
+        print_message("%s\n", cases[i].name);
+        struct view beginning = json_string_cut(cases[i].value, &room);
+        assert_ptr_equal(beginning.ptr, cases[i].value.ptr);
+        assert_int_equal(beginning.len, cases[i].len);
+        assert_int_equal(room, cases[i].left);
+    }
+}
+
 static void names_from_outside_are_escaped(void **state)
 {
     (void)state;
@@ -217,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commas_stand_between_values),
         cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(a_beginning_fits_as_it_is_written),
         cmocka_unit_test(names_from_outside_are_escaped),
         cmocka_unit_test(bytes_are_written_in_base64),
         cmocka_unit_test(a_ceiling_is_remembered),
