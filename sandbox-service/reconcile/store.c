@@ -13,7 +13,7 @@ enum {
 };
 
 static const struct pg_statement statements[] = {
-    {"bulk_unknown", "SELECT sandboxes_unknown($1::uuid[])"},
+    {"bulk_strange", "SELECT id, is_elsewhere FROM sandboxes_strange($2, $3, $1::uuid[])"},
     /* It waits for none: whoever deletes a user holds many too. */
     {"bulk_end",
      "WITH gone AS (SELECT id FROM sandboxes WHERE id = ANY ($1::uuid[]) "
@@ -107,32 +107,37 @@ void bulk_store_close(struct bulk_store *store)
     }
 }
 
-/* A question with ids, and one parameter more when there is one. */
+/* A question with ids, and up to two parameters more. */
 static bool ask_about(struct bulk_store *store, const char *statement, struct bulk_ids *ids,
-                      const char *more, pg_result_fn *done, void *arg, struct err *err)
+                      const struct pg_parameters *more, pg_result_fn *done, void *arg,
+                      struct err *err)
 {
     str_append_string(&ids->text, ids->count == 0 ? "{}" : "}");
-    const struct pg_parameters parameters = {{ids->text.data, more}, more == NULL ? 1 : 2};
+    const struct pg_parameters parameters = {{ids->text.data, more->values[0], more->values[1]},
+                                             1 + more->count};
     return str_check(&ids->text, "ids of sandboxes", err) &&
            pg_ask(store->pool, statement, &parameters, done, arg, err);
 }
 
-bool bulk_store_unknown(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
+bool bulk_store_strange(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
                         void *arg, struct err *err)
 {
-    return ask_about(store, "bulk_unknown", ids, NULL, done, arg, err);
+    const struct pg_parameters own = {{store->instance, store->node}, 2};
+    return ask_about(store, "bulk_strange", ids, &own, done, arg, err);
 }
 
 bool bulk_store_end(struct bulk_store *store, struct bulk_ids *ids, const char *reason,
                     pg_result_fn *done, void *arg, struct err *err)
 {
-    return ask_about(store, "bulk_end", ids, reason, done, arg, err);
+    const struct pg_parameters why = {{reason}, 1};
+    return ask_about(store, "bulk_end", ids, &why, done, arg, err);
 }
 
 bool bulk_store_unsettle(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
                          void *arg, struct err *err)
 {
-    return ask_about(store, "bulk_unsettle", ids, NULL, done, arg, err);
+    static const struct pg_parameters none = {.count = 0};
+    return ask_about(store, "bulk_unsettle", ids, &none, done, arg, err);
 }
 
 bool bulk_store_free_ports(struct bulk_store *store, pg_result_fn *done, void *arg, struct err *err)
@@ -153,6 +158,11 @@ bool bulk_store_ended(struct bulk_store *store, const char *since, pg_result_fn 
 const char *bulk_store_read_moment(const PGresult *result)
 {
     return pg_text(result, 0, 1);
+}
+
+bool bulk_store_read_elsewhere(const PGresult *result, int row)
+{
+    return pg_bool(result, row, 1);
 }
 
 const char *bulk_store_read_id(const PGresult *result, int row)

@@ -40,8 +40,9 @@ void bulk_store_close(struct bulk_store *store);
 /* Each asks one question: done comes exactly once, later, on the loop; or false, and it does not
  * come. Rows: bulk_store_read_id. */
 
-/* Those of them of which the database has never heard. */
-bool bulk_store_unknown(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
+/* Those of them of which the database has never heard, or that live on another node, as it says:
+ * bulk_store_read_elsewhere tells. */
+bool bulk_store_strange(struct bulk_store *store, struct bulk_ids *ids, pg_result_fn *done,
                         void *arg, struct err *err) MUST_CHECK;
 /* Ends those of them that live and have begun: their containers are gone. Rows that somebody else
  * is changing are left out. */
@@ -60,6 +61,7 @@ bool bulk_store_ended(struct bulk_store *store, const char *since, pg_result_fn 
                       struct err *err) MUST_CHECK;
 /* What to go on behind. */
 const char *bulk_store_read_moment(const PGresult *result);
+bool bulk_store_read_elsewhere(const PGresult *result, int row);
 const char *bulk_store_read_id(const PGresult *result, int row);
 
 #endif

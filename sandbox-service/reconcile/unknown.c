@@ -66,31 +66,47 @@ void unknown_begin(struct unknown *unknown, int64_t now_ms)
     unknown->round++;
 }
 
-/* NULL when there is no memory for it. */
-static struct stranger *meet(struct unknown *unknown, const char sandbox_id[ID_SIZE])
+/* NULL when there is no memory for it. what is said of one that is met first. */
+static struct stranger *meet(struct unknown *unknown, const char sandbox_id[ID_SIZE],
+                             const char *what)
 {
     struct stranger *stranger = calloc(1, sizeof *stranger);
     if (stranger != NULL) {
         memcpy(stranger->sandbox_id, sandbox_id, ID_SIZE);
         stranger->since_ms = unknown->now_ms;
         map_insert(&unknown->strangers, &stranger->by_id, view_of(stranger->sandbox_id));
-        log_error("reconcile.unknown", LOG_STR("sandbox_id", sandbox_id),
-                  LOG_STR("error", unknown->may_go ? "no row tells of this container: it goes later"
-                                                   : "no row tells of this container: it is kept"));
+        log_error("reconcile.unknown", LOG_STR("sandbox_id", sandbox_id), LOG_STR("error", what));
+    }
+    return stranger;
+}
+
+static struct stranger *note(struct unknown *unknown, const char sandbox_id[ID_SIZE],
+                             const char *what)
+{
+    struct map_node *node = map_find(&unknown->strangers, view_of(sandbox_id));
+    struct stranger *stranger =
+        node == NULL ? meet(unknown, sandbox_id, what) : MAP_ENTRY(node, struct stranger, by_id);
+    if (stranger != NULL) {
+        stranger->round = unknown->round;
     }
     return stranger;
 }
 
 bool unknown_note(struct unknown *unknown, const char sandbox_id[ID_SIZE])
 {
-    struct map_node *node = map_find(&unknown->strangers, view_of(sandbox_id));
-    struct stranger *stranger =
-        node == NULL ? meet(unknown, sandbox_id) : MAP_ENTRY(node, struct stranger, by_id);
-    if (stranger == NULL) {
-        return false;
-    }
-    stranger->round = unknown->round;
-    return unknown->may_go && unknown->now_ms - stranger->since_ms >= unknown->after_ms;
+    const struct stranger *stranger =
+        note(unknown, sandbox_id,
+             unknown->may_go ? "no row tells of this container: it goes later"
+                             : "no row tells of this container: it is kept");
+    return stranger != NULL && unknown->may_go &&
+           unknown->now_ms - stranger->since_ms >= unknown->after_ms;
+}
+
+void unknown_note_elsewhere(struct unknown *unknown, const char sandbox_id[ID_SIZE])
+{
+    (void)note(
+        unknown, sandbox_id,
+        "its row is another node's: it is kept; NODE_NAME was changed, or two nodes have it");
 }
 
 void unknown_end(struct unknown *unknown)

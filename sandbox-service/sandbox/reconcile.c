@@ -79,7 +79,7 @@ struct reconciler {
 };
 
 static void act_on_next(void *arg);
-static void look_for_unknown(struct reconciler *reconciler);
+static void look_for_strange(struct reconciler *reconciler);
 
 static const char *reason_of_missing(const struct reconciler *reconciler)
 {
@@ -324,7 +324,18 @@ static void look_for_missing(struct reconciler *reconciler)
                    on_containers_again, reconciler);
 }
 
-static void on_unknown(const PGresult *result, const struct err *err, void *arg)
+/* Whether it is kept. */
+static bool note_strange(struct reconciler *reconciler, const struct found *found,
+                         bool is_elsewhere)
+{
+    if (is_elsewhere) {
+        unknown_note_elsewhere(reconciler->unknown, found->sandbox_id);
+        return true;
+    }
+    return !unknown_note(reconciler->unknown, found->sandbox_id);
+}
+
+static void on_strange(const PGresult *result, const struct err *err, void *arg)
 {
     struct reconciler *reconciler = arg;
     if (err != NULL) {
@@ -338,15 +349,16 @@ static void on_unknown(const PGresult *result, const struct err *err, void *arg)
             map_find(&reconciler->found, view_of(bulk_store_read_id(result, row)));
         if (node != NULL) {
             struct found *found = MAP_ENTRY(node, struct found, by_id);
-            found->is_kept = !unknown_note(reconciler->unknown, found->sandbox_id);
+            found->is_kept =
+                note_strange(reconciler, found, bulk_store_read_elsewhere(result, row));
         }
     }
     unknown_end(reconciler->unknown);
     look_for_missing(reconciler);
 }
 
-/* Containers without a living row: has there ever been one? */
-static void look_for_unknown(struct reconciler *reconciler)
+/* Containers without a living row: has there ever been one, or does it live elsewhere? */
+static void look_for_strange(struct reconciler *reconciler)
 {
     struct bulk_ids ids;
     bulk_ids_begin(&ids);
@@ -357,7 +369,7 @@ static void look_for_unknown(struct reconciler *reconciler)
         reconciler->again = reconciler->again || found->is_kept;
     }
     bool is_asked =
-        bulk_store_unknown(reconciler->bulk, &ids, on_unknown, reconciler, &reconciler->err);
+        bulk_store_strange(reconciler->bulk, &ids, on_strange, reconciler, &reconciler->err);
     bulk_ids_free(&ids);
     if (!is_asked) {
         finish(reconciler);
@@ -383,7 +395,7 @@ static void on_rows(const PGresult *result, const struct err *err, void *arg)
         return;
     }
     check_presence(reconciler);
-    look_for_unknown(reconciler);
+    look_for_strange(reconciler);
 }
 
 static void on_containers(const struct view *list, const struct err *err, void *arg)

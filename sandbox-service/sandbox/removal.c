@@ -117,6 +117,11 @@ void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
     start_waiting(sandboxes);
 }
 
+bool sandbox_is_being_removed(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    return map_find(&sandboxes->removing, view_of(sandbox_id)) != NULL;
+}
+
 bool sandbox_removal_wait(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                           struct removal_waiter *waiter)
 {

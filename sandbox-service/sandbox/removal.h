@@ -15,6 +15,8 @@ struct sandboxes;
 void sandbox_remove(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE],
                     const struct trace *trace);
 
+bool sandbox_is_being_removed(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+
 /* Lies in the caller's request. over comes once, later, on the loop, when the removal has ended,
  * well or not. */
 struct removal_waiter {

@@ -73,7 +73,7 @@ const struct pg_statement store_statements[] = {
      "ORDER BY created_at DESC, id DESC LIMIT $5::integer"},
     {"sandbox_destroy_any",
      "WITH admin AS (SELECT 1 FROM users WHERE id = $2 AND role = 'admin' "
-     "AND suspended_at IS NULL), "
+     "AND suspended_at IS NULL AND deleted_at IS NULL), "
      "moved AS (UPDATE sandboxes SET status = 'stopping', end_reason = 'admin' "
      "WHERE id = $1 AND status IN " STORE_LIVE " AND EXISTS (SELECT 1 FROM admin) "
      "RETURNING id, event_act('admin', $2::uuid, NULL, NULL)) "
@@ -143,8 +143,7 @@ const struct pg_statement store_statements[] = {
     {"node_set_draining", "SELECT node_set_draining($1, $2, $3, $4, $5)"},
     {"sandboxes_forget", "SELECT sandboxes_forget($1, $2, $3)"},
     {"audit_forget_personal", "SELECT audit_forget_personal($1, $2)"},
-    {"sandboxes_unknown",
-     "SELECT sandboxes_unknown(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)::uuid))"},
+    {"sandboxes_left", "SELECT id, is_unknown FROM sandboxes_left($1::uuid[])"},
     {"ports_left", "SELECT ports_left($1, $2, $3, $4)"},
     {"images_named", "SELECT images_named($1)"},
 };

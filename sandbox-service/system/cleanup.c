@@ -21,6 +21,7 @@
 enum {
     DAY_S = 24 * 3600,
     NAMES_JSON_MAX = LEFTOVERS_MAX * (LEFTOVER_NAME_SIZE + 8) * 2,
+    CONTAINERS_TEXT_MAX = 1024 * 1024, /* 28,000 ids */
     ESCAPED_SIZE = 3 * LEFTOVER_NAME_SIZE,
 };
 
@@ -84,21 +85,18 @@ static void on_named(const PGresult *result, const struct err *err, void *arg)
     }
 }
 
-/* False when the clean-up has failed. */
-static bool write_names(struct cleanup *cleanup, enum leftover_kind kind, struct str *out)
-{
-    leftover_list_write_names(&cleanup->leftovers, kind, out);
-    return str_check(out, "the leftovers", &cleanup->err);
-}
-
 static void on_images(const struct http_reply *reply, const struct err *err, void *arg)
 {
     struct cleanup *cleanup = arg;
     AUTO(str_free) struct str images = STR_INIT(NAMES_JSON_MAX);
     if (!docker_succeeded(reply, err, "images", &cleanup->err) ||
         !leftover_list_add_images(&cleanup->leftovers, reply->body, &cleanup->policy,
-                                  &cleanup->err) ||
-        !write_names(cleanup, LEFTOVER_IMAGE, &images)) {
+                                  &cleanup->err)) {
+        finish(cleanup);
+        return;
+    }
+    leftover_list_write_names(&cleanup->leftovers, LEFTOVER_IMAGE, &images);
+    if (!str_check(&images, "the leftovers", &cleanup->err)) {
         finish(cleanup);
         return;
     }
@@ -135,6 +133,15 @@ static void list_volumes(struct cleanup *cleanup)
     get(cleanup, path, on_volumes);
 }
 
+static void note(struct cleanup *cleanup, enum leftover_kind kind, struct view name,
+                 bool is_unknown)
+{
+    struct leftover *leftover = leftover_list_add(&cleanup->leftovers, kind, name);
+    if (leftover != NULL) {
+        leftover->unknown = is_unknown;
+    }
+}
+
 static void on_disks(const char (*ids)[ID_SIZE], size_t count, const struct err *err, void *arg)
 {
     struct cleanup *cleanup = arg;
@@ -144,18 +151,18 @@ static void on_disks(const char (*ids)[ID_SIZE], size_t count, const struct err 
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        leftover_list_add(&cleanup->leftovers, LEFTOVER_DISK, view_of(ids[i]));
-        leftover_list_mark_unknown(&cleanup->leftovers, LEFTOVER_DISK, view_of(ids[i]));
+        note(cleanup, LEFTOVER_DISK, view_of(ids[i]), true);
     }
     list_volumes(cleanup);
 }
 
-static void on_unknown(const PGresult *result, const struct err *err, void *arg)
+static void on_left(const PGresult *result, const struct err *err, void *arg)
 {
     struct cleanup *cleanup = arg;
     for (int row = 0; err == NULL && row < pg_rows(result); row++) {
-        leftover_list_mark_unknown(&cleanup->leftovers, LEFTOVER_CONTAINER,
-                                   store_read_unknown(result, row));
+        bool is_unknown;
+        struct view id = store_read_left(result, row, &is_unknown);
+        note(cleanup, LEFTOVER_CONTAINER, id, is_unknown);
     }
     if (err != NULL) {
         cleanup->err = *err;
@@ -165,46 +172,41 @@ static void on_unknown(const PGresult *result, const struct err *err, void *arg)
     finish(cleanup);
 }
 
-static void on_live(const PGresult *result, const struct err *err, void *arg)
-{
-    struct cleanup *cleanup = arg;
-    AUTO(str_free) struct str ids = STR_INIT(NAMES_JSON_MAX);
-    if (err != NULL) {
-        cleanup->err = *err;
-        finish(cleanup);
-        return;
-    }
-    for (int row = 0; row < pg_rows(result); row++) {
-        leftover_list_drop(&cleanup->leftovers, LEFTOVER_CONTAINER,
-                           view_of(store_read_id(result, row)));
-    }
-    if (!write_names(cleanup, LEFTOVER_CONTAINER, &ids)) {
-        finish(cleanup);
-        return;
-    }
-    store_unknown(cleanup->options.sandboxes->store, &cleanup->row, ids.data, on_unknown, cleanup);
-}
+/* Collects containers: which of them are left over the rows tell. */
+struct collecting {
+    struct cleanup *cleanup;
+    struct str ids;
+};
 
 static void on_container(const struct wire_listed *container, void *arg)
 {
-    struct cleanup *cleanup = arg;
+    struct collecting *collecting = arg;
+    const struct sandboxes *sandboxes = collecting->cleanup->options.sandboxes;
     if (container->sandbox_id[0] != '\0' &&
-        !sandbox_is_being_created(cleanup->options.sandboxes, container->sandbox_id)) {
-        leftover_list_add(&cleanup->leftovers, LEFTOVER_CONTAINER, view_of(container->sandbox_id));
+        !sandbox_is_being_created(sandboxes, container->sandbox_id)) {
+        str_append_char(&collecting->ids, collecting->ids.len == 0 ? '{' : ',');
+        str_append_string(&collecting->ids, container->sandbox_id);
     }
 }
 
 static void on_containers(const struct view *list, const struct err *err, void *arg)
 {
     struct cleanup *cleanup = arg;
-    const struct sandboxes *sandboxes = cleanup->options.sandboxes;
+    struct collecting collecting = {cleanup, STR_INIT(CONTAINERS_TEXT_MAX)};
     if (err != NULL) {
         cleanup->err = *err;
-    } else if (wire_read_list(*list, on_container, cleanup, &cleanup->err)) {
-        store_live(sandboxes->store, &cleanup->row, on_live, cleanup);
+        finish(cleanup);
         return;
     }
-    finish(cleanup);
+    bool ok = wire_read_list(*list, on_container, &collecting, &cleanup->err);
+    str_append_string(&collecting.ids, collecting.ids.len == 0 ? "{}" : "}");
+    if (ok && str_check(&collecting.ids, "the containers", &cleanup->err)) {
+        store_left(cleanup->options.sandboxes->store, &cleanup->row, collecting.ids.data, on_left,
+                   cleanup);
+    } else {
+        finish(cleanup);
+    }
+    str_free(&collecting.ids);
 }
 
 /* "<sandbox id>/<port>"; its row is gone already, unless this is a dry run. */
@@ -212,11 +214,13 @@ static void note_port(struct cleanup *cleanup, struct view port)
 {
     struct sandboxes *sandboxes = cleanup->options.sandboxes;
     char id[ID_SIZE];
-    leftover_list_add(&cleanup->leftovers, LEFTOVER_PORT, port);
+    struct leftover *leftover = leftover_list_add(&cleanup->leftovers, LEFTOVER_PORT, port);
     if (cleanup->options.dry_run) {
         return;
     }
-    cleanup->leftovers.items[cleanup->leftovers.count - 1].removed = true;
+    if (leftover != NULL) {
+        leftover->removed = true;
+    }
     if (id_parse(view_cut(&port, '/'), id)) {
         ports_forget(sandboxes->ports, id);
         sandboxes_publish(sandboxes, id);
@@ -297,7 +301,7 @@ static bool remove_one(struct cleanup *cleanup, struct leftover *leftover)
     }
     if (leftover->kind == LEFTOVER_CONTAINER) {
         sandbox_remove(sandboxes, leftover->name, &cleanup->options.trace);
-        leftover->removed = true;
+        leftover->removed = sandbox_is_being_removed(sandboxes, leftover->name);
         return true;
     }
     if (leftover->kind == LEFTOVER_DISK) {

@@ -18,17 +18,20 @@ static const char *const kind_names[] = {[LEFTOVER_CONTAINER] = "container",
                                          [LEFTOVER_IMAGE] = "image",
                                          [LEFTOVER_DISK] = "disk"};
 
-void leftover_list_add(struct leftover_list *leftovers, enum leftover_kind kind, struct view name)
+struct leftover *leftover_list_add(struct leftover_list *leftovers, enum leftover_kind kind,
+                                   struct view name)
 {
     if (leftovers->count == LEFTOVERS_MAX) {
         leftovers->truncated = true;
-        return;
+        return NULL;
     }
     struct leftover *leftover = &leftovers->items[leftovers->count];
     *leftover = (struct leftover){.kind = kind};
-    if (name.len > 0 && view_copy(name, leftover->name, sizeof leftover->name)) {
-        leftovers->count++;
+    if (name.len == 0 || !view_copy(name, leftover->name, sizeof leftover->name)) {
+        return NULL;
     }
+    leftovers->count++;
+    return leftover;
 }
 
 static struct leftover *find(struct leftover_list *leftovers, enum leftover_kind kind,
@@ -48,15 +51,6 @@ void leftover_list_drop(struct leftover_list *leftovers, enum leftover_kind kind
     struct leftover *leftover = find(leftovers, kind, name);
     if (leftover != NULL) {
         *leftover = leftovers->items[--leftovers->count];
-    }
-}
-
-void leftover_list_mark_unknown(struct leftover_list *leftovers, enum leftover_kind kind,
-                                struct view name)
-{
-    struct leftover *leftover = find(leftovers, kind, name);
-    if (leftover != NULL) {
-        leftover->unknown = true;
     }
 }
 
@@ -107,7 +101,7 @@ static void on_volume(struct view item, void *arg)
     if (view_starts_with(volume.name, VIEW(AGENT_VOLUME_PREFIX)) &&
         !view_equal(volume.name, view_of(reading->policy->agent_volume)) &&
         is_before(volume.created_at, reading->policy->before)) {
-        leftover_list_add(reading->leftovers, LEFTOVER_VOLUME, volume.name);
+        (void)leftover_list_add(reading->leftovers, LEFTOVER_VOLUME, volume.name);
     }
 }
 
@@ -190,11 +184,11 @@ static void add_image(struct leftover_list *leftovers, const struct image *image
         struct view tag = image->tags.items[i];
         if (!view_equal(tag, VIEW(NO_TAG))) {
             has_tag = true;
-            leftover_list_add(leftovers, LEFTOVER_IMAGE, tag);
+            (void)leftover_list_add(leftovers, LEFTOVER_IMAGE, tag);
         }
     }
     if (!has_tag) {
-        leftover_list_add(leftovers, LEFTOVER_IMAGE, image->id);
+        (void)leftover_list_add(leftovers, LEFTOVER_IMAGE, image->id);
     }
 }
 

@@ -32,8 +32,10 @@ struct leftover_list {
     bool truncated; /* there were more */
 };
 
-/* What is too long for a name is no leftover. */
-void leftover_list_add(struct leftover_list *leftovers, enum leftover_kind kind, struct view name);
+/* NULL when there is no place for it; what is too long for a name is no leftover. Valid until the
+ * next call that changes the list. */
+struct leftover *leftover_list_add(struct leftover_list *leftovers, enum leftover_kind kind,
+                                   struct view name);
 /* Does nothing when it is not there. */
 void leftover_list_drop(struct leftover_list *leftovers, enum leftover_kind kind, struct view name);
 
@@ -52,9 +54,6 @@ bool leftover_list_add_volumes(struct leftover_list *leftovers, struct view body
 bool leftover_list_add_images(struct leftover_list *leftovers, struct view body,
                               const struct leftover_policy *policy, struct err *err) MUST_CHECK;
 
-/* Does nothing when it is not there. */
-void leftover_list_mark_unknown(struct leftover_list *leftovers, enum leftover_kind kind,
-                                struct view name);
 /* The names of one kind, as a JSON array. */
 void leftover_list_write_names(const struct leftover_list *leftovers, enum leftover_kind kind,
                                struct str *out);

@@ -9,6 +9,7 @@
 enum { INT_SIZE = 24 };
 enum { STATE_SANDBOXES, STATE_PROMISED, STATE_DRAINING };
 enum { ONLY_COLUMN };
+enum { LEFT_ID, LEFT_IS_UNKNOWN };
 
 static void write_int(int64_t value, char out[INT_SIZE])
 {
@@ -85,16 +86,17 @@ struct view store_read_left_port(const PGresult *result, int row)
     return view_of(pg_text(result, row, ONLY_COLUMN));
 }
 
-void store_unknown(struct store *store, struct store_call *call, const char *ids,
-                   pg_result_fn *done, void *arg)
+void store_left(struct store *store, struct store_call *call, const char *ids, pg_result_fn *done,
+                void *arg)
 {
     const struct pg_parameters parameters = {{ids}, 1};
-    store_ask(store, call, "sandboxes_unknown", &parameters, done, arg);
+    store_ask(store, call, "sandboxes_left", &parameters, done, arg);
 }
 
-struct view store_read_unknown(const PGresult *result, int row)
+struct view store_read_left(const PGresult *result, int row, bool *is_unknown)
 {
-    return view_of(pg_text(result, row, ONLY_COLUMN));
+    *is_unknown = pg_bool(result, row, LEFT_IS_UNKNOWN);
+    return view_of(pg_text(result, row, LEFT_ID));
 }
 
 void store_images_named(struct store *store, struct store_call *call, const char *images,

@@ -43,10 +43,11 @@ void store_ports_left(struct store *store, struct store_call *call,
                       pg_result_fn *done, void *arg);
 struct view store_read_left_port(const PGresult *result, int row);
 
-/* Those of the ids, a JSON array, of which no row has ever told: one a row. */
-void store_unknown(struct store *store, struct store_call *call, const char *ids,
-                   pg_result_fn *done, void *arg);
-struct view store_read_unknown(const PGresult *result, int row);
+/* Those of the ids, an array of them, that no row explains: one a row. */
+void store_left(struct store *store, struct store_call *call, const char *ids, pg_result_fn *done,
+                void *arg);
+/* is_unknown: no row has ever told of it. */
+struct view store_read_left(const PGresult *result, int row, bool *is_unknown);
 
 /* Which of the images something still names: one a row. images: a JSON array. */
 void store_images_named(struct store *store, struct store_call *call, const char *images,

@@ -79,6 +79,17 @@ it('a container that outlived its row in the database is kept, and lives on when
   await until('it goes when it is told to', () => isGone(id), PATIENCE_MS);
 });
 
+it('a container whose row is another node\'s is kept, and lives on when the node has its name again', async () => {
+  const { sandboxId: id } = await createSandbox({ template: 'tiny' });
+  const node = await sql(`UPDATE sandboxes SET node = node || '-renamed' WHERE id = '${id}' RETURNING node`);
+  await until('it is noticed', async () => (await logOf('sandbox')).split('\n')
+    .some((line) => line.includes('reconcile.unknown') && line.includes(id)), PATIENCE_MS);
+  assert.equal(await docker('inspect', '-f', '{{.State.Status}}', `insien-${id}`), 'running');
+  await sql(`UPDATE sandboxes SET node = '${node.split('\n')[0].replace(/-renamed$/, '')}' WHERE id = '${id}'`);
+  await whenUsable(id, PATIENCE_MS);
+  await destroySandbox(id);
+});
+
 it('what ended sandboxes left in the tables and in Redis goes', async () => {
   const { sandboxId: id } = await createSandbox();
   await destroySandbox(id);

@@ -26,7 +26,8 @@ struct fixture {
     struct bulk_store *store;
     bool done;
     int rows;
-    char ids[TEXT_SIZE]; /* one behind the other */
+    char ids[TEXT_SIZE];       /* one behind the other */
+    char elsewhere[TEXT_SIZE]; /* of each, whether it is */
     char moment[TEXT_SIZE];
 };
 
@@ -42,8 +43,23 @@ static void on_rows(const PGresult *result, const struct err *err, void *arg)
         len += snprintf(fixture->ids + len, TEXT_SIZE - (size_t)len, "%s ",
                         bulk_store_read_id(result, row));
     }
-    if (PQnfields(result) > 1) {
-        assert_true(view_copy(view_of(bulk_store_read_moment(result)), fixture->moment, TEXT_SIZE));
+}
+
+static void on_ended(const PGresult *result, const struct err *err, void *arg)
+{
+    struct fixture *fixture = arg;
+    on_rows(result, err, arg);
+    assert_true(view_copy(view_of(bulk_store_read_moment(result)), fixture->moment, TEXT_SIZE));
+}
+
+static void on_strange(const PGresult *result, const struct err *err, void *arg)
+{
+    struct fixture *fixture = arg;
+    int len = 0;
+    on_rows(result, err, arg);
+    for (int row = 0; row < fixture->rows; row++) {
+        len += snprintf(fixture->elsewhere + len, TEXT_SIZE - (size_t)len, "%s ",
+                        bulk_store_read_elsewhere(result, row) ? "yes" : "no");
     }
 }
 
@@ -68,10 +84,25 @@ static void only_what_no_row_ever_told_of_is_unknown(void **state)
     struct bulk_ids ids;
     struct err err = {0};
     add_all(&ids);
-    assert_true(bulk_store_unknown(fixture->store, &ids, on_rows, fixture, &err));
+    assert_true(bulk_store_strange(fixture->store, &ids, on_strange, fixture, &err));
     bulk_ids_free(&ids);
     turn(fixture);
     assert_string_equal(fixture->ids, NOBODYS " ");
+    assert_string_equal(fixture->elsewhere, "no ");
+}
+
+static void what_lives_on_another_node_is_told_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bulk_ids ids;
+    struct err err = {0};
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET node = 'node-2'");
+    add_all(&ids);
+    assert_true(bulk_store_strange(fixture->store, &ids, on_strange, fixture, &err));
+    bulk_ids_free(&ids);
+    turn(fixture);
+    assert_string_equal(fixture->ids, RUNNING " " CREATING " " NOBODYS " ");
+    assert_string_equal(fixture->elsewhere, "yes yes no ");
 }
 
 static void no_ids_are_a_question_too(void **state)
@@ -80,7 +111,7 @@ static void no_ids_are_a_question_too(void **state)
     struct bulk_ids ids;
     struct err err = {0};
     bulk_ids_begin(&ids);
-    assert_true(bulk_store_unknown(fixture->store, &ids, on_rows, fixture, &err));
+    assert_true(bulk_store_strange(fixture->store, &ids, on_rows, fixture, &err));
     bulk_ids_free(&ids);
     turn(fixture);
     assert_int_equal(fixture->rows, 0);
@@ -153,11 +184,11 @@ static void what_ended_is_listed_once(void **state)
     struct fixture *fixture = *state;
     struct err err = {0};
     char moment[TEXT_SIZE];
-    assert_true(bulk_store_ended(fixture->store, NULL, on_rows, fixture, &err));
+    assert_true(bulk_store_ended(fixture->store, NULL, on_ended, fixture, &err));
     turn(fixture);
     assert_string_equal(fixture->ids, ENDED " ");
     memcpy(moment, fixture->moment, sizeof moment);
-    assert_true(bulk_store_ended(fixture->store, moment, on_rows, fixture, &err));
+    assert_true(bulk_store_ended(fixture->store, moment, on_ended, fixture, &err));
     turn(fixture);
     assert_string_equal(fixture->ids, " ");
 }
@@ -236,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(only_what_no_row_ever_told_of_is_unknown),
+        TEST(what_lives_on_another_node_is_told_apart),
         TEST(no_ids_are_a_question_too),
         TEST(what_has_begun_and_not_ended_ends_and_is_told),
         TEST(networks_of_what_runs_are_to_be_settled_anew),

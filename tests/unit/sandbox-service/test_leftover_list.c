@@ -110,9 +110,7 @@ static void what_is_no_answer_of_the_engine_is_an_error(void **state)
 static void what_no_row_ever_told_of_is_marked(void **state)
 {
     (void)state;
-    leftover_list_add(&leftovers, LEFTOVER_CONTAINER, VIEW("a"));
-    leftover_list_mark_unknown(&leftovers, LEFTOVER_CONTAINER, VIEW("a"));
-    leftover_list_mark_unknown(&leftovers, LEFTOVER_DISK, VIEW("a"));
+    leftover_list_add(&leftovers, LEFTOVER_CONTAINER, VIEW("a"))->unknown = true;
     expect("{\"leftovers\":[{\"kind\":\"container\",\"name\":\"a\",\"unknown\":true,"
            "\"removed\":false}],\"truncated\":false}");
 }
@@ -123,7 +121,8 @@ static void there_are_no_more_than_fit_and_that_is_told(void **state)
     for (int i = 0; i < LEFTOVERS_MAX + 1; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "image-%d", i);
-        leftover_list_add(&leftovers, LEFTOVER_IMAGE, view_of(name));
+        bool has_place = leftover_list_add(&leftovers, LEFTOVER_IMAGE, view_of(name)) != NULL;
+        assert_int_equal(has_place, i < LEFTOVERS_MAX);
     }
     assert_int_equal(leftovers.count, LEFTOVERS_MAX);
     assert_true(leftovers.truncated);

@@ -60,11 +60,23 @@ static void one_that_was_known_in_between_has_its_time_anew(void **state)
     unknown_free(unknown);
 }
 
+static void what_lives_elsewhere_is_kept_whatever_the_word_is(void **state)
+{
+    (void)state;
+    struct unknown *unknown = make(true);
+    unknown_begin(unknown, 1);
+    unknown_note_elsewhere(unknown, stranger);
+    unknown_end(unknown);
+    assert_false(goes_at(unknown, other, 2));
+    unknown_free(unknown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_word_it_is_kept_for_ever),
         cmocka_unit_test(with_a_word_it_goes_when_its_time_is_over),
+        cmocka_unit_test(what_lives_elsewhere_is_kept_whatever_the_word_is),
         cmocka_unit_test(one_that_was_known_in_between_has_its_time_anew),
     };
     return cmocka_run_group_tests_name("sandbox_unknown", tests, NULL, NULL);
