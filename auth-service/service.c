@@ -246,6 +246,7 @@ static const struct ipc_method methods[] = {
     {ADMIN_LIST_KEYS, admin_call_list_keys},
     {ADMIN_REVOKE_KEY, admin_call_revoke_key},
     {IDEMPOTENCY_CLAIM, idempotency_call_claim},
+    {IDEMPOTENCY_RENEW, idempotency_call_renew},
     {IDEMPOTENCY_FINISH, idempotency_call_finish},
     {IDEMPOTENCY_RELEASE, idempotency_call_release},
     {AUDIT_APPEND, audit_call_append},

@@ -50,6 +50,19 @@ void idempotency_call_claim(struct ipc_exchange *exchange, const struct ipc_requ
     }
 }
 
+void idempotency_call_renew(struct ipc_exchange *exchange, const struct ipc_request *request,
+                            void *arg)
+{
+    static const struct call_shape shape = CALL_SHAPE(struct claim_call, &idempotency_claim_schema);
+    struct err err = {0};
+    struct claim_call *claim = call_begin(arg, exchange, request, &shape);
+    if (claim != NULL &&
+        !idempotency_renew(claim->call.service->parts.idempotency, &claim->body,
+                           call_timeout_ms(&claim->call), on_ended, &claim->call, &err)) {
+        call_fail(&claim->call, &err);
+    }
+}
+
 void idempotency_call_finish(struct ipc_exchange *exchange, const struct ipc_request *request,
                              void *arg)
 {

@@ -6,6 +6,7 @@
 #include "common/ipc/server.h"
 
 /* arg is the struct service. */
-ipc_handler_fn idempotency_call_claim, idempotency_call_finish, idempotency_call_release;
+ipc_handler_fn idempotency_call_claim, idempotency_call_renew, idempotency_call_finish,
+    idempotency_call_release;
 
 #endif

@@ -30,7 +30,7 @@ struct claiming {
     void *arg;
 };
 
-/* A finish, or a release. */
+/* A renewal, a finish, or a release. */
 struct ending {
     bool must_have_row;
     idempotency_done_fn *done;
@@ -179,6 +179,26 @@ static struct ending *new_ending(idempotency_done_fn *done, void *arg, struct er
     ending->done = done;
     ending->arg = arg;
     return ending;
+}
+
+bool idempotency_renew(struct idempotency *idempotency, const struct idempotency_claim *claim,
+                       int64_t timeout_ms, idempotency_done_fn *done, void *arg, struct err *err)
+{
+    struct seal_key key;
+    struct ending *ending = new_ending(done, arg, err);
+    if (ending == NULL) {
+        return false;
+    }
+    ending->must_have_row = true;
+    bool begun =
+        seal_key_derive(idempotency->secret, claim->user_id, claim->key, &key, err) &&
+        idempotency_store_renew(idempotency->pg, claim->user_id, key.digest_hex, claim->claim,
+                                claim->lease_ms, timeout_ms, on_ended, ending, err);
+    secret_wipe(&key, sizeof key);
+    if (!begun) {
+        free(ending);
+    }
+    return begun;
 }
 
 static bool seal_answer(const struct idempotency_finish *finish, const struct seal_key *key,

@@ -23,6 +23,9 @@ typedef void idempotency_done_fn(const struct err *err, void *arg);
 bool idempotency_claim(struct idempotency *idempotency, const struct idempotency_claim *claim,
                        int64_t timeout_ms, idempotency_claimed_fn *done, void *arg,
                        struct err *err) MUST_CHECK;
+bool idempotency_renew(struct idempotency *idempotency, const struct idempotency_claim *claim,
+                       int64_t timeout_ms, idempotency_done_fn *done, void *arg,
+                       struct err *err) MUST_CHECK;
 bool idempotency_finish(struct idempotency *idempotency, const struct idempotency_finish *finish,
                         int64_t timeout_ms, idempotency_done_fn *done, void *arg,
                         struct err *err) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define CLAIM "idempotency_claim"
+#define RENEW "idempotency_renew"
 #define FINISH "idempotency_finish"
 #define FORGET "idempotency_forget"
 #define GIVE_BACK "idempotency_give_back"
@@ -16,6 +17,9 @@ const struct pg_statement idempotency_statements[IDEMPOTENCY_STATEMENT_COUNT] = 
             " created_at < now()"
             " FROM idempotency_claim($1::uuid, decode($2, 'hex'), decode($3, 'hex'), $4::uuid,"
             " $5::bigint, $6::integer)"},
+    {RENEW,
+     "UPDATE idempotency SET claimed_until = now() + $4::bigint * interval '1 millisecond'" ITS_ROW
+     " AND status IS NULL RETURNING 1"},
     {FINISH, "UPDATE idempotency SET status = $4::integer, answer = decode($5, 'hex')" ITS_ROW
              " RETURNING 1"},
     {FORGET, "DELETE FROM idempotency" ITS_ROW " AND status IS NULL"},
@@ -42,6 +46,16 @@ bool idempotency_store_claim(struct pg_pool *pg, const char user_id[ID_SIZE],
     const struct pg_parameters parameters = {
         {user_id, key_digest, request_digest, claim, lease, most}, 6};
     return pg_query_begin(pg, CLAIM, &parameters, timeout_ms, done, arg, err) != NULL;
+}
+
+bool idempotency_store_renew(struct pg_pool *pg, const char user_id[ID_SIZE],
+                             const char *key_digest, const char claim[ID_SIZE], int64_t lease_ms,
+                             int64_t timeout_ms, pg_result_fn *done, void *arg, struct err *err)
+{
+    char lease[NUMBER_SIZE];
+    write_number(lease_ms, lease);
+    const struct pg_parameters parameters = {{user_id, key_digest, claim, lease}, 4};
+    return pg_query_begin(pg, RENEW, &parameters, timeout_ms, done, arg, err) != NULL;
 }
 
 bool idempotency_store_read(const PGresult *result, struct idempotency_row *out, struct err *err)

@@ -6,7 +6,7 @@
 #include "common/db/pg.h"
 
 /* For the pool that the functions are given. */
-enum { IDEMPOTENCY_STATEMENT_COUNT = 5 };
+enum { IDEMPOTENCY_STATEMENT_COUNT = 6 };
 extern const struct pg_statement idempotency_statements[IDEMPOTENCY_STATEMENT_COUNT];
 
 enum {
@@ -30,6 +30,11 @@ struct idempotency_row {
 bool idempotency_store_read(const PGresult *result, struct idempotency_row *out,
                             struct err *err) MUST_CHECK;
 
+/* A result without a row: the key is not the try's any more. */
+bool idempotency_store_renew(struct pg_pool *pg, const char user_id[ID_SIZE],
+                             const char *key_digest, const char claim[ID_SIZE], int64_t lease_ms,
+                             int64_t timeout_ms, pg_result_fn *done, void *arg,
+                             struct err *err) MUST_CHECK;
 /* A result without a row: another try has the key. */
 bool idempotency_store_finish(struct pg_pool *pg, const char user_id[ID_SIZE],
                               const char *key_digest, const char claim[ID_SIZE], int64_t status,

@@ -32,6 +32,10 @@ struct idempotency_claim {
 };
 extern const struct json_schema idempotency_claim_schema;
 
+/* idempotency.renew -> {}: an idempotency_claim that was granted, and lasts for lease_ms from now.
+ * ERR_CONFLICT "idempotency_lost" when the key is not the try's any more. */
+#define IDEMPOTENCY_RENEW "idempotency.renew"
+
 struct idempotency_claimed {
     char resource_id[ID_SIZE];
     bool is_again;      /* another try may have made it, and had its answer heard */

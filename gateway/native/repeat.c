@@ -202,7 +202,7 @@ static void renew(void *arg)
     if (repeat->renewing != NULL) {
         return;
     }
-    repeat->renewing = tell(request, IDEMPOTENCY_CLAIM, &idempotency_claim_schema, &message,
+    repeat->renewing = tell(request, IDEMPOTENCY_RENEW, &idempotency_claim_schema, &message,
                             on_renewed, repeat, &err);
     if (repeat->renewing == NULL) {
         log_info("idempotency.not_renewed", LOG_TRACE(&request->trace), LOG_ERR(&err));

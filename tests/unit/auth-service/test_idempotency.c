@@ -115,6 +115,20 @@ static struct answer claim(struct stage *stage, const char *key, const char *req
     return answer;
 }
 
+static struct answer renew(struct stage *stage, const char *key, const char *claim_id)
+{
+    struct answer answer = {0};
+    struct err err = {0};
+    struct idempotency_claim message = {
+        .key = view_of(key), .request = VIEW(REQUEST), .lease_ms = LEASE_MS};
+    memcpy(message.user_id, stage->user.id, ID_SIZE);
+    memcpy(message.claim, claim_id, ID_SIZE);
+    assert_true(idempotency_renew(stage->idempotency, &message, ACCOUNTS_TIMEOUT_MS, on_done,
+                                  &answer, &err));
+    turn_until(stage->accounts->loop, &answer.done);
+    return answer;
+}
+
 static struct answer finish(struct stage *stage, const char *key, const char *claim_id)
 {
     struct answer answer = {0};
@@ -219,6 +233,26 @@ static void a_try_that_broke_off_leaves_its_id_to_the_next(void **state)
     assert_refused(&late, ERR_CONFLICT, "idempotency_lost");
     assert_int_equal(finish(stage, "k", second).err.code, ERR_NONE);
     assert_int_equal(finish(stage, "k", second).err.code, ERR_NONE); /* may be repeated */
+}
+
+static void a_claim_is_renewed_and_never_made_anew(void **state)
+{
+    struct stage *stage = *state;
+    char first[ID_SIZE];
+    char second[ID_SIZE];
+    new_claim(first);
+    new_claim(second);
+    (void)claim(stage, "k", REQUEST, first);
+    run(stage, "UPDATE idempotency SET claimed_until = now()");
+    assert_int_equal(renew(stage, "k", first).err.code, ERR_NONE);
+    struct answer other = claim(stage, "k", REQUEST, second);
+    assert_refused(&other, ERR_CONFLICT, "idempotency_in_progress");
+    release(stage, "k", first);
+    struct answer late = renew(stage, "k", first);
+    assert_refused(&late, ERR_CONFLICT, "idempotency_lost");
+    assert_int_equal(claim(stage, "k", REQUEST, second).err.code, ERR_NONE);
+    late = renew(stage, "k", first);
+    assert_refused(&late, ERR_CONFLICT, "idempotency_lost");
 }
 
 static void a_try_that_made_nothing_leaves_nothing(void **state)
@@ -398,6 +432,7 @@ int main(void)
         TEST(a_repeat_gets_the_answer_of_the_first),
         TEST(a_key_under_way_is_its_claims_alone),
         TEST(a_try_that_broke_off_leaves_its_id_to_the_next),
+        TEST(a_claim_is_renewed_and_never_made_anew),
         TEST(a_try_that_made_nothing_leaves_nothing),
         TEST(a_try_that_made_nobody_knows_what_leaves_its_id),
         TEST(a_key_is_free_again_after_a_day),

@@ -61,6 +61,7 @@ static const struct ipc_method methods[] = {
     {AUTH_CHECK_KEY, serve_check_key},
     {AUTH_CHECK_SESSION, serve_check_session},
     {IDEMPOTENCY_CLAIM, serve_idempotency},
+    {IDEMPOTENCY_RENEW, serve_idempotency},
     {IDEMPOTENCY_FINISH, serve_idempotency},
     {IDEMPOTENCY_RELEASE, serve_idempotency},
 };
