@@ -32,10 +32,9 @@ static void arm(const char *folder, const char *name)
     assert_int_equal(fclose(file), 0);
 }
 
-/* The signal that ended a process that acts; 0: none did. */
-static int signal_that_ended(const char *folder)
+/* A process that acts. */
+static pid_t start(const char *folder)
 {
-    int status = 0;
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -43,8 +42,20 @@ static int signal_that_ended(const char *folder)
         act();
         _exit(0);
     }
+    return pid;
+}
+
+/* 0: none did. */
+static int signal_that_ended_it(pid_t pid)
+{
+    int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static int signal_that_ended(const char *folder)
+{
+    return signal_that_ended_it(start(folder));
 }
 
 static void an_armed_point_ends_one_process(void **state)
@@ -76,6 +87,30 @@ static void of_several_each_ends_one(void **state)
     arm(folder, "act.after_first\n");
     assert_int_equal(signal_that_ended(folder), SIGKILL);
     assert_int_equal(access(path, F_OK), -1);
+    folder_remove(folder);
+}
+
+static void processes_that_come_by_at_once_take_one_each(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 8, ROUNDS = 20 };
+    char folder[FOLDER_PATH_SIZE];
+    char path[FOLDER_PATH_SIZE + 16];
+    folder_make(folder);
+    (void)snprintf(path, sizeof path, "%s/crash-point", folder);
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t pids[PROCESSES];
+        int killed = 0;
+        arm(folder, "act.after_first\nact.after_second\n");
+        for (int i = 0; i < PROCESSES; i++) {
+            pids[i] = start(folder);
+        }
+        for (int i = 0; i < PROCESSES; i++) {
+            killed += signal_that_ended_it(pids[i]) == SIGKILL ? 1 : 0;
+        }
+        assert_int_equal(killed, 2);
+        assert_int_equal(access(path, F_OK), -1);
+    }
     folder_remove(folder);
 }
 
@@ -122,6 +157,7 @@ int main(void)
 #ifdef INSIEN_CRASH_POINTS
         cmocka_unit_test(an_armed_point_ends_one_process),
         cmocka_unit_test(of_several_each_ends_one),
+        cmocka_unit_test(processes_that_come_by_at_once_take_one_each),
         cmocka_unit_test(the_points_are_listed),
 #else
         cmocka_unit_test(nothing_is_left_of_a_point),
