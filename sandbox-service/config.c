@@ -16,6 +16,7 @@ enum {
     TIER_LIFETIME_H_MAX = 24 * 365,
     TIER_VOLUMES_MAX = 10000,
     KEEP_DAYS_MAX = 100 * 365,
+    PERSONAL_KEEP_DAYS_LEAST = 30, /* as audit_forget_personal has it */
     AGENT_LOST_AFTER_S_MAX = 24 * 3600,
     UNKNOWN_AFTER_S_MAX = 30 * 24 * 3600,
     RATE_KBYTES_MAX = 4 * 1024 * 1024, /* what the kernel's limit can count */
@@ -263,6 +264,14 @@ static bool split(struct sandbox_config *config, const char *text,
     }
 }
 
+/* What is personal is not forgotten sooner than records are of use. */
+static bool check_personal(const struct sandbox_config *config)
+{
+    return config->personal_keep_days == 0 ||
+           config->personal_keep_days >= PERSONAL_KEEP_DAYS_LEAST ||
+           complain("AUDIT_PERSONAL_DAYS", "must be 0, or 30 and more");
+}
+
 static bool check_volumes_dir(const struct sandbox_config *config)
 {
     enum { LONGEST = 200 }; /* with what lies below it is still a path for the engine */
@@ -319,6 +328,7 @@ bool sandbox_config_read(struct sandbox_config *config, struct err *err)
     ok &= check_restricted(config);
     ok &= split_warm_pools(config);
     ok &= check_docker_host(config);
+    ok &= check_personal(config);
     ok &= check_volumes_dir(config);
     ok &= find_installed("AGENT_BUNDLE", "insien-agent.tar", config->agent_bundle);
     ok &= find_installed("SECCOMP_PROFILE", "seccomp.json", config->seccomp_profile);

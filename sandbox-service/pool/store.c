@@ -25,7 +25,9 @@ static const struct pg_statement statements[] = {
      "UPDATE warm_sandboxes SET status = 'leaving' WHERE id IN (SELECT id FROM warm_sandboxes "
      "WHERE instance = $1 AND node = $2 AND image = $3 AND image_id <> $4 AND status = 'ready' "
      "FOR UPDATE SKIP LOCKED) RETURNING id"},
-    /* Who asks for networks or limits of its own is served by the kind that comes closest. */
+    /* Who asks for networks or limits of its own is served by the kind that comes closest. First
+     * those of which some wait: where there are more kinds than a table has places, none of these
+     * is forgotten. */
     {"pool_survey",
      "SELECT template, network, tier, max(warm), max(peak) FROM ("
      "SELECT template, network, tier, count(*) AS warm, 0 AS peak FROM warm_sandboxes "
@@ -159,7 +161,7 @@ void pool_store_read_kind(const PGresult *result, int row, struct pool_kinds *ki
 bool pool_store_count(struct pool_store *store, pg_result_fn *done, void *arg, struct err *err)
 {
     const struct pg_parameters parameters = {{store->options.instance, store->options.node}, 2};
-    return ask(store, "pool_count", &parameters, done, arg, err);
+    return pg_ask(store->pool, "pool_count", &parameters, done, arg, err);
 }
 
 void pool_store_read_counts(const PGresult *result, struct pool_kinds *kinds)

@@ -78,6 +78,7 @@ static void unusable_values_are_refused(void **state)
         {"EVENT_RETENTION_DAYS", "0"},
         {"WARM_POOLS", "base"},
         {"WARM_POOL_MAX", "-1"},
+        {"AUDIT_PERSONAL_DAYS", "29"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (accepts(wrong[i][0], wrong[i][1])) {
