@@ -38,6 +38,7 @@ static void on_created(const struct http_reply *reply, const struct err *err, vo
     if (docker_succeeded(reply, err, "create the network", &failure)) {
         inspect(call);
     } else {
+        call->is_wrong = true;
         call->done(&failure, call->arg);
     }
 }
@@ -69,6 +70,7 @@ static void on_inspected(const struct http_reply *reply, const struct err *err, 
     }
     bool ok = there && wire_read_network(reply->body, &network, &failure) &&
               check(call, &network, &failure);
+    call->is_wrong = !ok && (there || call->created);
     call->done(ok ? NULL : &failure, call->arg);
 }
 
@@ -76,6 +78,7 @@ void bridge_ensure(struct docker *docker, struct bridge_call *call, bridge_fn *d
 {
     call->docker = docker;
     call->created = false;
+    call->is_wrong = false;
     call->done = done;
     call->arg = arg;
     inspect(call);

@@ -17,6 +17,7 @@ struct bridge_call {
     const char *subnet;
     const char *gateway; /* the host's address */
     bool created;
+    bool is_wrong; /* of a failure: the engine did answer, and the network is not as it must be */
     bridge_fn *done;
     void *arg;
 };

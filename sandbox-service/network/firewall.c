@@ -5,6 +5,9 @@
 
 #include <unistd.h>
 
+/* What iptables says when somebody else works at the rules for longer than we wait. */
+#define LOCKED "xtables lock"
+
 enum {
     ACT_TIMEOUT_MS = 10000, /* all commands of one act together: the worker must come free */
     RULES_MAX = 64 * 1024,
@@ -57,8 +60,9 @@ static bool run(const char *const *argv, struct view input, int64_t until_ms, st
     if (!command_run(argv, input, left_ms, output, &status, err)) {
         return false;
     }
-    return status == 0 || err_set(err, ERR_UNAVAILABLE, "%s failed: %.*s", argv[0],
-                                  first_line(output), output->data == NULL ? "" : output->data);
+    const char *said = output->data == NULL ? "" : output->data;
+    enum err_code code = strstr(said, LOCKED) != NULL ? ERR_TIMEOUT : ERR_UNAVAILABLE;
+    return status == 0 || err_set(err, code, "%s failed: %.*s", argv[0], first_line(output), said);
 }
 
 static bool run_quietly(const char *const *argv, struct view input, int64_t until_ms,

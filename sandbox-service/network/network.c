@@ -19,6 +19,7 @@
 
 enum {
     RETRY_MS = 60000, /* between checks of a network that failed */
+    UNKNOWN_MAX = 3,  /* refreshes in a row that told nothing; then it is closed */
     STATUS_SIZE = 1024,
     KEY_SIZE = 256,
     BOOT_ID_SIZE = 40,
@@ -38,7 +39,8 @@ struct network {
     enum state state;
     bool busy;          /* a check or a refresh is under way */
     bool is_refresh;    /* only the rules */
-    int64_t checked_ms; /* monotonic: when the last check ended */
+    int unknown;        /* the last refreshes that told nothing */
+    int64_t checked_ms; /* monotonic: when the last whole check ended */
     struct err job_err;
     char reason[ERR_MESSAGE_SIZE];
 };
@@ -72,7 +74,10 @@ static void read_connected(struct rules *rules)
         }
         const struct sockaddr_in *address = (const void *)each->ifa_addr;
         const struct sockaddr_in *mask = (const void *)each->ifa_netmask;
-        rules_add_connected(rules, ntohl(address->sin_addr.s_addr), ntohl(mask->sin_addr.s_addr));
+        if (!rules_add_connected(rules, ntohl(address->sin_addr.s_addr),
+                                 ntohl(mask->sin_addr.s_addr))) {
+            log_error("network.not_closed", LOG_STR("interface", each->ifa_name));
+        }
     }
     freeifaddrs(all);
 }
@@ -136,6 +141,23 @@ static void end_check(struct network *network, enum state state, const char *rea
     set_state(network, state, reason);
 }
 
+/* is_told: something is wrong, and not only unknown. A refresh that the engine, or who else works
+ * at the rules, keeps waiting changes nothing: they are in force. */
+static void fail(struct network *network, const struct err *err, bool is_told)
+{
+    if (!network->is_refresh) {
+        end_check(network, STATE_CLOSED, err->message);
+        return;
+    }
+    network->busy = false;
+    network->unknown++;
+    if (is_told || network->unknown >= UNKNOWN_MAX) {
+        set_state(network, STATE_CLOSED, err->message);
+    } else {
+        log_warn("network.not_refreshed", LOG_ERR(err));
+    }
+}
+
 static void on_tested(const struct err *err, void *arg)
 {
     struct network *network = arg;
@@ -176,9 +198,10 @@ static void on_applied(struct worker_job *job)
 {
     struct network *network = (struct network *)(void *)job;
     if (network->job_err.code != ERR_NONE) {
-        end_check(network, STATE_CLOSED, network->job_err.message);
+        fail(network, &network->job_err, network->job_err.code != ERR_TIMEOUT);
         return;
     }
+    network->unknown = 0;
     if (network->is_refresh) {
         network->busy = false;
         return;
@@ -195,7 +218,7 @@ static void apply_rules(struct network *network)
     network->job.run = run_apply;
     network->job.done = on_applied;
     if (!worker_submit(network->options.workers, &network->job, &err)) {
-        end_check(network, STATE_CLOSED, err.message);
+        fail(network, &err, false);
     }
 }
 
@@ -203,7 +226,7 @@ static void on_bridge(const struct err *err, void *arg)
 {
     struct network *network = arg;
     if (err != NULL) {
-        end_check(network, STATE_CLOSED, err->message);
+        fail(network, err, network->bridge.is_wrong);
         return;
     }
     /* Somebody removed it since: what is new has to be tested. */

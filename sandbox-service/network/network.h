@@ -32,7 +32,8 @@ void network_free(struct network *network);
  * boot's earlier process passed with the same network holds until the new one says otherwise. */
 void network_check(struct network *network);
 /* Puts the rules into force again, should somebody have taken them away; from time to time checks
- * again a network that failed. */
+ * again a network that failed. What is in force stays so while the engine, or who else works at the
+ * rules, keeps it waiting: only after some of those is the network closed. */
 void network_refresh(struct network *network);
 /* There is no engine: nothing can be open. */
 void network_engine_missing(struct network *network);

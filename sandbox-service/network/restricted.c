@@ -28,8 +28,11 @@ struct restricted {
     struct egress_call table;
     char network[CONTAINER_NAME_SIZE];
     char name_server[ADDRESS_SIZE]; /* the host's address on it */
-    bool busy;                      /* a check is under way */
-    bool is_outdated;               /* something happened during the check */
+    bool busy;                      /* a check is under way: the table, then the bridge, and */
+    bool is_asking;                 /* for the bridge; the table may be put back meanwhile */
+    bool is_putting;                /* the table is on its way */
+    bool is_gone;                   /* it was taken away while it was on its way */
+    bool is_outdated;               /* another check was asked for during this one */
     bool is_available;
     bool has_table;
     int64_t checked_ms; /* monotonic: when the last check ended */
@@ -68,15 +71,6 @@ static void end_check(struct restricted *restricted, const struct err *err)
     }
 }
 
-/* Nothing holds anybody until it is there again. */
-static void on_table_gone(void *arg)
-{
-    struct restricted *restricted = arg;
-    log_warn("network.table_gone", LOG_STR("table", restricted->rules.table));
-    restricted_check(restricted);
-    restricted->is_outdated = restricted->busy;
-}
-
 static bool check_bridged_packets(struct err *err)
 {
     char text[SWITCH_SIZE] = "";
@@ -105,39 +99,32 @@ static bool serve_names(struct restricted *restricted, struct err *err)
     return restricted->resolver != NULL;
 }
 
-static void on_table(const struct err *err, void *arg)
-{
-    struct restricted *restricted = arg;
-    struct err failure = {0};
-    if (err != NULL || restricted->egress == NULL) {
-        restricted->has_table = false;
-        end_check(restricted, err);
-        return;
-    }
-    restricted->has_table = true;
-    bool ok = check_bridged_packets(&failure) && serve_names(restricted, &failure);
-    end_check(restricted, ok ? NULL : &failure);
-}
+static void put_table(struct restricted *restricted);
 
 static void on_bridge(const struct err *err, void *arg)
 {
     struct restricted *restricted = arg;
     struct err failure = {0};
-    if (err != NULL) {
-        end_check(restricted, err);
-    } else if (restricted->egress == NULL || !egress_begin(restricted->egress, &restricted->table,
-                                                           on_table, restricted, &failure)) {
-        end_check(restricted, &failure);
+    restricted->is_asking = false;
+    if (restricted->egress == NULL || restricted->is_putting) {
+        return; /* the end, or on_table goes on */
     }
-}
-
-void restricted_check(struct restricted *restricted)
-{
-    if (restricted->busy || restricted->egress == NULL) {
+    if (!restricted->has_table) { /* lost meanwhile */
+        put_table(restricted);
         return;
     }
-    restricted->busy = true;
-    restricted->is_outdated = false;
+    /* A bridge that could not be asked for is as it was; what holds the sandboxes is the table. */
+    if (err != NULL && (restricted->bridge.is_wrong || !restricted->is_available)) {
+        end_check(restricted, err);
+        return;
+    }
+    bool ok = check_bridged_packets(&failure) && serve_names(restricted, &failure);
+    end_check(restricted, ok ? NULL : &failure);
+}
+
+static void ask_for_bridge(struct restricted *restricted)
+{
+    restricted->is_asking = true;
     restricted->bridge.name = restricted->network;
     restricted->bridge.instance = restricted->options.config->instance;
     restricted->bridge.bridge = restricted->rules.bridge;
@@ -146,10 +133,67 @@ void restricted_check(struct restricted *restricted)
     bridge_ensure(restricted->options.docker, &restricted->bridge, on_bridge, restricted);
 }
 
+static void on_table(const struct err *err, void *arg)
+{
+    struct restricted *restricted = arg;
+    restricted->is_putting = false;
+    restricted->has_table = err == NULL;
+    if (restricted->egress == NULL) {
+        return;
+    }
+    if (restricted->is_gone) {
+        put_table(restricted);
+    } else if (restricted->is_asking) {
+        return; /* on_bridge goes on */
+    } else if (err != NULL) {
+        end_check(restricted, err);
+    } else if (restricted->busy) {
+        ask_for_bridge(restricted);
+    }
+}
+
+/* The engine is not asked: the rules go by the bridge's name, it need not be there. */
+static void put_table(struct restricted *restricted)
+{
+    struct err err = {0};
+    restricted->is_gone = false;
+    restricted->is_putting =
+        egress_begin(restricted->egress, &restricted->table, on_table, restricted, &err);
+    if (!restricted->is_putting) {
+        on_table(&err, restricted);
+    }
+}
+
+/* Nothing holds anybody until it is there again. */
+static void on_table_gone(void *arg)
+{
+    struct restricted *restricted = arg;
+    log_warn("network.table_gone", LOG_STR("table", restricted->rules.table));
+    if (restricted->is_putting) {
+        restricted->is_gone = true;
+    } else {
+        put_table(restricted);
+    }
+}
+
+void restricted_check(struct restricted *restricted)
+{
+    if (restricted->egress == NULL) {
+        return;
+    }
+    restricted->is_outdated = restricted->busy;
+    if (restricted->busy) {
+        return;
+    }
+    restricted->busy = true;
+    if (!restricted->is_putting) {
+        put_table(restricted);
+    }
+}
+
 void restricted_refresh(struct restricted *restricted)
 {
-    if (docker_is_up(restricted->options.docker) &&
-        clock_monotonic_ms() - restricted->checked_ms >= REFRESH_MS) {
+    if (clock_monotonic_ms() - restricted->checked_ms >= REFRESH_MS) {
         restricted_check(restricted);
     }
 }
@@ -196,8 +240,9 @@ void restricted_stop(struct restricted *restricted)
     if (restricted != NULL) {
         table_watch_close(restricted->watch);
         restricted->watch = NULL;
-        egress_close(restricted->egress);
-        restricted->egress = NULL;
+        struct egress *egress = restricted->egress;
+        restricted->egress = NULL; /* nothing begins any more */
+        egress_close(egress);
         resolver_close(restricted->resolver);
         restricted->resolver = NULL;
         restricted->is_available = false;

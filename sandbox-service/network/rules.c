@@ -59,27 +59,30 @@ void rules_add_resolvers(struct rules *rules, struct view resolv_conf)
     }
 }
 
-static bool is_closed_anyway(const struct cidr *network)
+bool rules_is_closed_range(const struct cidr *range)
 {
     for (const char *const *text = rules_closed_ranges; *text != NULL; text++) {
-        struct cidr range;
-        if (cidr_parse(view_of(*text), &range) && network->bits >= range.bits &&
-            cidr_contains(&range, network->address)) {
+        struct cidr closed;
+        if (cidr_parse(view_of(*text), &closed) && range->bits >= closed.bits &&
+            cidr_contains(&closed, range->address)) {
             return true;
         }
     }
     return false;
 }
 
-void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask)
+bool rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask)
 {
     const struct cidr network = {address & mask, (unsigned)__builtin_popcount(mask)};
     bool is_ours = cidr_contains(&rules->subnet, address);
-    if (mask == 0 || is_ours || is_closed_anyway(&network) ||
-        rules->connected_count >= CONNECTED_MAX) {
-        return;
+    if (mask == 0 || is_ours || rules_is_closed_range(&network)) {
+        return true;
+    }
+    if (rules->connected_count >= CONNECTED_MAX) {
+        return false;
     }
     rules->connected[rules->connected_count++] = network;
+    return true;
 }
 
 static void write_connected(const struct rules *rules, struct str *out)

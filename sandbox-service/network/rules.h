@@ -37,11 +37,13 @@ void rules_name(struct rules *rules, const char *instance);
 void rules_add_resolvers(struct rules *rules, struct view resolv_conf);
 
 /* Adds a network of the host's own, by an address in it and its mask (host byte order), less those
- * within rules_closed_ranges and the sandboxes' own. */
-void rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask);
+ * within rules_closed_ranges and the sandboxes' own. False: there are too many. */
+bool rules_add_connected(struct rules *rules, uint32_t address, uint32_t mask);
 
 /* What is closed besides the host itself: "10.0.0.0/8", ...; NULL-terminated. */
 extern const char *const rules_closed_ranges[];
+/* Whether a range lies within one of them. */
+bool rules_is_closed_range(const struct cidr *range) MUST_CHECK;
 
 /* For iptables-restore --noflush: replaces the chain at once. The caller frees out. */
 bool rules_write(const struct rules *rules, struct str *out, struct err *err) MUST_CHECK;
