@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/contracts/quota.h"
 #include "common/contracts/volumes.h"
+#include "sandbox-service/network/rules.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -195,12 +196,16 @@ static bool overlap(const struct cidr *a, const struct cidr *b)
     return cidr_contains(a, b->address) || cidr_contains(b, a->address);
 }
 
-/* Of the same size, right behind the other. */
-static void choose_restricted(struct sandbox_config *config, const struct cidr *subnet)
+/* Of the same size, right behind the other; unless the private range ends there: somebody has the
+ * addresses behind it. */
+static bool choose_restricted(struct sandbox_config *config, const struct cidr *subnet)
 {
     struct cidr next = *subnet;
     next.address += 1U << (32U - subnet->bits);
     cidr_format(&next, config->restricted_subnet);
+    return rules_is_closed_range(&next) ||
+           complain("SANDBOX_RESTRICTED_SUBNET",
+                    "must be set: the range behind SANDBOX_SUBNET is not a private one");
 }
 
 static bool check_restricted(struct sandbox_config *config)
@@ -211,8 +216,7 @@ static bool check_restricted(struct sandbox_config *config)
         return true; /* complained of already */
     }
     if (config->restricted_subnet[0] == '\0') {
-        choose_restricted(config, &subnet);
-        return true;
+        return choose_restricted(config, &subnet);
     }
     return (cidr_parse(view_of(config->restricted_subnet), &restricted) && restricted.bits >= 8 &&
             restricted.bits <= 28 && !overlap(&subnet, &restricted)) ||

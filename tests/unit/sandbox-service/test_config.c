@@ -73,6 +73,7 @@ static void unusable_values_are_refused(void **state)
         {"TIER_FREE_DISK_MB", "15"},
         {"SANDBOX_SUBNET", "10.200.0.1/20"},
         {"SANDBOX_SUBNET", "10.200.0.0/30"},
+        {"SANDBOX_SUBNET", "192.168.0.0/16"}, /* 192.169.0.0/16 is somebody's */
         {"SANDBOX_BLOCKED_CIDRS", "10.0.0.0/8,nonsense"},
         {"WEBHOOK_ALLOWED_CIDRS", "10.0.0.0/8,10.0.0.1/8"},
         {"EVENT_RETENTION_DAYS", "0"},
