@@ -6,7 +6,8 @@
 #include "gateway/native/service.h"
 
 enum {
-    CALL_TIMEOUT_MS = 30 * 1000,
+    GET_TIMEOUT_MS = 30 * 1000,
+    SET_TIMEOUT_MS = 90 * 1000, /* two statements, the engine twice or three times, the kernel */
     ANSWER_MAX = 128 * 1024,
 };
 
@@ -84,7 +85,7 @@ void sandbox_network_get_handle(struct request *request)
     const struct service_question question = {
         .service = request->gateway->sandbox_service,
         .method = NETWORK_GET,
-        .timeout_ms = CALL_TIMEOUT_MS,
+        .timeout_ms = GET_TIMEOUT_MS,
         .repeatable = true,
         .schema = &network_get_schema,
         .message = &message,
@@ -110,7 +111,7 @@ void sandbox_network_set_handle(struct request *request)
     const struct service_question question = {
         .service = request->gateway->sandbox_service,
         .method = NETWORK_SET,
-        .timeout_ms = CALL_TIMEOUT_MS,
+        .timeout_ms = SET_TIMEOUT_MS,
         .schema = &network_set_schema,
         .message = &message,
     };

@@ -179,10 +179,12 @@ bool networks_offer(const struct networks *networks, struct view mode,
 
 const char *networks_name_server(const struct networks *networks)
 {
-    return restricted_is_available(networks->restricted)
-               ? restricted_name_server(networks->restricted)
-           : networks->host_server[0] != '\0' ? networks->host_server
-                                              : NULL;
+    if (networks->host_server[0] == '\0') {
+        return NULL;
+    }
+    /* It is for life, and the table leads on who is on the open network. */
+    return restricted_has_table(networks->restricted) ? restricted_name_server(networks->restricted)
+                                                      : networks->host_server;
 }
 
 const struct change_parts *networks_parts(const struct networks *networks)
@@ -194,7 +196,7 @@ static bool is_possible(const struct networks *networks, const struct network_se
                         struct err *err)
 {
     if (map_find(&networks->changing, view_of(wanted->sandbox_id)) != NULL ||
-        sandbox_is_being_created(networks->sandboxes, wanted->sandbox_id)) {
+        sandbox_is_being_started(networks->sandboxes, wanted->sandbox_id)) {
         return err_set_reason(err, ERR_CONFLICT, "network_changing",
                               "the network is being changed");
     }
@@ -224,7 +226,7 @@ static bool begin_change(struct network_request *request, const struct network_s
         return false;
     }
     struct egress_box *box = find_box(networks, request->sandbox_id);
-    if (box != NULL) {
+    if (box != NULL) { /* begun first, as above */
         flush(networks, box);
     }
     map_insert(&networks->changing, &request->changing, view_of(request->sandbox_id));

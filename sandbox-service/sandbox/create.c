@@ -238,6 +238,12 @@ bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sand
     return find(sandboxes, sandbox_id) != NULL;
 }
 
+bool sandbox_is_being_started(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
+{
+    const struct creation *creation = find(sandboxes, sandbox_id);
+    return creation != NULL && !creation->answered;
+}
+
 void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE])
 {
     struct creation *creation = find(sandboxes, sandbox_id);

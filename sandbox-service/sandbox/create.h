@@ -34,6 +34,8 @@ bool sandbox_create_warm(struct sandboxes *sandboxes, const struct store_warm *w
 
 /* Whether this process is creating the sandbox, up to its agent's first connect. */
 bool sandbox_is_being_created(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
+/* The same up to its answer: its container may not be there yet. */
+bool sandbox_is_being_started(const struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
 /* The agent connected: the creation is over. */
 void sandbox_create_over(struct sandboxes *sandboxes, const char sandbox_id[ID_SIZE]);
 /* The row has ended while the sandbox was being created: what is not begun is left. */
