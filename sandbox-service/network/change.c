@@ -197,19 +197,36 @@ bool network_change_begin(struct network_change *change, const struct change_par
     return true;
 }
 
+/* Since the row was read somebody may have changed it, and done that whole. */
+static void on_still(const PGresult *result, const struct err *err, void *arg)
+{
+    struct network_change *change = arg;
+    struct err other = {0};
+    if (err == NULL && pg_rows(result) == 0) {
+        err_set(&other, ERR_CONFLICT, "changed meanwhile");
+        err = &other;
+    }
+    if (err != NULL) {
+        finish(change, err);
+        return;
+    }
+    change->row.version = network_store_read_still(result);
+    leave_next(change);
+}
+
 void network_change_resume(struct network_change *change, const struct change_parts *parts,
                            const struct network_unit *unit, struct policy *policy,
                            change_done_fn *done, void *arg)
 {
-    *change = (struct network_change){.parts = parts,
-                                      .policy = policy,
-                                      .wanted = unit->wanted,
-                                      .row = {.version = unit->version},
-                                      .done = done,
-                                      .arg = arg};
+    struct err err = {0};
+    *change = (struct network_change){
+        .parts = parts, .policy = policy, .wanted = unit->wanted, .done = done, .arg = arg};
     memcpy(change->sandbox_id, unit->sandbox_id, ID_SIZE);
     memcpy(change->row.address, unit->address, sizeof change->row.address);
     container_name(unit->sandbox_id, change->container);
     choose_leaves(change);
-    leave_next(change);
+    if (!network_store_still(parts->store, change->sandbox_id, unit->version, on_still, change,
+                             &err)) {
+        finish(change, &err);
+    }
 }

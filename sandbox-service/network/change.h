@@ -41,7 +41,8 @@ bool network_change_begin(struct network_change *change, const struct change_par
                           const char *allow, struct policy *policy, change_done_fn *done, void *arg,
                           struct err *err) MUST_CHECK;
 
-/* Does to its end what a row says and nobody has done. Takes policy; done comes as above. */
+/* Does to its end what a row says and nobody has done, unless the row has changed since it was
+ * read. Takes policy; done comes as above. */
 void network_change_resume(struct network_change *change, const struct change_parts *parts,
                            const struct network_unit *unit, struct policy *policy,
                            change_done_fn *done, void *arg);

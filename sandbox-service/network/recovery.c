@@ -23,7 +23,6 @@ struct recovery {
 
 /* One sandbox on its way back. */
 struct adoption {
-    struct recovery *recovery; /* borrowed */
     struct egress_call call;
     char sandbox_id[ID_SIZE];
 };
@@ -42,9 +41,8 @@ static struct egress *egress_of(const struct recovery *recovery)
 static void on_adopted(const struct err *err, void *arg)
 {
     struct adoption *adoption = arg;
-    if (err != NULL) {
+    if (err != NULL) { /* it is known: with the table's next beginning it is in force */
         log_warn("network.not_adopted", LOG_STR("sandbox_id", adoption->sandbox_id), LOG_ERR(err));
-        timer_arm(&adoption->recovery->retry, ADOPTION_RETRY_MS);
     }
     free(adoption);
 }
@@ -61,7 +59,6 @@ static void adopt(struct recovery *recovery, const struct network_unit *row)
         free(policy);
         return;
     }
-    adoption->recovery = recovery;
     memcpy(adoption->sandbox_id, row->sandbox_id, ID_SIZE);
     if (!egress_admit(egress_of(recovery), &adoption->call, row->sandbox_id, address, policy,
                       EGRESS_ADOPTED, on_adopted, adoption, &err)) {

@@ -20,7 +20,11 @@ enum { UNIT_ID, UNIT_ADDRESS, UNIT_NETWORK, UNIT_ALLOW, UNIT_VERSION };
 #define UNIT_COLUMNS                                                                               \
     "id, coalesce(host(network_address), ''), network, network_policy -> 'allow', network_version"
 
-static const struct pg_statement statements[] = {
+/* As the index of what is on an engine has it. */
+#define LIVES                                                                                      \
+    "status IN ('warm', 'creating', 'running', 'pausing', 'paused', 'resuming', 'stopping')"
+
+const struct pg_statement network_statements[] = {
     {"network_set", "SELECT coalesce(host(n.network_address), ''), n.network_version, "
                     "n.old_network = n.network AND s.network_applied = n.network_version - 1 "
                     "FROM network_set($1, $2, $3, jsonb_build_object('allow', $4::jsonb), $5) n "
@@ -28,6 +32,9 @@ static const struct pg_statement statements[] = {
     {"network_applied", "UPDATE sandboxes SET network_applied = $2 WHERE id = $1 "
                         "AND network_version = $2 "
                         "AND status NOT IN ('stopping', 'destroyed', 'failed') RETURNING id"},
+    {"network_still", "SELECT network_version FROM sandboxes WHERE id = $1 "
+                      "AND network_version = $2 AND network_applied <> $2 "
+                      "AND status NOT IN ('stopping', 'destroyed', 'failed')"},
     {"network_get",
      "SELECT s.user_id, s.network, s.network_policy -> 'allow', d.kind, d.target, d.attempts, "
      "to_char(d.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "
@@ -38,15 +45,16 @@ static const struct pg_statement statements[] = {
      "SELECT " UNIT_COLUMNS " FROM sandboxes WHERE instance = $1 AND node = $2 "
      "AND network = 'restricted' AND network_address IS NOT NULL "
      "AND network_applied = network_version AND status NOT IN ('destroyed', 'failed')"},
-    {"network_tiers", "SELECT id, tier FROM sandboxes WHERE instance = $1 AND node = $2 "
-                      "AND status NOT IN ('destroyed', 'failed')"},
+    {"network_tiers",
+     "SELECT id, tier FROM sandboxes WHERE instance = $1 AND node = $2 AND " LIVES},
     /* Those that are being created have nothing to settle: it was done before the container was. */
     {"network_unsettled",
      "SELECT " UNIT_COLUMNS " FROM sandboxes WHERE instance = $1 AND node = $2 "
      "AND network_applied <> network_version "
-     "AND status NOT IN ('creating', 'stopping', 'destroyed', 'failed') "
+     "AND status IN ('warm', 'running', 'pausing', 'paused', 'resuming') "
      "ORDER BY random() LIMIT 8"},
 };
+const size_t network_statement_count = sizeof network_statements / sizeof network_statements[0];
 
 struct network_store {
     struct network_store_options options;
@@ -64,8 +72,8 @@ struct network_store *network_store_open(const struct network_store_options *opt
     const struct pg_options pool = {
         .url = options->url,
         .connections = STORE_CONNECTIONS,
-        .statements = statements,
-        .statement_count = sizeof statements / sizeof statements[0],
+        .statements = network_statements,
+        .statement_count = network_statement_count,
         .statement_timeout_ms = STORE_TIMEOUT_MS,
     };
     store->options = *options;
@@ -127,6 +135,20 @@ bool network_store_applied(struct network_store *store, const char *sandbox_id, 
     write_int(version, number);
     const struct pg_parameters parameters = {{sandbox_id, number}, 2};
     return pg_ask(store->pool, "network_applied", &parameters, done, arg, err);
+}
+
+bool network_store_still(struct network_store *store, const char *sandbox_id, int64_t version,
+                         pg_result_fn *done, void *arg, struct err *err)
+{
+    char number[INT_SIZE];
+    write_int(version, number);
+    const struct pg_parameters parameters = {{sandbox_id, number}, 2};
+    return ask(store, "network_still", &parameters, done, arg, err);
+}
+
+int64_t network_store_read_still(const PGresult *result)
+{
+    return pg_int(result, 0, 0);
 }
 
 bool network_store_get(struct network_store *store, const char *sandbox_id, pg_result_fn *done,

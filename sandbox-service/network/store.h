@@ -8,6 +8,9 @@
 
 struct network_store;
 
+extern const struct pg_statement network_statements[];
+extern const size_t network_statement_count;
+
 struct network_store_options {
     struct loop *loop; /* borrowed for its life, as the next two */
     const char *instance;
@@ -41,6 +44,11 @@ void network_store_read_set(const PGresult *result, struct network_row *out);
 /* It is in force. No row is of interest. */
 bool network_store_applied(struct network_store *store, const char *sandbox_id, int64_t version,
                            pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+
+/* A row when the version is the newest of one that lives, and not in force. */
+bool network_store_still(struct network_store *store, const char *sandbox_id, int64_t version,
+                         pg_result_fn *done, void *arg, struct err *err) MUST_CHECK;
+int64_t network_store_read_still(const PGresult *result);
 
 /* A row for each denied target, the most recent first; one row without when there is none; no row
  * when there is no such sandbox. */

@@ -1,6 +1,8 @@
-/* No statement of the store, or of the life of sandboxes, looks at all sandboxes that ever were:
- * with indexes made as cheap as can be, only what has none to go by reads the whole table. */
+/* No statement of the store, of the life of sandboxes or their networks, looks at all sandboxes
+ * that ever were: with indexes made as cheap as can be, only what has none to go by reads the whole
+ * table. */
 #include "sandbox-service/life/store.h"
+#include "sandbox-service/network/store.h"
 #include "sandbox-service/sandbox/store_statements.h"
 #include "tests/support/postgres.h"
 
@@ -90,6 +92,14 @@ static void what_a_claim_calls_keeps_its_plans(void **state)
     PQclear(others);
 }
 
+static void statements_of_networks_have_indexes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < network_statement_count; i++) {
+        check(&network_statements[i]);
+    }
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -115,6 +125,7 @@ int main(void)
         cmocka_unit_test(statements_of_the_store_have_indexes),
         cmocka_unit_test(statements_of_the_life_have_indexes),
         cmocka_unit_test(what_a_claim_calls_keeps_its_plans),
+        cmocka_unit_test(statements_of_networks_have_indexes),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
