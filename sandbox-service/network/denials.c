@@ -21,11 +21,6 @@ void denials_add(struct denials *denials, const char *name)
     added->attempts = 1;
 }
 
-bool denials_is_empty(const struct denials *denials)
-{
-    return denials->count == 0 && denials->others == 0;
-}
-
 void denials_clear(struct denials *denials)
 {
     denials->count = 0;

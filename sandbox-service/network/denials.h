@@ -25,7 +25,6 @@ struct denials {
 
 /* name is shorter than DOMAIN_SIZE. */
 void denials_add(struct denials *denials, const char *name);
-bool denials_is_empty(const struct denials *denials);
 void denials_clear(struct denials *denials);
 
 /* What the SQL function network_denied reads, of both names and of addresses (listing: what nft

@@ -2,6 +2,7 @@
 
 enum {
     HEADER_LEN = 12,
+    ADDITIONAL_AT = 11, /* in it: how many such records there are, the lower byte */
     LABEL_MAX = 63,
     POINTER_BITS = 0xc0, /* the two highest of a length: not a label but where it goes on */
     FLAG_ANSWER = 0x8000,
@@ -149,7 +150,18 @@ static void put_header(uint8_t *out, size_t *at, uint16_t id, unsigned flags, si
     put16(out, at, 0);
 }
 
-size_t dns_write_query(uint16_t id, const char *name, uint8_t out[DNS_MESSAGE_MAX])
+/* An additional record, of the root: its class is the size. */
+static void put_size(uint8_t *out, size_t *at)
+{
+    out[ADDITIONAL_AT] = 1;
+    out[(*at)++] = 0;
+    put16(out, at, DNS_TYPE_OPT);
+    put16(out, at, DNS_PACKET_MAX);
+    put32(out, at, 0);
+    put16(out, at, 0);
+}
+
+size_t dns_write_query(uint16_t id, const char *name, bool with_size, uint8_t out[DNS_MESSAGE_MAX])
 {
     size_t at = 0;
     struct view rest = view_of(name);
@@ -169,6 +181,9 @@ size_t dns_write_query(uint16_t id, const char *name, uint8_t out[DNS_MESSAGE_MA
     out[at++] = 0;
     put16(out, &at, DNS_TYPE_A);
     put16(out, &at, DNS_CLASS_IN);
+    if (with_size) {
+        put_size(out, &at);
+    }
     return at;
 }
 

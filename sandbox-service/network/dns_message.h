@@ -24,7 +24,7 @@ enum dns_code {
     DNS_REFUSED = 5,
 };
 
-enum { DNS_TYPE_A = 1, DNS_CLASS_IN = 1 };
+enum { DNS_TYPE_A = 1, DNS_TYPE_OPT = 41, DNS_CLASS_IN = 1 };
 
 struct dns_query {
     uint16_t id;
@@ -50,9 +50,10 @@ struct dns_answer {
     uint32_t ttl_s; /* the least of theirs */
 };
 
-/* A question for the addresses of a name, with recursion wanted. Returns its length, 0 when the
- * name is none. */
-size_t dns_write_query(uint16_t id, const char *name, uint8_t out[DNS_MESSAGE_MAX]);
+/* A question for the addresses of a name, with recursion wanted. with_size: it says that answers
+ * may have DNS_PACKET_MAX bytes (EDNS, RFC 6891), which some servers do not know. Returns its
+ * length, 0 when the name is none. */
+size_t dns_write_query(uint16_t id, const char *name, bool with_size, uint8_t out[DNS_MESSAGE_MAX]);
 /* The answer to that question. False: it is none, or to another question (a guess by a third
  * party); the right one may still come. */
 bool dns_read_answer(struct view packet, uint16_t id, const char *name,

@@ -14,6 +14,7 @@ enum {
     OUTPUT_MAX = 512 * 1024, /* a line for each sandbox of the widest range */
     SWEPT_AT_A_TIME = 256,
     RESTORED_AT_A_TIME = 64,
+    SWEEP_RETRY_MS = 2000,
 };
 
 struct egress {
@@ -26,6 +27,8 @@ struct egress {
     struct egress_call *begin; /* borrowed; of the beginning that is under way */
     egress_done_fn *begun;     /* its; NULL: there is none */
     void *begun_arg;
+    struct timer sweep_due; /* behind a removal that failed */
+    bool is_complete;       /* all that live are known: who is not is gone */
 };
 
 /* A look for sandboxes that are gone, and what ends them. */
@@ -37,6 +40,7 @@ struct sweep {
 
 /* Of a change that nobody waits for. */
 struct errand {
+    struct egress *egress; /* borrowed */
     struct egress_call call;
     char sandbox_id[ID_SIZE];
 };
@@ -276,7 +280,6 @@ bool egress_admit(struct egress *egress, struct egress_call *call, const char sa
                   uint32_t address, struct policy *policy, enum egress_admission admission,
                   egress_done_fn *done, void *arg, struct err *err)
 {
-    bool is_new = admission == EGRESS_NEW;
     prepare(call, done, arg);
     struct egress_box *box = take_address(egress, sandbox_id, address, &call->script);
     if (box == NULL) {
@@ -284,23 +287,33 @@ bool egress_admit(struct egress *egress, struct egress_call *call, const char sa
         str_free(&call->script);
         return err_set(err, ERR_INTERNAL, "network policy: out of memory");
     }
+    bool keeps_names = admission == EGRESS_ADOPTED ||
+                       (box->policy != NULL && policy_has_names_of(policy, box->policy));
     /* Also what an earlier process may have left there. The attempts of a sandbox that stays are
      * read before its policy changes. */
-    if (is_new) {
+    if (!keeps_names) {
         egress_write_removal(egress->rules, address, &call->script);
     }
     free(box->policy);
     box->policy = policy;
-    egress_write_policy(egress->rules, address, policy, !is_new, &call->script);
+    egress_write_policy(egress->rules, address, policy, keeps_names, &call->script);
     return submit(egress, call, err);
+}
+
+/* Who was to reach less, or nothing, reaches what it did until then. */
+static void sweep_later(struct egress *egress)
+{
+    if (egress->is_complete) { /* else it comes anyway */
+        timer_arm(&egress->sweep_due, SWEEP_RETRY_MS);
+    }
 }
 
 static void on_errand(const struct err *err, void *arg)
 {
     struct errand *errand = arg;
     if (err != NULL) {
-        /* Harmless: nobody gets the address without its rules being made anew. */
         log_warn("egress.not_dismissed", LOG_STR("sandbox_id", errand->sandbox_id), LOG_ERR(err));
+        sweep_later(errand->egress);
     }
     free(errand);
 }
@@ -310,7 +323,11 @@ void egress_dismiss(struct egress *egress, const char sandbox_id[ID_SIZE])
     struct egress_box *box = egress_box_of(egress, sandbox_id);
     struct errand *errand = box == NULL ? NULL : calloc(1, sizeof *errand);
     struct err err = {0};
+    if (box != NULL && errand == NULL) {
+        sweep_later(egress);
+    }
     if (errand != NULL) {
+        errand->egress = egress;
         memcpy(errand->sandbox_id, sandbox_id, ID_SIZE);
         prepare(&errand->call, on_errand, errand);
         egress_write_removal(egress->rules, box->address, &errand->call.script);
@@ -324,15 +341,19 @@ void egress_dismiss(struct egress *egress, const char sandbox_id[ID_SIZE])
 }
 
 bool egress_grant(struct egress *egress, struct egress_call *call, const struct egress_box *box,
-                  const char *name, const uint32_t *targets, size_t count, egress_done_fn *done,
-                  void *arg, struct err *err)
+                  const struct egress_grant *grant, egress_done_fn *done, void *arg,
+                  struct err *err)
 {
     prepare(call, done, arg);
+    if (grant->makes_room) {
+        egress_write_unused(egress->rules, box->address, &call->script);
+    }
     for (size_t i = 0; i < box->policy->count; i++) {
         const struct policy_entry *entry = &box->policy->entries[i];
-        bool is_meant = policy_entry_has_name(entry, view_of(name));
-        for (size_t target = 0; is_meant && target < count; target++) {
-            egress_write_grant(egress->rules, box->address, entry, targets[target], &call->script);
+        bool is_meant = policy_entry_has_name(entry, view_of(grant->name));
+        for (size_t target = 0; is_meant && target < grant->count; target++) {
+            egress_write_grant(egress->rules, box->address, entry, grant->targets[target],
+                               &call->script);
         }
     }
     return submit(egress, call, err);
@@ -377,6 +398,7 @@ static void on_swept(const struct err *err, void *arg)
     struct sweep *sweep = arg;
     if (err != NULL) {
         log_warn("egress.not_swept", LOG_ERR(err));
+        sweep_later(sweep->egress);
     } else if (sweep->is_full) {
         egress_sweep(sweep->egress);
     }
@@ -420,8 +442,10 @@ void egress_sweep(struct egress *egress)
 {
     struct err err = {0};
     struct sweep *sweep = calloc(1, sizeof *sweep);
+    egress->is_complete = true;
     if (sweep == NULL) {
         log_warn("egress.not_swept", LOG_STR("error", "out of memory"));
+        sweep_later(egress);
         return;
     }
     sweep->egress = egress;
@@ -430,6 +454,11 @@ void egress_sweep(struct egress *egress)
     if (!submit(egress, &sweep->call, &err)) {
         on_swept(&err, sweep);
     }
+}
+
+static void on_sweep_due(void *arg)
+{
+    egress_sweep(arg);
 }
 
 struct egress *egress_open(struct loop *loop, const struct egress_rules *rules, struct err *err)
@@ -442,6 +471,7 @@ struct egress *egress_open(struct loop *loop, const struct egress_rules *rules, 
     egress->rules = rules;
     list_init(&egress->by_age);
     if (!map_init(&egress->by_id, err) || !map_init(&egress->by_address, err) ||
+        !timer_open(&egress->sweep_due, loop, on_sweep_due, egress, err) ||
         (egress->worker = worker_pool_new(loop, 1, CHANGES_WAITING_MAX, err)) == NULL) {
         egress_close(egress);
         return NULL;
@@ -458,6 +488,7 @@ void egress_close(struct egress *egress)
 {
     if (egress != NULL) {
         worker_pool_free(egress->worker);
+        timer_close(&egress->sweep_due);
         map_each(&egress->by_id, free_box, egress);
         map_free(&egress->by_id);
         map_free(&egress->by_address);

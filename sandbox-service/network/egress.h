@@ -59,25 +59,34 @@ bool egress_begin(struct egress *egress, struct egress_call *call, egress_done_f
 
 /* How a sandbox comes to be known. */
 enum egress_admission {
-    EGRESS_NEW,     /* it, or its policy: whatever was open at the address is closed first */
+    EGRESS_NEW,     /* it, or its policy: what was open at the address is closed first, but for what
+                       names have opened when the new policy has all that the last one had */
     EGRESS_ADOPTED, /* the very policy was in force already: what names have opened stays */
 };
 /* Lets a sandbox reach what its policy says. Takes the policy, also when it fails; the caller then
- * dismisses the sandbox. address: chosen for it and nobody else. */
+ * dismisses one that is new. address: chosen for it and nobody else. */
 bool egress_admit(struct egress *egress, struct egress_call *call, const char sandbox_id[ID_SIZE],
                   uint32_t address, struct policy *policy, enum egress_admission admission,
                   egress_done_fn *done, void *arg, struct err *err) MUST_CHECK;
-/* It has ended, or has another network. Does nothing for one that is not known. */
+/* It has ended, or has another network. Does nothing for one that is not known. Where the kernel
+ * does not do it, it is tried again until it does. */
 void egress_dismiss(struct egress *egress, const char sandbox_id[ID_SIZE]);
 
 /* NULL: there is none. Valid until the next turn of the loop. */
 struct egress_box *egress_box_at(const struct egress *egress, uint32_t address);
 struct egress_box *egress_box_of(const struct egress *egress, const char sandbox_id[ID_SIZE]);
 
-/* Opens the addresses of a name that the box's policy has. */
+/* The addresses of a name that the box's policy has. */
+struct egress_grant {
+    const char *name;
+    const uint32_t *targets;
+    size_t count;
+    bool makes_room; /* what other names have opened and nothing uses is closed */
+};
+/* Opens them; copies. Fails, among others, where there is no room. */
 bool egress_grant(struct egress *egress, struct egress_call *call, const struct egress_box *box,
-                  const char *name, const uint32_t *targets, size_t count, egress_done_fn *done,
-                  void *arg, struct err *err) MUST_CHECK;
+                  const struct egress_grant *grant, egress_done_fn *done, void *arg,
+                  struct err *err) MUST_CHECK;
 
 /* Takes what the box was denied at addresses: call->output is for denials_write, and the kernel
  * begins to count anew. */
@@ -91,7 +100,7 @@ bool egress_set_rates(struct egress *egress, struct egress_call *call, struct vi
                       egress_done_fn *done, void *arg, struct err *err) MUST_CHECK;
 
 /* Ends what the kernel has of sandboxes that are not known: an earlier process may have been killed
- * before it could. */
+ * before it could. All that live are known by then. */
 void egress_sweep(struct egress *egress);
 
 #endif

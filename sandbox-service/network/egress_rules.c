@@ -233,10 +233,13 @@ static void write_box(const struct egress_rules *rules, uint32_t address, struct
                 table, address);
     str_appendf(out, "add chain inet %s not_%08x\nflush chain inet %s not_%08x\n", table, address,
                 table, address);
-    str_appendf(out,
-                "add set inet %s names_%08x { " TARGET_TYPE " flags dynamic,timeout; timeout %ds; "
-                "size %d; }\n",
-                table, address, EGRESS_HOLD_S, EGRESS_NAMES_MAX);
+    static const char *const opened[] = {"names", "held"};
+    for (size_t i = 0; i < sizeof opened / sizeof opened[0]; i++) {
+        str_appendf(out,
+                    "add set inet %s %s_%08x { " TARGET_TYPE " flags dynamic,timeout; "
+                    "timeout %ds; size %d; }\n",
+                    table, opened[i], address, EGRESS_HOLD_S, EGRESS_NAMES_MAX);
+    }
     str_appendf(out, "add set inet %s tried_%08x { " TARGET_TYPE " flags dynamic; size %d; }\n",
                 table, address, EGRESS_ATTEMPTS_MAX);
 }
@@ -264,29 +267,46 @@ static void write_range(const struct egress_rules *rules, uint32_t address,
     }
 }
 
+/* A connection that goes on keeps its address open, whatever the name has become: what is used is
+ * apart from what was only told, of which there may be more than there is room for. Where there is
+ * no room among what is used, the last rule lets it through all the same. */
+static void write_opened(const struct egress_rules *rules, uint32_t address, struct str *out)
+{
+    static const char *const opened[] = {"held", "names"};
+    for (size_t i = 0; i < sizeof opened / sizeof opened[0]; i++) {
+        str_appendf(out,
+                    "add rule inet %s box_%08x " TARGET " @%s_%08x update @held_%08x { " TARGET
+                    " timeout %ds } accept\n",
+                    rules->table, address, opened[i], address, address, EGRESS_HOLD_S);
+    }
+    str_appendf(out, "add rule inet %s box_%08x " TARGET " @names_%08x accept\n", rules->table,
+                address, address);
+}
+
 void egress_write_policy(const struct egress_rules *rules, uint32_t address,
                          const struct policy *policy, bool keep_names, struct str *out)
 {
     write_box(rules, address, out);
     if (!keep_names) {
-        str_appendf(out, "flush set inet %s names_%08x\n", rules->table, address);
+        egress_write_unused(rules, address, out);
+        str_appendf(out, "flush set inet %s held_%08x\n", rules->table, address);
     }
-    /* A connection that goes on keeps its address open, whatever the name has become. */
-    str_appendf(out,
-                "add rule inet %s box_%08x " TARGET " @names_%08x update @names_%08x { " TARGET
-                " timeout %ds } accept\n",
-                rules->table, address, address, address, EGRESS_HOLD_S);
+    write_opened(rules, address, out);
     for (size_t i = 0; i < policy->count; i++) {
         if (policy->entries[i].is_range) {
             write_range(rules, address, &policy->entries[i], out);
         }
     }
     str_appendf(out, "add rule inet %s box_%08x goto not_%08x\n", rules->table, address, address);
-    /* A full set only stops this rule, not the next. */
+    /* A full set only stops these rules, not the next. Of other protocols it is no port. */
     str_appendf(out,
-                "add rule inet %s not_%08x update @tried_%08x { " TARGET " counter }\n"
+                "add rule inet %s not_%08x meta l4proto { tcp, udp } update @tried_%08x { " TARGET
+                " counter }\n"
+                "add rule inet %s not_%08x meta l4proto != { tcp, udp } update @tried_%08x { "
+                "ip daddr . meta l4proto . 0 counter }\n"
                 "add rule inet %s not_%08x drop\n",
-                rules->table, address, address, rules->table, address);
+                rules->table, address, address, rules->table, address, address, rules->table,
+                address);
     write_jumps(rules, address, "add", out);
 }
 
@@ -298,22 +318,30 @@ void egress_write_removal(const struct egress_rules *rules, uint32_t address, st
     write_jumps(rules, address, "delete", out);
     str_appendf(out,
                 "delete chain inet %s box_%08x\ndelete chain inet %s not_%08x\n"
-                "delete set inet %s names_%08x\ndelete set inet %s tried_%08x\n",
-                table, address, table, address, table, address, table, address);
+                "delete set inet %s names_%08x\ndelete set inet %s held_%08x\n"
+                "delete set inet %s tried_%08x\n",
+                table, address, table, address, table, address, table, address, table, address);
+}
+
+void egress_write_unused(const struct egress_rules *rules, uint32_t address, struct str *out)
+{
+    str_appendf(out, "flush set inet %s names_%08x\n", rules->table, address);
 }
 
 void egress_write_grant(const struct egress_rules *rules, uint32_t address,
                         const struct policy_entry *entry, uint32_t target, struct str *out)
 {
-    static const char *const verbs[] = {"add", "delete", "add"}; /* so that its time begins anew */
+    enum { ELEMENT_SIZE = EGRESS_TABLE_SIZE + ADDRESS_SIZE + 64 };
     char text[ADDRESS_SIZE];
+    char element[ELEMENT_SIZE];
     address_format(target, text);
     for (size_t i = 0; i < entry->port_count; i++) {
-        for (size_t verb = 0; verb < sizeof verbs / sizeof verbs[0]; verb++) {
-            str_appendf(out, "%s element inet %s names_%08x { %s . %s . %u }\n", verbs[verb],
-                        rules->table, address, text, entry->is_udp ? "udp" : "tcp",
-                        (unsigned)entry->ports[i].first);
-        }
+        (void)snprintf(element, sizeof element, "element inet %s names_%08x { %s . %s . %u",
+                       rules->table, address, text, entry->is_udp ? "udp" : "tcp",
+                       (unsigned)entry->ports[i].first);
+        /* So that its time begins anew. */
+        str_appendf(out, "add %s }\ndelete %s }\nadd %s timeout %ds }\n", element, element, element,
+                    EGRESS_GRANT_S);
     }
 }
 
@@ -331,17 +359,6 @@ void egress_write_rate(const struct egress_rules *rules, uint32_t address, enum 
     address_format(address, text);
     write_rate(rules, "from", text, tier, out);
     write_rate(rules, "to", text, tier, out);
-}
-
-void egress_write_rate_removal(const struct egress_rules *rules, uint32_t address, enum tier tier,
-                               struct str *out)
-{
-    char text[ADDRESS_SIZE];
-    address_format(address, text);
-    egress_write_rate(rules, address, tier, out); /* so that there is something to delete */
-    str_appendf(
-        out, "delete element inet %s rates_from { %s }\ndelete element inet %s rates_to { %s }\n",
-        rules->table, text, rules->table, text);
 }
 
 void egress_attempts_set(uint32_t address, char out[EGRESS_TABLE_SIZE])

@@ -39,8 +39,9 @@
 
 enum {
     EGRESS_TABLE_SIZE = 32,
-    EGRESS_HOLD_S = 3600,      /* an address of a name stays open so long after its last packet */
-    EGRESS_NAMES_MAX = 1024,   /* addresses and ports that names have opened, of a sandbox */
+    EGRESS_GRANT_S = 600,      /* an address of a name stays open so long after it was told, */
+    EGRESS_HOLD_S = 3600,      /* and so long after its last packet */
+    EGRESS_NAMES_MAX = 1024,   /* addresses and ports of a sandbox that it was told; that it uses */
     EGRESS_ATTEMPTS_MAX = 128, /* different denied ones that are remembered, of a sandbox */
     EGRESS_QUESTIONS_PER_S = 100, /* of a sandbox to our resolver; more are dropped */
     EGRESS_QUESTIONS_BURST = 500,
@@ -68,7 +69,7 @@ bool egress_is_closed(const struct egress_rules *rules, uint32_t address) MUST_C
 bool egress_write_base(const struct egress_rules *rules, bool anew, struct str *out,
                        struct err *err) MUST_CHECK;
 /* What the sandbox at an address may reach, in the place of what it might before. keep_names: what
- * names have opened for it stays so, as for the very policy that it has. */
+ * names have opened for it stays so, as for a policy that has all of them. */
 void egress_write_policy(const struct egress_rules *rules, uint32_t address,
                          const struct policy *policy, bool keep_names, struct str *out);
 /* Nothing any more. */
@@ -77,11 +78,11 @@ void egress_write_removal(const struct egress_rules *rules, uint32_t address, st
  * it fails where the sandbox is not known. */
 void egress_write_grant(const struct egress_rules *rules, uint32_t address,
                         const struct policy_entry *entry, uint32_t target, struct str *out);
+/* Room for more: closes what names have opened and nothing uses. */
+void egress_write_unused(const struct egress_rules *rules, uint32_t address, struct str *out);
 /* How fast a sandbox on either bridge may be; its tier stays the one that it began with. */
 void egress_write_rate(const struct egress_rules *rules, uint32_t address, enum tier tier,
                        struct str *out);
-void egress_write_rate_removal(const struct egress_rules *rules, uint32_t address, enum tier tier,
-                               struct str *out);
 
 /* The name of the set that remembers denied attempts of the sandbox at an address. */
 void egress_attempts_set(uint32_t address, char out[EGRESS_TABLE_SIZE]);

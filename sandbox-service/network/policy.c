@@ -261,3 +261,41 @@ bool policy_has_name(const struct policy *policy, struct view name)
     }
     return false;
 }
+
+/* Names have single ports, of a protocol. */
+static bool has_port(const struct policy_entry *entry, const struct policy_entry *other,
+                     uint16_t port)
+{
+    bool has = false;
+    for (size_t i = 0; i < entry->port_count; i++) {
+        has |= entry->ports[i].first == port;
+    }
+    return has && entry->is_udp == other->is_udp;
+}
+
+/* Whether the names that an entry is about are all among another one's. */
+static bool has_host(const struct policy_entry *entry, const struct policy_entry *other)
+{
+    bool is_same = !entry->is_range && entry->is_wildcard == other->is_wildcard &&
+                   strcmp(entry->domain, other->domain) == 0;
+    bool is_below = (entry->is_wildcard || !other->is_wildcard) &&
+                    policy_entry_has_name(entry, view_of(other->domain));
+    return is_same || is_below;
+}
+
+bool policy_has_names_of(const struct policy *policy, const struct policy *other)
+{
+    bool has_all = true;
+    for (size_t i = 0; i < other->count; i++) {
+        const struct policy_entry *wanted = &other->entries[i];
+        for (size_t port = 0; !wanted->is_range && port < wanted->port_count; port++) {
+            bool has = false;
+            for (size_t j = 0; j < policy->count; j++) {
+                has |= has_host(&policy->entries[j], wanted) &&
+                       has_port(&policy->entries[j], wanted, wanted->ports[port].first);
+            }
+            has_all &= has;
+        }
+    }
+    return has_all;
+}

@@ -65,5 +65,7 @@ struct policy *policy_read_text(struct view array, struct err *err) MUST_CHECK;
 bool policy_entry_has_name(const struct policy_entry *entry, struct view name) MUST_CHECK;
 /* Whether any is. */
 bool policy_has_name(const struct policy *policy, struct view name) MUST_CHECK;
+/* Whether all names of another policy are among those of this one, at the same ports. */
+bool policy_has_names_of(const struct policy *policy, const struct policy *other) MUST_CHECK;
 
 #endif

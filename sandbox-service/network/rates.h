@@ -1,6 +1,7 @@
 /* sandbox-service/network/rates.h: holds each sandbox to the rate of its tier, also one that waited
  * in a pool before it had an owner: what the rows and the engine say is told to the kernel anew
- * every few seconds, as a whole. Does nothing where no tier has a rate. */
+ * every few seconds, as a whole. One that is new is held to none until then. Does nothing where no
+ * tier has a rate. */
 #ifndef SANDBOX_NETWORK_RATES_H
 #define SANDBOX_NETWORK_RATES_H
 

@@ -19,16 +19,20 @@ struct resolver {
     struct resolver_options options;
     int fd;
     struct event *readable; /* owned */
-    struct list questions;
+    struct list questions;  /* by age */
     size_t question_count;
+    size_t opening_count;
+    bool is_failing; /* said once */
 };
 
 /* One name on its way: asked of the servers in turn, then opened, then answered. */
 struct question {
     struct list node;
-    struct resolver *resolver;  /* borrowed */
-    struct egress_call opening; /* of the addresses */
+    struct resolver *resolver; /* borrowed */
+    bool is_waiting;           /* for its turn to have the addresses opened */
     bool is_opening;
+    bool makes_room; /* there was none */
+    struct egress_call opening;
     struct sockaddr_in from;
     struct dns_query query;
     struct dns_answer answer;
@@ -89,23 +93,76 @@ static void fail(struct question *question)
     give_answer(question);
 }
 
+/* How many questions the sandbox has that this one is of. */
+static size_t load_of(const struct question *question)
+{
+    const struct egress_box *box =
+        egress_box_of(question->resolver->options.egress, question->sandbox_id);
+    return box == NULL ? 0 : box->questions;
+}
+
+static void open_addresses(struct question *question);
+
+/* Those with the fewest first, of as many the oldest. */
+static struct question *next_to_open(const struct resolver *resolver)
+{
+    struct question *next = NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): finish takes it off the list */
+    for (LIST_EACH(node, &resolver->questions)) {
+        struct question *question = LIST_ENTRY(node, struct question, node);
+        if (question->is_waiting && (next == NULL || load_of(question) < load_of(next))) {
+            next = question;
+        }
+    }
+    return next;
+}
+
+static void open_waiting(struct resolver *resolver)
+{
+    struct question *next;
+    while (resolver->opening_count < RESOLVER_OPENINGS_MAX &&
+           (next = next_to_open(resolver)) != NULL) {
+        next->is_waiting = false;
+        open_addresses(next);
+    }
+}
+
+static void note_opened(struct resolver *resolver, const struct question *question,
+                        const struct err *err)
+{
+    if (err != NULL && !resolver->is_failing) {
+        log_warn("resolver.not_opened", LOG_STR("sandbox_id", question->sandbox_id), LOG_ERR(err));
+    }
+    resolver->is_failing = err != NULL;
+}
+
 static void on_opened(const struct err *err, void *arg)
 {
     struct question *question = arg;
+    struct resolver *resolver = question->resolver;
     question->is_opening = false;
-    if (err == NULL) {
-        give_answer(question);
-        return;
+    resolver->opening_count--;
+    if (err != NULL && !question->makes_room) {
+        question->makes_room = true;
+        question->is_waiting = true;
+    } else {
+        note_opened(resolver, question, err);
+        if (err == NULL) {
+            give_answer(question);
+        } else {
+            fail(question);
+        }
     }
-    log_warn("resolver.not_opened", LOG_STR("sandbox_id", question->sandbox_id), LOG_ERR(err));
-    fail(question);
+    open_waiting(resolver);
 }
 
 /* What no sandbox may reach is not told either: a name that leads there is of somebody who tries.
  */
 static void leave_out_closed(struct question *question)
 {
-    const struct egress_rules *rules = egress_rules_of(question->resolver->options.egress);
+    struct egress *egress = question->resolver->options.egress;
+    const struct egress_rules *rules = egress_rules_of(egress);
+    struct egress_box *box = egress_box_of(egress, question->sandbox_id);
     struct dns_answer *answer = &question->answer;
     size_t kept = 0;
     for (size_t i = 0; i < answer->count; i++) {
@@ -113,38 +170,53 @@ static void leave_out_closed(struct question *question)
             answer->addresses[kept++] = answer->addresses[i];
         }
     }
-    if (kept < answer->count) {
-        log_info("resolver.closed_address", LOG_STR("sandbox_id", question->sandbox_id),
-                 LOG_STR("name", question->query.name));
+    if (kept < answer->count && box != NULL) {
+        denials_add(&box->denials, question->query.name);
+        log_debug("resolver.closed_address", LOG_STR("sandbox_id", question->sandbox_id),
+                  LOG_STR("name", question->query.name));
     }
     answer->count = kept;
 }
 
 static void open_addresses(struct question *question)
 {
-    struct egress *egress = question->resolver->options.egress;
+    struct resolver *resolver = question->resolver;
+    struct egress *egress = resolver->options.egress;
     struct dns_answer *answer = &question->answer;
     const struct egress_box *box = egress_box_of(egress, question->sandbox_id);
+    const struct egress_grant grant = {.name = question->query.name,
+                                       .targets = answer->addresses,
+                                       .count = answer->count,
+                                       .makes_room = question->makes_room};
     struct err err = {0};
-    end_try(question);
-    leave_out_closed(question);
-    answer->ttl_s = answer->ttl_s > RESOLVER_TTL_MAX_S ? RESOLVER_TTL_MAX_S : answer->ttl_s;
-    answer->ttl_s = answer->ttl_s < TTL_LEAST_S ? TTL_LEAST_S : answer->ttl_s;
     /* Its policy may have become another one since it asked. */
     if (box == NULL || !policy_has_name(box->policy, view_of(question->query.name))) {
         question->answer = (struct dns_answer){.code = DNS_REFUSED};
     }
     if (answer->count == 0) {
         give_answer(question);
-        return;
-    }
-    question->is_opening =
-        egress_grant(egress, &question->opening, box, question->query.name, answer->addresses,
-                     answer->count, on_opened, question, &err);
-    if (!question->is_opening) {
-        log_warn("resolver.not_opened", LOG_STR("sandbox_id", question->sandbox_id), LOG_ERR(&err));
+    } else if (egress_grant(egress, &question->opening, box, &grant, on_opened, question, &err)) {
+        question->is_opening = true;
+        resolver->opening_count++;
+    } else {
+        note_opened(resolver, question, &err);
         fail(question);
     }
+}
+
+static void take_answer(struct question *question)
+{
+    struct dns_answer *answer = &question->answer;
+    end_try(question);
+    leave_out_closed(question);
+    answer->ttl_s = answer->ttl_s > RESOLVER_TTL_MAX_S ? RESOLVER_TTL_MAX_S : answer->ttl_s;
+    answer->ttl_s = answer->ttl_s < TTL_LEAST_S ? TTL_LEAST_S : answer->ttl_s;
+    if (answer->count == 0) {
+        open_addresses(question); /* there is nothing to wait for */
+        return;
+    }
+    question->is_waiting = true;
+    open_waiting(question->resolver);
 }
 
 /* A port of its own each time, which the kernel chooses, and an id: what a guess has to meet. The
@@ -161,7 +233,9 @@ static bool begin_try(struct question *question, struct err *err)
     if (question->fd < 0 || !secret_random(&question->id, sizeof question->id, err)) {
         return err_set(err, ERR_INTERNAL, "no socket: %s", strerror(errno));
     }
-    size_t len = dns_write_query(question->id, question->query.name, packet);
+    /* The last time as a server of old understands it. */
+    bool with_size = question->tries < RESOLVER_TRIES;
+    size_t len = dns_write_query(question->id, question->query.name, with_size, packet);
     question->readable = event_new(loop_base(options->loop), question->fd, EV_READ | EV_PERSIST,
                                    on_server_readable, question);
     if (question->readable == NULL || event_add(question->readable, NULL) != 0) {
@@ -209,11 +283,14 @@ static void on_server_readable(evutil_socket_t fd, short what, void *arg)
                          &question->answer)) {
         return;
     }
-    if (question->answer.code != DNS_OK && question->answer.code != DNS_NO_NAME) {
+    const struct dns_answer *answer = &question->answer;
+    bool is_known = answer->code == DNS_OK || answer->code == DNS_NO_NAME;
+    bool is_lost = answer->is_cut && answer->count == 0;
+    if (is_known && !is_lost) {
+        take_answer(question);
+    } else {
         try_next(question);
-        return;
     }
-    open_addresses(question);
 }
 
 /* Each costs a question outside and a change of the table, which everybody waits for. */
@@ -228,14 +305,33 @@ static bool may_ask(struct egress_box *box)
     return true;
 }
 
+/* Of the one with the most questions the oldest goes, unless that is who asks. */
+static bool make_room(struct resolver *resolver, const struct egress_box *box)
+{
+    struct question *worst = NULL;
+    if (resolver->question_count < RESOLVER_QUESTIONS_MAX) {
+        return true;
+    }
+    for (LIST_EACH(node, &resolver->questions)) {
+        struct question *question = LIST_ENTRY(node, struct question, node);
+        if (!question->is_opening && (worst == NULL || load_of(question) > load_of(worst))) {
+            worst = question;
+        }
+    }
+    if (worst == NULL || load_of(worst) <= box->questions + 1) {
+        return false;
+    }
+    fail(worst);
+    return true;
+}
+
 static void ask(struct resolver *resolver, struct egress_box *box, const struct sockaddr_in *from,
                 const struct dns_query *query)
 {
     struct err err = {0};
     struct question *question = NULL;
-    if (resolver->question_count >= RESOLVER_QUESTIONS_MAX ||
-        box->questions >= RESOLVER_QUESTIONS_OF_ONE_MAX || !may_ask(box) ||
-        (question = calloc(1, sizeof *question)) == NULL) {
+    if (box->questions >= RESOLVER_QUESTIONS_OF_ONE_MAX || !may_ask(box) ||
+        !make_room(resolver, box) || (question = calloc(1, sizeof *question)) == NULL) {
         return; /* it is asked again */
     }
     question->resolver = resolver;

@@ -3,7 +3,10 @@
  * UDP alone: every answer fits a packet. Whose question it is is told by its source address, which
  * nobody inside can choose. A name that the sandbox's policy has is asked of the host's servers;
  * the addresses that come back are opened for it, and only then given to it. A name that it has not
- * is refused and counted, and nobody hears of it. Other types of allowed names have no records. */
+ * is refused and counted, and nobody hears of it. Other types of allowed names have no records.
+ *
+ * Who asks much does not keep others waiting: places and turns go to those with the fewest
+ * questions. */
 #ifndef SANDBOX_NETWORK_RESOLVER_H
 #define SANDBOX_NETWORK_RESOLVER_H
 
@@ -12,11 +15,12 @@
 
 enum {
     RESOLVER_PORT = 53,
-    RESOLVER_QUESTIONS_MAX = 512, /* without an answer; more are dropped, and asked again */
+    RESOLVER_QUESTIONS_MAX = 512, /* without an answer; then who has the most loses one of them */
     RESOLVER_QUESTIONS_OF_ONE_MAX = 16,
-    RESOLVER_SPACING_MS = 50, /* between questions of one that others are asked, and */
-    RESOLVER_BURST = 200,     /* how many may come at once */
-    RESOLVER_TRY_MS = 1500,   /* each server */
+    RESOLVER_OPENINGS_MAX = 4, /* at a time: changes of the table wait behind them */
+    RESOLVER_SPACING_MS = 50,  /* between questions of one that others are asked, and */
+    RESOLVER_BURST = 200,      /* how many may come at once */
+    RESOLVER_TRY_MS = 1500,    /* each server */
     RESOLVER_TRIES = 3,
     RESOLVER_TTL_MAX_S = 300,
 };

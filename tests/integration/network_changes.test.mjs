@@ -63,6 +63,8 @@ describe('the network of a running sandbox', { skip }, () => {
     assert.deepEqual(await mustSet(id, 'restricted', allow), { sandboxId: id, network: 'restricted', allow, denied: [] });
     assert.deepEqual(await networksOf(id), [restrictedNetwork]);
     assert.deepEqual(await Promise.all([reaches(id, listed, PORT), reaches(id, NAME, PORT), isClosed(id, unlisted, PORT)]), [true, true, true]);
+    await mustSet(id, 'restricted', [...allow, `more.example:${PORT}`]);
+    assert.equal(await reaches(id, named, PORT), true, 'what a name has led to stays open with a longer list');
     await mustSet(id, 'restricted', [`${unlisted}:${PORT}`]);
     assert.deepEqual(await Promise.all([reaches(id, unlisted, PORT), isClosed(id, listed, PORT), isClosed(id, named, PORT)]), [true, true, true]);
     const open = await set(id, 'open');

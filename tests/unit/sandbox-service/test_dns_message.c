@@ -80,15 +80,20 @@ static void longest_name_is_read_and_a_longer_one_is_not(void **state)
 
 static void own_question_can_be_read_again(void **state)
 {
+    enum { OPT_LEN = 11 };
     (void)state;
     uint8_t packet[DNS_MESSAGE_MAX];
     struct dns_query query;
-    size_t len = dns_write_query(77, "a.example.com", packet);
+    size_t len = dns_write_query(77, "a.example.com", false, packet);
     assert_true(dns_read_query(bytes(packet, len), &query));
     assert_int_equal(query.id, 77);
     assert_string_equal(query.name, "a.example.com");
-    assert_int_equal(dns_write_query(77, "", packet), 0);
-    assert_int_equal(dns_write_query(77, "a..b", packet), 0);
+    assert_int_equal(dns_write_query(77, "a.example.com", true, packet), len + OPT_LEN);
+    assert_int_equal(packet[11], 1);
+    assert_int_equal(packet[len + 2], DNS_TYPE_OPT);
+    assert_int_equal(packet[len + 3] << 8 | packet[len + 4], DNS_PACKET_MAX);
+    assert_int_equal(dns_write_query(77, "", true, packet), 0);
+    assert_int_equal(dns_write_query(77, "a..b", true, packet), 0);
 }
 
 #define ALIAS "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1b\xc0\x10"

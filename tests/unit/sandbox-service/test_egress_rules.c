@@ -137,18 +137,20 @@ static void policy_is_ranges_now_and_names_when_they_are_asked_for(void **state)
     struct policy *policy = policy_of(items, 2);
     egress_write_policy(&rules, BOX, policy, false, &out);
     size_t flushed = place_of(out.data, "flush set inet insien_insien names_0ac91005\n");
-    size_t names = place_of(out.data, "@names_0ac91005 update @names_0ac91005");
+    (void)place_of(out.data, "flush set inet insien_insien held_0ac91005\n");
+    size_t held = place_of(out.data, "@held_0ac91005 update @held_0ac91005");
+    size_t names = place_of(out.data, "@names_0ac91005 update @held_0ac91005");
     size_t range =
         place_of(out.data, "box_0ac91005 ip daddr 8.8.0.0/16 udp dport 100-200 accept\n");
     size_t rest = place_of(out.data, "box_0ac91005 goto not_0ac91005\n");
-    assert_true(flushed < names && names < range && range < rest);
+    assert_true(flushed < held && held < names && names < range && range < rest);
     (void)place_of(out.data, "not_0ac91005 drop\n");
     (void)place_of(out.data, "boxes { 10.201.16.5 : goto box_0ac91005 }\n");
     assert_null(strstr(out.data, "443"));
     str_clear(&out);
     egress_write_grant(&rules, BOX, &policy->entries[1], 0x08080404, &out);
-    (void)place_of(out.data,
-                   "add element inet insien_insien names_0ac91005 { 8.8.4.4 . tcp . 443 }\n");
+    (void)place_of(out.data, "add element inet insien_insien names_0ac91005 { 8.8.4.4 . tcp . 443 "
+                             "timeout 600s }\n");
     free(policy);
     str_free(&out);
 }
@@ -164,6 +166,7 @@ static void removal_leaves_nothing(void **state)
     size_t chain = place_of(out.data, "delete chain inet insien_insien box_0ac91005\n");
     size_t set = place_of(out.data, "delete set inet insien_insien names_0ac91005\n");
     assert_true(element < chain && chain < set);
+    (void)place_of(out.data, "delete set inet insien_insien held_0ac91005\n");
     (void)place_of(out.data, "delete set inet insien_insien tried_0ac91005\n");
     str_free(&out);
 }

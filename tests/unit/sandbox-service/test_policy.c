@@ -163,6 +163,39 @@ static void policy_reads_back_from_its_text(void **state)
     assert_null(policy_read_text(VIEW("{}"), &err));
 }
 
+static bool keeps(const char *first, const char *second, const char *last)
+{
+    const struct view had[] = {view_of(last)};
+    const struct view items[] = {view_of(first), view_of(second)};
+    const struct json_strings before = {had, 1};
+    const struct json_strings after = {items, 2};
+    struct err err = {0};
+    struct policy *policy = policy_read(&after, &err);
+    struct policy *other = policy_read(&before, &err);
+    assert_non_null(policy);
+    assert_non_null(other);
+    bool has = policy_has_names_of(policy, other);
+    free(policy);
+    free(other);
+    return has;
+}
+
+static void longer_list_has_the_names_of_the_shorter(void **state)
+{
+    (void)state;
+    assert_true(keeps("a.com", "b.com", "a.com"));
+    assert_true(keeps("a.com:80", "a.com:443", "a.com"));
+    assert_true(keeps("*.a.com", "b.com", "x.a.com"));
+    assert_true(keeps("*.a.com", "b.com", "*.x.a.com"));
+    assert_true(keeps("a.com", "b.com", "8.8.8.8"));
+    assert_false(keeps("a.com", "b.com", "c.com"));
+    assert_false(keeps("a.com:443", "b.com", "a.com"));
+    assert_false(keeps("a.com:53/udp", "b.com", "a.com:53"));
+    assert_false(keeps("*.a.com", "b.com", "a.com"));
+    assert_false(keeps("a.com", "x.a.com", "*.a.com"));
+    assert_false(keeps("8.8.8.8", "b.com", "a.com"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +206,7 @@ int main(void)
         cmocka_unit_test(policy_names_the_entry_that_is_wrong),
         cmocka_unit_test(policy_reads_back_from_its_text),
         cmocka_unit_test(empty_policy_lets_nothing_through),
+        cmocka_unit_test(longer_list_has_the_names_of_the_shorter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

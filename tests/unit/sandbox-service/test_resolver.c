@@ -14,13 +14,16 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define BOX_ID "aaaaaaaa-aaaa-4aaa-8aaa-000000000001"
+#define LATE_ID "aaaaaaaa-aaaa-4aaa-8aaa-000000000002"
 enum { OURS = 0x7f000001, BOX = 0x7f000002, STRANGER = 0x7f000003, SERVER = 0x7f000004 };
-enum { QUIET_MS = 100, TYPE_AAAA = 28 };
+enum { LATE = 0x7f000005, MANY = 0x7f000100 };
+enum { QUIET_MS = 100, TYPE_AAAA = 28, CUT = 0x02, ADDITIONAL_AT = 11 };
 
 struct fixture {
     struct loop *loop;
@@ -57,14 +60,15 @@ static void on_admitted(const struct err *err, void *arg)
     *admitted = true;
 }
 
-static void admit(struct fixture *fixture)
+static void admit(struct fixture *fixture, const char *id, uint32_t address)
 {
     static const struct view items[] = {VIEW("*.example.com")};
     const struct json_strings entries = {items, 1};
     struct err err = {0};
     struct policy *policy = policy_read(&entries, &err);
     assert_non_null(policy);
-    assert_true(egress_admit(fixture->egress, &fixture->call, BOX_ID, BOX, policy, EGRESS_NEW,
+    fixture->admitted = false;
+    assert_true(egress_admit(fixture->egress, &fixture->call, id, address, policy, EGRESS_NEW,
                              on_admitted, &fixture->admitted, &err));
     turn_until(fixture->loop, &fixture->admitted);
 }
@@ -96,7 +100,7 @@ static int set_up(void **state)
                                              .server_port = fixture->server_port};
     fixture->resolver = resolver_open(&options, &err);
     assert_non_null(fixture->resolver);
-    admit(fixture);
+    admit(fixture, BOX_ID, BOX);
     *state = fixture;
     return 0;
 }
@@ -118,7 +122,7 @@ static void send_from(const struct fixture *fixture, int fd, const char *name, u
     uint8_t packet[DNS_MESSAGE_MAX];
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(fixture->port)};
     to.sin_addr.s_addr = htonl(OURS);
-    size_t len = dns_write_query(7, name, packet);
+    size_t len = dns_write_query(7, name, false, packet);
     assert_true(len > 0);
     packet[len - 3] = type;
     assert_int_equal(sendto(fd, packet, len, 0, (const struct sockaddr *)&to, sizeof to), len);
@@ -222,6 +226,72 @@ static void address_that_could_not_be_opened_is_not_told(void **state)
     assert_int_equal(egress_box_of(fixture->egress, BOX_ID)->questions, 0);
 }
 
+/* What the host's server is asked, answered as cut and without an address. Returns whether a size
+ * was told. */
+static bool serve_cut(const struct fixture *fixture)
+{
+    struct awaited awaited = {.fd = fixture->server_fd};
+    struct dns_query query;
+    const struct dns_answer answer = {.code = DNS_OK};
+    uint8_t packet[DNS_MESSAGE_MAX];
+    turn_until_true(fixture->loop, has_come, &awaited);
+    assert_true(dns_read_query(awaited.packet, &query));
+    size_t len = dns_write_answer(&query, &answer, packet);
+    packet[2] |= CUT;
+    assert_int_equal(sendto(fixture->server_fd, packet, len, 0,
+                            (const struct sockaddr *)&awaited.from, sizeof awaited.from),
+                     len);
+    return awaited.packet.ptr[ADDITIONAL_AT] == 1;
+}
+
+static void answer_without_what_was_cut_of_it_is_none(void **state)
+{
+    struct fixture *fixture = *state;
+    send_from(fixture, fixture->box, "www.example.com", DNS_TYPE_A);
+    for (int try = 1; try < RESOLVER_TRIES; try++) {
+        assert_true(serve_cut(fixture));
+    }
+    assert_false(serve_cut(fixture)); /* it may be that the server does not know of sizes */
+    assert_int_equal(await_answer(fixture, "www.example.com").code, DNS_SERVER_FAILURE);
+}
+
+struct asker {
+    const struct egress_box *box;
+    size_t questions;
+};
+
+static bool has_asked(void *arg)
+{
+    const struct asker *asker = arg;
+    return asker->box->questions == asker->questions;
+}
+
+/* Many boxes with as many questions as each may have, and one more box. */
+static void who_asks_little_is_not_kept_out_by_those_who_ask_much(void **state)
+{
+    enum { BOXES = RESOLVER_QUESTIONS_MAX / RESOLVER_QUESTIONS_OF_ONE_MAX };
+    struct fixture *fixture = *state;
+    char id[ID_SIZE];
+    uint16_t ignored;
+    for (unsigned i = 0; i < BOXES; i++) {
+        (void)snprintf(id, sizeof id, "bbbbbbbb-bbbb-4bbb-8bbb-%012u", i);
+        admit(fixture, id, MANY + i);
+        int box = bind_at(MANY + i, &ignored);
+        for (int question = 0; question < RESOLVER_QUESTIONS_OF_ONE_MAX; question++) {
+            send_from(fixture, box, "www.example.com", DNS_TYPE_A);
+        }
+        struct asker asker = {egress_box_of(fixture->egress, id), RESOLVER_QUESTIONS_OF_ONE_MAX};
+        turn_until_true(fixture->loop, has_asked, &asker);
+        (void)close(box);
+    }
+    admit(fixture, LATE_ID, LATE);
+    int late = bind_at(LATE, &ignored);
+    send_from(fixture, late, "www.example.com", DNS_TYPE_A);
+    struct asker asker = {egress_box_of(fixture->egress, LATE_ID), 1};
+    turn_until_true(fixture->loop, has_asked, &asker);
+    (void)close(late);
+}
+
 static void one_sandbox_has_so_many_questions_at_a_time(void **state)
 {
     struct fixture *fixture = *state;
@@ -276,6 +346,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_sandbox_has_so_many_questions_at_a_time, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_sandbox_asks_others_so_often, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answer_without_what_was_cut_of_it_is_none, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_asks_little_is_not_kept_out_by_those_who_ask_much,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(sandbox_that_left_is_not_answered_any_more, set_up,
                                         tear_down),
     };
