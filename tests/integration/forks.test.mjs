@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { assertError, call, destroySandbox, exec, makeUser, sandboxFor, shellOutput } from '../support/api.mjs';
+import { whyNotRestricted } from '../support/far.mjs';
 import { sql, until } from '../support/stack.mjs';
 
 async function forkOf(t, id, body = {}, { key, headers } = {}) {
@@ -36,6 +37,19 @@ test('copies have the disk, the environment and the limits, and go their own way
   assert.equal(await kept(id), 'kept\n');
   const lists = [(await call('GET', '/api/templates')).json.templates, (await call('GET', '/api/snapshots')).json.snapshots];
   assert.ok(!lists.flat().some((item) => item.source === 'fork'), 'what they begin from is nobody\'s to see');
+});
+
+test('copies reach what the sandbox does, or what the body says', { skip: await whyNotRestricted() }, async (t) => {
+  const allow = ['first.example:443'];
+  const id = await sandboxFor(t, { network: 'restricted', allow });
+  for (const [body, expected] of [[{}, { network: 'restricted', allow }],
+    [{ network: 'restricted', allow: ['other.example'] }, { network: 'restricted', allow: ['other.example'] }],
+    [{ network: 'none' }, { network: 'none', allow: [] }]]) {
+    const { status, json } = await forkOf(t, id, body);
+    assert.equal(status, 201, JSON.stringify(json));
+    const { network, allow: list } = (await call('GET', `/sandbox/${json.sandboxes[0].sandboxId}/network`)).json;
+    assert.deepEqual({ network, allow: list }, expected);
+  }
 });
 
 test('the same request again finds the copies of the first', async (t) => {
