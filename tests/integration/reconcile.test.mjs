@@ -1,7 +1,7 @@
 // What is done to containers, rows and keys behind the services' backs is found and put right.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { call, createSandbox, destroySandbox, exec, sandboxFor, shell, whenUsable } from '../support/api.mjs';
@@ -17,7 +17,12 @@ const hasEnded = async (id) => {
 };
 const eventsOf = async (id) => (await call('GET', `/sandbox/${id}/events`, { headers: { Accept: 'application/json' } })).json.events;
 const isGone = async (id) => await docker('ps', '-aq', '--filter', `label=insien.sandbox=${id}`) === '';
-const logOf = (service) => readFile(path.join(stateDir, 'log', service, 'current'), 'utf8');
+// All its files, the oldest first.
+async function logOf(service) {
+  const dir = path.join(stateDir, 'log', service);
+  const names = (await readdir(dir)).filter((name) => name === 'current' || name.startsWith('@')).sort();
+  return (await Promise.all(names.map((name) => readFile(path.join(dir, name), 'utf8')))).join('');
+}
 
 describe('a sandbox whose container is', () => {
   const ends = {

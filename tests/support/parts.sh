@@ -62,8 +62,9 @@ count_ctest() {
 
 part_unit() {
     check build 600 "$SUPPORT/build.sh" Sanitize || return 0
+    # More than half of their time they wait.
     run_part unit 400 ctest --test-dir "$INSIEN_STATE_DIR/build/Sanitize" --output-on-failure \
-        --no-tests=error -j "$JOBS" || true
+        --no-tests=error -j $((2 * JOBS)) || true
     count_ctest unit
 }
 
