@@ -36,9 +36,10 @@ const tryDelete = (name, key) => call('DELETE', `/api/volumes/${name}`, { key })
 const tryAttach = (volumes, key) => call('POST', '/sandbox/create', {
   key, body: { template: 'tiny', network: 'none', timeoutMs: 600_000, volumes },
 });
-const described = async (name) => (await call('GET', '/api/volumes')).json.volumes.find((one) => one.name === name);
+// Nothing while the service does not answer.
+const described = async (name) => (await call('GET', '/api/volumes')).json.volumes?.find((one) => one.name === name);
 // A sandbox may be on its way out when its destruction is answered.
-const whenFree = (name) => until(`${name} is free`, async () => (await described(name)).attachments.length === 0, SOON_MS);
+const whenFree = (name) => until(`${name} is free`, async () => (await described(name))?.attachments.length === 0, SOON_MS);
 
 // A volume for one test. When that ends it is gone, with the sandboxes that have it and all that
 // belongs to it.
@@ -254,7 +255,7 @@ test('who leaves in the middle of an archive leaves no sandbox', async (t) => {
   const leaving = requestOf(target, { method: 'PUT', headers: { 'X-API-Key': apiKey }, agent: agents(1)[target.protocol] });
   leaving.on('error', () => {});
   leaving.write(Buffer.alloc(512));
-  await until('its sandbox has the volume', async () => (await described(volume.name)).attachments.length === 1, SOON_MS);
+  await until('its sandbox has the volume', async () => (await described(volume.name))?.attachments.length === 1, SOON_MS);
   const [{ sandboxId }] = (await described(volume.name)).attachments;
   // Should the gateway die, nobody else ends it.
   assert.equal(await sql(`SELECT expires_at < now() + interval '4 minutes' FROM sandboxes WHERE id = '${sandboxId}'`), 't');
@@ -276,7 +277,7 @@ test('a sandbox goes on with its volume while the service is killed and starts a
   if (reply?.status === 200) {
     await destroySandbox(reply.json.sandboxId);
   }
-  await until('nobody else has it', async () => (await described(volume.name)).attachments.length === 1, SOON_MS);
+  await until('nobody else has it', async () => (await described(volume.name))?.attachments.length === 1, SOON_MS);
 
   // Its container goes while nobody looks; what it had is free all the same.
   await kill9('sandbox');
