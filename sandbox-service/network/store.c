@@ -143,7 +143,7 @@ bool network_store_still(struct network_store *store, const char *sandbox_id, in
     char number[INT_SIZE];
     write_int(version, number);
     const struct pg_parameters parameters = {{sandbox_id, number}, 2};
-    return ask(store, "network_still", &parameters, done, arg, err);
+    return pg_ask(store->pool, "network_still", &parameters, done, arg, err);
 }
 
 int64_t network_store_read_still(const PGresult *result)
