@@ -209,6 +209,20 @@ test('an end that the database refuses holds up nobody', async (t) => {
   assert.equal((await call('GET', `/api/templates/${unending.templateId}`)).json.status, 'making');
 });
 
+test('whoever listens to what another node makes does not ask without a pause', async (t) => {
+  const made = await create(t, { image: 'insien/tiny' });
+  assert.equal((await settled(made.templateId)).status, 'ready');
+  const become = (status) => sql(`UPDATE templates SET status = '${status}' WHERE id = '${made.templateId}'`);
+  await become('making');
+  t.after(() => become('ready'));
+  const listening = log(made.templateId);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await become('ready');
+  const events = await listening;
+  assert.deepEqual(events.at(-1), { type: 'end', status: 'ready' });
+  assert.ok(events.length < 10, `${events.length} events`);
+});
+
 // Each would have the engine look an image up itself: any on it, by the begin of its id.
 test('no image is reached but those that are allowed', async (t) => {
   const hidden = [
