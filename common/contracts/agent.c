@@ -104,6 +104,7 @@ FIELDS exec_fields[] = {
     JSON_BOOL(struct agent_exec, stdin_open, "stdinOpen",
               JSON_PRESENT(struct agent_exec, has_stdin_open)),
     JSON_BOOL(struct agent_exec, measure, "measure", JSON_PRESENT(struct agent_exec, has_measure)),
+    JSON_BOOL(struct agent_exec, alone, "alone", JSON_PRESENT(struct agent_exec, has_alone)),
     JSON_STRING(struct agent_exec, once, "once", .not_empty = true, .max_len = ONCE_MAX),
 };
 SCHEMA(agent_exec_schema, exec_fields);

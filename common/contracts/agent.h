@@ -125,6 +125,8 @@ struct agent_exec {
     bool has_stdin_open;
     bool measure; /* the answer tells what it used: cpuMs, peakMemoryBytes */
     bool has_measure;
+    bool alone; /* with its end everything else in the sandbox ends */
+    bool has_alone;
     struct view once; /* may be empty */
 };
 extern const struct json_schema agent_exec_schema;

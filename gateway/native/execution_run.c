@@ -38,6 +38,8 @@ void run_command_write(const struct execute_order *order, const struct run_comma
         .max_output_bytes = EXECUTION_OUTPUT_MAX,
         .measure = true,
         .has_measure = true,
+        .alone = true,
+        .has_alone = true,
     };
     struct json_writer writer = json_writer_on(out);
     json_begin_object(&writer, NULL);

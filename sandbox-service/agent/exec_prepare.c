@@ -85,6 +85,7 @@ struct process_start preparation_start(const struct preparation *preparation,
         .output_max = (size_t)request->max_output_bytes,
         .spool_max = spool_of(request),
         .measure = request->measure,
+        .alone = request->alone,
         .strict_eof = request->strict_eof,
     };
 }

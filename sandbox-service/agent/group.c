@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PATH_TEXT_SIZE = 32, STAT_TEXT_SIZE = 512 };
 
@@ -50,4 +51,11 @@ void group_kill_others(pid_t leader)
         }
     }
     (void)closedir(folder);
+}
+
+void group_kill_everybody(void)
+{
+    if (getpid() == 1) {
+        (void)kill(-1, SIGKILL); /* or there is nobody */
+    }
 }

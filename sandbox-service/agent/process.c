@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "sandbox-service/agent/cgroup.h"
+#include "sandbox-service/agent/group.h"
 #include "sandbox-service/agent/pipes.h"
 
 #include <errno.h>
@@ -400,6 +401,9 @@ void process_end(struct process *process, const struct reap_end *end)
     process->ended_us = clock_monotonic_us();
     if (process->measure) {
         measure_end(process);
+    }
+    if (process->alone) {
+        group_kill_everybody();
     }
     process_drop_stdin(process);
     if (!process->strict_eof) {

@@ -61,6 +61,7 @@ struct process_start {
     size_t output_max;                     /* bytes kept of each output, for done */
     size_t spool_max;                      /* bytes kept of its last output; 0: SPOOL_DEFAULT */
     bool measure;                          /* what it uses */
+    bool alone;                            /* with its end everything else in the sandbox ends */
     bool strict_eof;                       /* the result waits until all output is closed */
     bool is_uncounted;                     /* not among those that processes_running counts */
     process_done_fn *done;                 /* NULL: nobody waits for a result */

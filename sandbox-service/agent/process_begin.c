@@ -50,6 +50,7 @@ struct process *process_new(struct processes *all, const struct process_start *s
     process->all = all;
     process->stdin_fd = -1;
     process->strict_eof = start->strict_eof;
+    process->alone = start->alone;
     process->terminal = start->terminal != NULL;
     process->output_max = start->output_max;
     list_init(&process->input);

@@ -59,6 +59,7 @@ struct process {
     bool timed_out;
     bool truncated;
     bool strict_eof;
+    bool alone;
     bool terminal;
     bool fed;   /* by somebody; it has no descriptors, and pid is the number of another */
     bool begun; /* of one that is fed */

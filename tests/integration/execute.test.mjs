@@ -55,6 +55,23 @@ describe('one-shot execution', () => {
     await nothingIsLeft(key);
   });
 
+  it('ends what a test left running before the next', async () => {
+    const key = await makeUser('pro');
+    // Out of its session and its group, deaf to hang-ups, with nothing of its open: nobody hears of it.
+    const code = `read -r word
+      if [ "$word" = leave ]; then
+        setsid sh -c 'trap "" HUP TERM; (sleep 100; true) & sleep 100; true' </dev/null >/dev/null 2>&1 &
+        until pgrep -x sleep >/dev/null; do :; done
+      fi
+      pgrep -xc sleep || true`;
+    const tests = [{ input: 'leave\n' }, { input: 'count\n', expected: '0\n' }].map((test) => ({ expected: '', ...test }));
+    const { status, json, text } = await execute({ language: 'bash', code, tests, timeout: 10_000 }, { key });
+    assert.equal(status, 200, text);
+    assert.notEqual(json.tests[0].stdout, '0\n', 'something was left');
+    assert.equal(json.tests[1].verdict, 'accepted', text);
+    await nothingIsLeft(key);
+  });
+
   it('says what does not compile', async () => {
     const { status, json } = await execute({ language: 'c', code: 'int main(void) { return x; }' });
     assert.equal(status, 200);

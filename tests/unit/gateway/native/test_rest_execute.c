@@ -58,7 +58,7 @@ static void a_program_is_run_and_its_sandbox_is_gone(void **state)
     assert_asked(stage, "\"path\":\"main.py\",\"content\":\"print(42)\"");
     assert_asked(stage, "\"cmd\":\"python3\",\"args\":[\"main.py\"]");
     assert_asked(stage, "\"timeoutMs\":2000,\"stdin\":\"in\"");
-    assert_asked(stage, "\"measure\":true");
+    assert_asked(stage, "\"measure\":true,\"alone\":true");
     assert_true(view_has(str_view(&stage->agent.created), "\"template\":\"python\""));
     assert_true(view_has(str_view(&stage->agent.created), "\"network\":\"none\""));
     expect_gone(stage, 1);
