@@ -306,6 +306,7 @@ void work_enqueue(struct work *work)
 
 void work_begin(struct work *work)
 {
+    list_remove(&work->node);
     map_insert(&work->templates->works, &work->by_id, view_of(work->id));
     if (work->has_folder) {
         timer_arm(&work->due, FOLDER_BEGIN_MS);
@@ -357,14 +358,17 @@ struct share {
     size_t folders;
 };
 
-static void count_share(struct map_node *node, void *arg)
+static void count_work(struct share *share, const struct work *work)
 {
-    struct share *share = arg;
-    const struct work *work = MAP_ENTRY(node, struct work, by_id);
     if (strcmp(work->user_id, share->user_id) == 0) {
         share->works++;
         share->folders += work->has_folder ? 1 : 0;
     }
+}
+
+static void count_share(struct map_node *node, void *arg)
+{
+    count_work(arg, MAP_ENTRY(node, struct work, by_id));
 }
 
 /* Nobody keeps the others waiting with more than a few. */
@@ -373,6 +377,12 @@ static bool check_share(struct templates *templates, const struct template_creat
 {
     struct share share = {.user_id = create->user_id};
     map_each(&templates->works, count_share, &share);
+    for (LIST_EACH(node, &templates->asked)) {
+        const struct work *work = LIST_ENTRY(node, struct work, node);
+        if (strcmp(work->id, create->template_id) != 0) { /* else it is the same, asked for again */
+            count_work(&share, work);
+        }
+    }
     return (share.works < WORKS_OF_USER_MAX &&
             (!create->waits || share.folders < FOLDERS_OF_USER_MAX)) ||
            work_find(templates, create->template_id) != NULL ||
@@ -432,6 +442,7 @@ struct work *work_new(struct templates *templates, const struct template_create 
         work_free(work);
         return NULL;
     }
+    list_append(&templates->asked, &work->node);
     return work;
 }
 
@@ -502,6 +513,7 @@ struct templates *templates_open(struct sandboxes *sandboxes, const char *limits
                                                  .most = config->templates_per_user};
     templates->sandboxes = sandboxes;
     templates_calls_init(templates);
+    list_init(&templates->asked);
     list_init(&templates->queue);
     list_init(&templates->lookers);
     list_init(&templates->removals);

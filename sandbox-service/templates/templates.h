@@ -34,7 +34,7 @@ struct work_listener {
 /* One template that is not ready yet. */
 struct work {
     struct map_node by_id;
-    struct list node;            /* in the queue */
+    struct list node;            /* among those asked for, or in the queue */
     struct templates *templates; /* borrowed */
     char id[ID_SIZE];
     char user_id[ID_SIZE];
@@ -65,6 +65,7 @@ struct templates {
     struct template_store *store; /* owned */
     struct making_shared shared;
     struct map works;
+    struct list asked; /* works that have not begun: their rows are on their way */
     struct list queue;
     struct list removals;
     struct list lookers; /* work_listener: who waits for a template that is not made here */
