@@ -12,7 +12,9 @@ enum {
     FIRST_MS = 10 * 1000, /* starting has other work */
     ROUND_MS = 3600 * 1000,
     BATCH_GAP_MS = 1000,
-    BATCH = 500, /* rows, with all that hangs on them */
+    AGAIN_MS = 5 * 1000, /* after a failure; twice as long after the next */
+    FAILURES_MAX = 6,    /* of a chore in a row; then the next round has another try */
+    BATCH = 500,         /* rows, with all that hangs on them */
     CLEANUP_MS = 60 * 1000,
 };
 
@@ -25,6 +27,7 @@ struct housekeeping {
     struct store_call call;
     enum chore chore;  /* the next */
     int64_t forgotten; /* by it, in this round */
+    int failures;      /* of it, in a row */
 };
 
 static void do_next(struct housekeeping *housekeeping);
@@ -40,6 +43,7 @@ static void finish_chore(struct housekeeping *housekeeping)
         log_info(told[housekeeping->chore], LOG_INT("count", housekeeping->forgotten));
     }
     housekeeping->forgotten = 0;
+    housekeeping->failures = 0;
     housekeeping->chore = (housekeeping->chore + 1) % CHORE_COUNT;
     if (housekeeping->chore == CHORE_SANDBOXES) {
         timer_arm(&housekeeping->due, ROUND_MS);
@@ -48,18 +52,33 @@ static void finish_chore(struct housekeeping *housekeeping)
     }
 }
 
+/* The same again soon, unless that has been of no use so often. */
+static void try_again(struct housekeeping *housekeeping)
+{
+    if (housekeeping->failures == FAILURES_MAX) {
+        finish_chore(housekeeping);
+        return;
+    }
+    timer_arm(&housekeeping->due, (int64_t)AGAIN_MS << housekeeping->failures);
+    housekeeping->failures++;
+}
+
 static void on_forgotten(const PGresult *result, const struct err *err, void *arg)
 {
     struct housekeeping *housekeeping = arg;
-    int64_t forgotten = err == NULL ? store_read_forgotten(result) : 0;
-    housekeeping->forgotten += forgotten;
     if (err != NULL) {
         log_warn("housekeeping.failed", LOG_ERR(err));
-    } else if (forgotten == BATCH) {
-        timer_arm(&housekeeping->due, BATCH_GAP_MS);
+        try_again(housekeeping);
         return;
     }
-    finish_chore(housekeeping);
+    int64_t forgotten = store_read_forgotten(result);
+    housekeeping->forgotten += forgotten;
+    housekeeping->failures = 0;
+    if (forgotten == BATCH) {
+        timer_arm(&housekeeping->due, BATCH_GAP_MS);
+    } else {
+        finish_chore(housekeeping);
+    }
 }
 
 static void on_cleaned(const struct leftover_list *leftovers, const struct err *err, void *arg)
@@ -67,8 +86,10 @@ static void on_cleaned(const struct leftover_list *leftovers, const struct err *
     struct housekeeping *housekeeping = arg;
     if (err != NULL) {
         log_warn("housekeeping.failed", LOG_ERR(err));
+        try_again(housekeeping);
+        return;
     }
-    for (size_t i = 0; err == NULL && i < leftovers->count; i++) {
+    for (size_t i = 0; i < leftovers->count; i++) {
         const struct leftover *leftover = &leftovers->items[i];
         if (leftover->removed) {
             log_info("housekeeping.removed", LOG_STR("name", leftover->name));
@@ -88,7 +109,7 @@ static void clean_engine(struct housekeeping *housekeeping)
                                             .arg = housekeeping};
     if (!cleanup_begin(&options, &err)) {
         log_info("housekeeping.later", LOG_ERR(&err));
-        finish_chore(housekeeping);
+        try_again(housekeeping);
     }
 }
 
