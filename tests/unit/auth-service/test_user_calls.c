@@ -358,6 +358,18 @@ static bool is_erased(void *arg)
     return none;
 }
 
+/* More than are looked at in one go. */
+static void add_ended_sandboxes(struct stage *stage, const char *user_id)
+{
+    run_sql(stage,
+            "INSERT INTO sandboxes (id, user_id, template, image, profile, tier, status, network,"
+            " instance, node, metadata, memory_mb, cpu_milli, pids, lifetime_hours, expires_at,"
+            " end_reason, ended_at) SELECT gen_random_uuid(), '%s', 'base', 'x', 'sudo', 'free',"
+            " 'destroyed', 'none', 'test', 'node-1', '{\"of\": \"mine\"}', 1, 1, 1, 1, now(),"
+            " 'user', now() FROM generate_series(1, 2500)",
+            user_id);
+}
+
 static void what_leads_to_who_left_is_erased_from_the_trail(void **state)
 {
     struct stage *stage = *state;
@@ -374,12 +386,21 @@ static void what_leads_to_who_left_is_erased_from_the_trail(void **state)
             " SELECT id, personal_digest, '192.0.2.2' FROM added",
             user.id);
     record(stage, "key.created", other.id, "", "");
+    add_ended_sandboxes(stage, user.id);
+    add_ended_sandboxes(stage, other.id);
     struct answer answer = ask(stage, AUTH_DELETE_USER, "{\"userId\":\"%s\"}", user.id);
     assert_int_equal(answer.err.code, ERR_NONE);
     record(stage, "exec", user.id, "", ""); /* came late */
     struct eraser *eraser = eraser_open(stage->accounts->loop, stage->accounts->pg, &err);
     assert_non_null(eraser);
     turn_until_true(stage->accounts->loop, is_erased, stage->accounts);
+    expect_sql(stage, "{} {} 2500",
+               "SELECT concat_ws(' ', env, metadata, count(*)) FROM sandboxes"
+               " WHERE user_id = '%s' GROUP BY env, metadata",
+               user.id);
+    expect_sql(stage, "2500",
+               "SELECT count(*) FROM sandboxes WHERE user_id = '%s' AND metadata <> '{}'",
+               other.id);
     turn_for(stage->accounts->loop, 50);
     eraser_close(eraser);
     expect_sql(stage, "4502 0",
