@@ -108,7 +108,7 @@ static enum severity look_disk(const struct facts *facts, char *detail)
                    engine->storage,
                    engine->file_system[0] == '\0' ? "an unknown file system" : engine->file_system,
                    is_limited ? "with" : "without");
-    return is_limited ? SEVERITY_OK : SEVERITY_NOTE;
+    return is_limited ? SEVERITY_OK : SEVERITY_WARNING;
 }
 
 static enum severity look_runtime(const struct facts *facts, char *detail)
@@ -230,7 +230,9 @@ static const struct check {
     {"live-restore", true, look_live_restore, "An update of the engine is an outage for everybody.",
      "Set \"live-restore\": true in /etc/docker/daemon.json and send dockerd a SIGHUP."},
     {"disk-quota", true, look_disk,
-     "The kernel does not bound what a sandbox writes; it is measured now and then instead.",
+     "What a sandbox writes is measured now and then instead; files without a name are not seen, "
+     "so "
+     "who means to can fill the disk.",
      "Keep the engine's data on btrfs, or on xfs mounted with pquota."},
     {"runtimes", true, look_runtime,
      "All sandboxes share the host's kernel; gVisor would stand in between where that is wanted.",

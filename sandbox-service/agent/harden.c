@@ -47,6 +47,7 @@ bool harden(struct err *err)
         return err_set(err, ERR_INTERNAL, "PR_SET_DUMPABLE: errno %d", errno);
     }
     handle_no_signals();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error to tell */
     (void)umask(UMASK);
     if (!fill_standard_streams()) {
         return err_set(err, ERR_INTERNAL, "/dev/null: errno %d", errno);

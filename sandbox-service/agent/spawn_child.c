@@ -63,7 +63,7 @@ static IN_CHILD bool set_limits(struct spawn_child *child)
     return syscall(SYS_prlimit64, 0L, RLIMIT_NOFILE, &child->spawner->open_files, NULL) == 0;
 }
 
-/* execve resets handlers but keeps what is ignored, and the agent ignores SIGPIPE alone. */
+/* execve resets handlers but keeps what is ignored, which is two for the agent. */
 static IN_CHILD bool reset_signals(struct spawn_child *child)
 {
     (void)child;
@@ -71,6 +71,7 @@ static IN_CHILD bool reset_signals(struct spawn_child *child)
     const unsigned long action[SIGNAL_ACTION_WORDS] = {0};
     const uint64_t none = 0;
     return syscall(SYS_rt_sigaction, SIGPIPE, action, NULL, SIGNAL_SET_SIZE) == 0 &&
+           syscall(SYS_rt_sigaction, SIGXFSZ, action, NULL, SIGNAL_SET_SIZE) == 0 &&
            syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGNAL_SET_SIZE) == 0;
 }
 

@@ -64,6 +64,7 @@ struct container_spec {
     int64_t cpu_milli;
     int64_t pids;
     int64_t open_files;
+    int64_t file_bytes;           /* of one file, wherever it lies; 0: not limited */
     int64_t disk_bytes;           /* of its own layer, where the engine holds it; 0: not limited */
     const char *cpus;             /* "0,3"; NULL: all */
     const char *lxcfs_dir;        /* of the host; NULL: /proc is the machine's own */

@@ -129,6 +129,9 @@ static void put_limits(struct json_writer *json, const struct container_spec *sp
     json_begin_array(json, "Ulimits");
     put_limit(json, "nofile", spec->open_files);
     put_limit(json, "core", 0);
+    if (spec->file_bytes > 0) {
+        put_limit(json, "fsize", spec->file_bytes);
+    }
     /* These two are counted for the whole machine where users are remapped. */
     put_limit(json, "sigpending", SIGNALS_PENDING_MAX);
     put_limit(json, "msgqueue", 0);

@@ -291,6 +291,7 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .disk_bytes = sandboxes->abilities.limits_disk ? info->disk_mb * 1024 * 1024 : 0,
         .lxcfs_dir = sandboxes->abilities.lxcfs_dir,
         .open_files = tier_open_files(info->pids, sandboxes->open_files_max),
+        .file_bytes = tier_file_bytes(info->disk_mb, volume_hold_largest_mb(&creation->volumes)),
         .is_tenant_root_possible = strcmp(begun->profile, "sudo") == 0,
         .is_agent = true,
         .read_only_root = begun->read_only_root,

@@ -1,5 +1,6 @@
 #include "sandbox-service/sandbox/disk.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "sandbox-service/docker/container.h"
 #include "sandbox-service/sandbox/end.h"
@@ -11,12 +12,8 @@
 enum {
     GAP_LEAST_MS = 50, /* the engine has other work */
     MB = 1024 * 1024,
-    ROUNDS_TOLD = 6, /* so long what was measured is told; a round of many takes its time */
-};
-
-struct limited {
-    char sandbox_id[ID_SIZE];
-    int64_t limit_mb;
+    ROUNDS_TOLD = 6,        /* so long what was measured is told; a round of many takes its time */
+    OVERLAP_MS = 10 * 1000, /* what pauses while the rows are read is in the next round */
 };
 
 /* Round after round: the rows are read, then one after the other is measured. */
@@ -25,9 +22,11 @@ struct disk_watch {
     struct timer due;
     struct store_call rows;
     struct container_call container;
-    struct limited *todo; /* owned; of this round */
+    struct disk_limited *todo; /* owned; of this round */
     size_t count;
     size_t next;
+    int64_t asked_ms;  /* for the rows, last */
+    int64_t looked_ms; /* asked_ms of the last rows that came; 0: when the machine began */
 };
 
 int64_t disk_watch_gap_ms(int64_t interval_ms, size_t count)
@@ -42,22 +41,49 @@ static void wait(struct disk_watch *watch)
     timer_arm(&watch->due, disk_watch_gap_ms(interval_ms, watch->count));
 }
 
+bool disk_timed_out_for_good(struct disk_limited *limited, enum err_code code, bool engine_is_up)
+{
+    if (code != ERR_TIMEOUT) {
+        limited->timeouts = 0;
+    } else if (engine_is_up) {
+        limited->timeouts++;
+    }
+    return limited->timeouts >= DISK_TIMEOUTS_MAX;
+}
+
+static void note_not_measured(struct disk_watch *watch, struct disk_limited *limited,
+                              const struct err *err)
+{
+    bool is_over =
+        disk_timed_out_for_good(limited, err->code, docker_is_up(watch->sandboxes->docker));
+    log_warn("disk.not_measured", LOG_STR("sandbox_id", limited->sandbox_id),
+             LOG_INT("timeouts", limited->timeouts), LOG_ERR(err));
+    if (is_over) {
+        sandbox_end(watch->sandboxes, limited->sandbox_id, "disk", NULL, NULL);
+    }
+}
+
+static void note_measured(struct disk_watch *watch, struct disk_limited *limited,
+                          int64_t written_bytes)
+{
+    limited->timeouts = 0;
+    sandboxes_tell_disk(watch->sandboxes, limited->sandbox_id, written_bytes,
+                        ROUNDS_TOLD * watch->sandboxes->config->disk_check_s);
+    if (written_bytes / MB > limited->limit_mb) {
+        log_info("sandbox.over_disk", LOG_STR("sandbox_id", limited->sandbox_id),
+                 LOG_INT("limit_mb", limited->limit_mb), LOG_INT("written_mb", written_bytes / MB));
+        sandbox_end(watch->sandboxes, limited->sandbox_id, "disk", NULL, NULL);
+    }
+}
+
 static void on_measured(const struct wire_container *container, const struct err *err, void *arg)
 {
     struct disk_watch *watch = arg;
-    const struct limited *limited = &watch->todo[watch->next++];
-    int64_t round_s = watch->sandboxes->config->disk_check_s;
-    if (err == NULL && container != NULL) {
-        sandboxes_tell_disk(watch->sandboxes, limited->sandbox_id, container->written_bytes,
-                            ROUNDS_TOLD * round_s);
-    }
+    struct disk_limited *limited = &watch->todo[watch->next++];
     if (err != NULL) {
-        log_warn("disk.not_measured", LOG_STR("sandbox_id", limited->sandbox_id), LOG_ERR(err));
-    } else if (container != NULL && container->written_bytes / MB > limited->limit_mb) {
-        log_info("sandbox.over_disk", LOG_STR("sandbox_id", limited->sandbox_id),
-                 LOG_INT("limit_mb", limited->limit_mb),
-                 LOG_INT("written_mb", container->written_bytes / MB));
-        sandbox_end(watch->sandboxes, limited->sandbox_id, "disk", NULL, NULL);
+        note_not_measured(watch, limited, err);
+    } else if (container != NULL) {
+        note_measured(watch, limited, container->written_bytes);
     }
     wait(watch);
 }
@@ -77,27 +103,61 @@ static void forget_round(struct disk_watch *watch)
     watch->next = 0;
 }
 
+void disk_carry_over(const struct disk_limited *before, size_t before_count,
+                     struct disk_limited *now, size_t now_count)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < now_count; i++) {
+        int order = -1;
+        while (at < before_count &&
+               (order = strcmp(before[at].sandbox_id, now[i].sandbox_id)) < 0) {
+            at++;
+        }
+        if (order == 0) {
+            now[i].timeouts = before[at].timeouts;
+        }
+    }
+}
+
+/* The rows in place of the round before. */
+static bool begin_round(struct disk_watch *watch, const PGresult *result)
+{
+    size_t rows = (size_t)pg_rows(result);
+    size_t count = 0;
+    struct disk_limited *todo = calloc(rows + 1, sizeof *todo);
+    if (todo == NULL) {
+        return false;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        if (id_parse(view_of(store_read_id(result, (int)row)), todo[count].sandbox_id)) {
+            todo[count++].limit_mb = store_read_disk_mb(result, (int)row);
+        }
+    }
+    disk_carry_over(watch->todo, watch->count, todo, count);
+    forget_round(watch);
+    watch->todo = todo;
+    watch->count = count;
+    return true;
+}
+
 static void on_rows(const PGresult *result, const struct err *err, void *arg)
 {
     struct disk_watch *watch = arg;
-    size_t rows = err == NULL ? (size_t)pg_rows(result) : 0;
-    forget_round(watch);
-    if (rows > 0) {
-        watch->todo = calloc(rows, sizeof *watch->todo);
-    }
     if (err != NULL) {
         log_warn("disk.not_looked_up", LOG_ERR(err));
-    } else if (rows > 0 && watch->todo == NULL) {
+    } else if (!begin_round(watch, result)) {
         log_error("disk.not_looked_up", LOG_STR("error", "out of memory"));
-    }
-    for (size_t row = 0; watch->todo != NULL && row < rows; row++) {
-        struct limited *limited = &watch->todo[watch->count];
-        if (id_parse(view_of(store_read_id(result, (int)row)), limited->sandbox_id)) {
-            limited->limit_mb = store_read_disk_mb(result, (int)row);
-            watch->count++;
-        }
+    } else {
+        watch->looked_ms = watch->asked_ms;
     }
     wait(watch);
+}
+
+static void look(struct disk_watch *watch)
+{
+    watch->asked_ms = clock_monotonic_ms();
+    store_disk_limits(watch->sandboxes->store, &watch->rows,
+                      watch->asked_ms - watch->looked_ms + OVERLAP_MS, on_rows, watch);
 }
 
 static void on_due(void *arg)
@@ -113,7 +173,7 @@ static void on_due(void *arg)
     } else if (watch->next < watch->count) {
         measure(watch);
     } else {
-        store_disk_limits(sandboxes->store, &watch->rows, on_rows, watch);
+        look(watch);
     }
 }
 

@@ -377,9 +377,12 @@ void store_usage(struct store *store, struct store_call *call, const char *user_
     store_ask(store, call, "quota_usage", &parameters, done, arg);
 }
 
-void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg)
+void store_disk_limits(struct store *store, struct store_call *call, int64_t paused_ms,
+                       pg_result_fn *done, void *arg)
 {
-    const struct pg_parameters parameters = {{store->instance, store->node}, 2};
+    char ago[INT_SIZE];
+    write_int(paused_ms, ago);
+    const struct pg_parameters parameters = {{store->instance, store->node, ago}, 3};
     store_ask(store, call, "sandbox_disk_limits", &parameters, done, arg);
 }
 

@@ -196,9 +196,10 @@ struct quota_usage;
 /* Fills what the database knows; the limits are the tier's. Its tier points into the result. */
 void store_read_usage(const PGresult *result, struct quota_usage *out);
 
-/* The running sandboxes of this node that have a limit of disk: store_read_id and
- * store_read_disk_mb. */
-void store_disk_limits(struct store *store, struct store_call *call, pg_result_fn *done, void *arg);
+/* The sandboxes of this node that have a limit of disk and run, or came to rest in the last
+ * paused_ms; by their ids: store_read_id and store_read_disk_mb. */
+void store_disk_limits(struct store *store, struct store_call *call, int64_t paused_ms,
+                       pg_result_fn *done, void *arg);
 int64_t store_read_disk_mb(const PGresult *result, int row);
 
 /* All rows of this node that are not at their end: store_read_id, store_read_status,

@@ -40,7 +40,9 @@ const struct pg_statement store_statements[] = {
      "SELECT tier, sandboxes, memory_mb, cpu_milli, disk_mb, key_sandboxes, key_most "
      "FROM quota_usage($1, nullif($2, '')::uuid)"},
     {"sandbox_disk_limits", "SELECT id, disk_mb FROM sandboxes WHERE instance = $1 AND node = $2 "
-                            "AND status = 'running' AND disk_mb > 0 AND ended_at IS NULL"},
+                            "AND (status = 'running' OR (status = 'paused' "
+                            "AND paused_at > now() - $3::bigint * interval '1 millisecond')) "
+                            "AND disk_mb > 0 AND ended_at IS NULL ORDER BY id"},
     /* What the template says stands already. */
     {"sandbox_set_image", "WITH warm AS (UPDATE warm_sandboxes SET work_dir = $2, image_user = $3, "
                           "image_id = $4 WHERE id = $1 AND status <> 'leaving' RETURNING id), "

@@ -55,3 +55,10 @@ int64_t tier_open_files(int64_t pids, int64_t ceiling)
     files = files < LEAST ? LEAST : files;
     return files < ceiling ? files : ceiling;
 }
+
+int64_t tier_file_bytes(int64_t disk_mb, int64_t volume_mb)
+{
+    enum { MB = 1024 * 1024 };
+    int64_t largest_mb = disk_mb < volume_mb ? volume_mb : disk_mb;
+    return disk_mb == 0 ? 0 : largest_mb * MB;
+}

@@ -34,5 +34,9 @@ bool tiers_write(const struct tier_limits tiers[TIER_COUNT], struct str *out,
 int64_t tier_cpu_shares(int64_t cpu_milli);
 /* How many files one process may have open, by the number of processes; at most ceiling. */
 int64_t tier_open_files(int64_t pids, int64_t ceiling);
+/* How large one file may become, by the limit of the disk (0: there is none, and so no bound) and
+ * the largest volume. It holds also for what no disk limit counts: files that have lost their name,
+ * and those of the engine that a container sees as its own (/etc/hosts). */
+int64_t tier_file_bytes(int64_t disk_mb, int64_t volume_mb);
 
 #endif

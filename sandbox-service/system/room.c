@@ -12,6 +12,7 @@ enum {
     LOOK_MS = 3000,
     DIR_SIZE = 1024,
     MB = 1024 * 1024,
+    FREE_FILES_PERCENT = 5, /* of those that a file system can have */
 };
 
 struct room {
@@ -22,8 +23,10 @@ struct room {
     char looked[DIR_SIZE]; /* the worker's copy */
     int64_t found_free_mb; /* the worker's, as the next, until done */
     int64_t found_total_mb;
+    bool found_few_files;
     int64_t free_mb;
     int64_t total_mb;
+    bool few_files;
     bool looking;
     bool was_short;
 };
@@ -49,6 +52,11 @@ static bool look_at(const char *dir, struct statvfs *found)
     return true;
 }
 
+bool room_has_few_files(uint64_t available, uint64_t all)
+{
+    return all > 0 && available < all / 100 * FREE_FILES_PERCENT;
+}
+
 /* On a worker: a disk may let one wait. */
 static void run(struct worker_job *job)
 {
@@ -56,10 +64,12 @@ static void run(struct worker_job *job)
     struct statvfs found;
     room->found_free_mb = ROOM_UNKNOWN;
     room->found_total_mb = ROOM_UNKNOWN;
+    room->found_few_files = false;
     if (look_at(room->looked, &found)) {
         /* What is kept back for root is no room either: others need it to stop in order. */
         room->found_free_mb = to_mb(found.f_bavail, found.f_frsize);
         room->found_total_mb = to_mb(found.f_blocks, found.f_frsize);
+        room->found_few_files = room_has_few_files(found.f_favail, found.f_files);
     }
 }
 
@@ -72,11 +82,13 @@ static void on_looked(struct worker_job *job)
     }
     room->free_mb = room->found_free_mb;
     room->total_mb = room->found_total_mb;
+    room->few_files = room->found_few_files;
     if (room_is_short(room) != room->was_short) {
         room->was_short = !room->was_short;
         if (room->was_short) {
             log_error("room.short", LOG_STR("dir", room->looked), LOG_INT("free_mb", room->free_mb),
-                      LOG_INT("keep_free_mb", room->options.keep_free_mb));
+                      LOG_INT("keep_free_mb", room->options.keep_free_mb),
+                      LOG_INT("few_files", room->few_files));
         } else {
             log_info("room.enough", LOG_INT("free_mb", room->free_mb));
         }
@@ -148,5 +160,6 @@ int64_t room_total_mb(const struct room *room)
 bool room_is_short(const struct room *room)
 {
     int64_t free_mb = room_free_mb(room);
-    return free_mb != ROOM_UNKNOWN && free_mb < room->options.keep_free_mb;
+    return free_mb != ROOM_UNKNOWN && room->options.keep_free_mb > 0 &&
+           (free_mb < room->options.keep_free_mb || room->few_files);
 }

@@ -30,7 +30,11 @@ void room_watch(struct room *room, const char *dir);
  * from here. NULL: unknown. */
 int64_t room_free_mb(const struct room *room);
 int64_t room_total_mb(const struct room *room);
-/* Less than keep_free_mb is left. What is unknown is not short. */
+/* Less than keep_free_mb is left, or few files. What is unknown is not short. */
 bool room_is_short(const struct room *room);
+
+/* Whether a file system that can have all files (0: it has no such bound) has so few left that who
+ * fills it with empty ones is to be stopped. */
+bool room_has_few_files(uint64_t available, uint64_t all);
 
 #endif

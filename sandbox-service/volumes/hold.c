@@ -45,6 +45,17 @@ bool volume_hold_read(struct volume_hold *hold, const struct disks *disks, struc
     return true;
 }
 
+int64_t volume_hold_largest_mb(const struct volume_hold *hold)
+{
+    int64_t largest_mb = 0;
+    for (size_t i = 0; i < hold->count; i++) {
+        if (!hold->mounts[i].read_only && hold->items[i].size_mb > largest_mb) {
+            largest_mb = hold->items[i].size_mb;
+        }
+    }
+    return largest_mb;
+}
+
 /* On the worker's thread. What is mounted already stays so: a sweep takes it off. */
 static void mount_all(struct worker_job *job)
 {

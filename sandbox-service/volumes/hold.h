@@ -38,6 +38,9 @@ struct volume_hold {
 bool volume_hold_read(struct volume_hold *hold, const struct disks *disks, struct view lines,
                       struct err *err) MUST_CHECK;
 
+/* In MB, of those that it read and that can be written to; 0: there is none. */
+int64_t volume_hold_largest_mb(const struct volume_hold *hold);
+
 /* Mounts what it read. done comes exactly once, later, on the loop; or false, and it does not come.
  */
 bool volume_hold_begin(struct volumes *volumes, struct volume_hold *hold, volume_held_fn *done,

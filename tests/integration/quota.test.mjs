@@ -136,7 +136,8 @@ test('a sandbox that writes more than its disk ends with that reason, or can not
   const other = await createSandbox({ template: 'tiny', diskMB: 64 }, key);
   t.after(() => Promise.all([sandboxId, other.sandboxId].map((id) => destroySandbox(id, key))));
   const write = (id) => call('POST', `/sandbox/${id}/exec`,
-    { key, body: { cmd: 'dd', args: ['if=/dev/zero', 'of=/tmp/big', 'bs=1048576', 'count=32'], user: 'root' } });
+    { key, body: { cmd: 'sh', args: ['-c', 'for i in 1 2 3; do dd if=/dev/zero of=/tmp/$i bs=1048576 count=12 || exit; done'],
+      user: 'root' } });
   const [reply, fine] = await Promise.all([write(sandboxId), write(other.sandboxId)]);
   assert.equal(fine.json.exitCode, 0, fine.text);
   if (reply.json?.exitCode === 1) {
@@ -146,4 +147,17 @@ test('a sandbox that writes more than its disk ends with that reason, or can not
   const state = async (id) => (await call('GET', `/sandbox/${id}/status`, { key })).json;
   await until('it ends', async () => (await state(sandboxId)).endReason === 'disk', 60_000);
   assert.equal((await state(other.sandboxId)).status, 'running');
+});
+
+test('no file grows beyond the disk, also where it does not count', async (t) => {
+  const key = await makeUser('free');
+  const { sandboxId } = await createSandbox({ template: 'tiny', diskMB: 16 }, key);
+  t.after(() => destroySandbox(sandboxId, key));
+  const grown = await call('POST', `/sandbox/${sandboxId}/exec`, { key,
+    body: { cmd: 'dd', args: ['if=/dev/zero', 'of=/etc/hosts', 'bs=1048576', 'count=17'], user: 'root' } });
+  assert.deepEqual([grown.json.signal, grown.json.reason], ['SIGXFSZ', 'signaled'], grown.text);
+  const reply = await call('PUT', `/sandbox/${sandboxId}/files?path=/tmp/one`, { key, body: Buffer.alloc(17 * 2 ** 20) });
+  assertError(reply, 409, 'no_space');
+  const { json } = await call('GET', `/sandbox/${sandboxId}/status`, { key });
+  assert.equal(json.status, 'running');
 });

@@ -31,6 +31,17 @@ static void lines_become_mounts(void **state)
     assert_true(hold.mounts[1].read_only);
 }
 
+static void the_largest_that_can_be_written_to_is_told(void **state)
+{
+    (void)state;
+    struct volume_hold hold = {0};
+    struct err err = {0};
+    assert_int_equal(volume_hold_largest_mb(&hold), 0);
+    assert_true(volume_hold_read(&hold, &disks,
+                                 VIEW(FIRST " 512 ro /large\n" SECOND " 16 rw /small\n"), &err));
+    assert_int_equal(volume_hold_largest_mb(&hold), 16);
+}
+
 static void no_lines_are_no_mounts(void **state)
 {
     (void)state;
@@ -57,6 +68,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_become_mounts),
+        cmocka_unit_test(the_largest_that_can_be_written_to_is_told),
         cmocka_unit_test(no_lines_are_no_mounts),
         cmocka_unit_test(what_is_no_line_is_refused),
     };

@@ -76,6 +76,16 @@ static void less_than_is_to_be_kept_is_too_little(void **state)
     close_room(&stage, room);
 }
 
+static void a_file_system_that_can_have_few_more_files_is_short(void **state)
+{
+    (void)state;
+    assert_true(room_has_few_files(0, 1000));
+    assert_true(room_has_few_files(49, 1000));
+    assert_false(room_has_few_files(50, 1000));
+    assert_true(room_has_few_files(UINT64_MAX / 100, UINT64_MAX));
+    assert_false(room_has_few_files(0, 0)); /* it makes them as it goes */
+}
+
 /* As what an engine that remaps users keeps is to its service. */
 static void a_folder_that_is_shut_is_told_by_the_one_around_it(void **state)
 {
@@ -116,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_seen_and_is_enough),
         cmocka_unit_test(less_than_is_to_be_kept_is_too_little),
+        cmocka_unit_test(a_file_system_that_can_have_few_more_files_is_short),
         cmocka_unit_test(a_folder_that_is_shut_is_told_by_the_one_around_it),
         cmocka_unit_test(nobody_is_refused_for_what_is_not_known),
     };

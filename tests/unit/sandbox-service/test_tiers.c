@@ -60,6 +60,16 @@ static void open_files_follow_the_processes_within_bounds(void **state)
     assert_int_equal(tier_open_files(16, 1024), 1024);
 }
 
+static void a_file_is_as_large_as_a_disk_or_a_volume_at_most(void **state)
+{
+    (void)state;
+    enum { MB = 1024 * 1024 };
+    assert_int_equal(tier_file_bytes(16, 0), 16 * MB);
+    assert_int_equal(tier_file_bytes(16, 64), 64 * MB);
+    assert_int_equal(tier_file_bytes(64, 16), 64 * MB);
+    assert_int_equal(tier_file_bytes(0, 16), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -67,6 +77,7 @@ int main(void)
         cmocka_unit_test(tiers_are_found_by_name),
         cmocka_unit_test(shares_follow_the_processors),
         cmocka_unit_test(open_files_follow_the_processes_within_bounds),
+        cmocka_unit_test(a_file_is_as_large_as_a_disk_or_a_volume_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

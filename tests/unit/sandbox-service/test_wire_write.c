@@ -28,6 +28,7 @@ static struct container_spec example(void)
         .cpu_milli = 1500,
         .pids = 256,
         .open_files = 16384,
+        .file_bytes = INT64_C(16) * 1024 * 1024,
         .is_tenant_root_possible = true,
         .is_agent = true,
     };
@@ -66,6 +67,16 @@ static void limits_are_there(void **state)
     contains(body, "\"PidsLimit\":256");
     contains(body, "{\"Name\":\"nofile\",\"Soft\":16384,\"Hard\":16384}");
     contains(body, "{\"Name\":\"core\",\"Soft\":0,\"Hard\":0}");
+    contains(body, "{\"Name\":\"fsize\",\"Soft\":16777216,\"Hard\":16777216}");
+}
+
+static void files_have_no_bound_unless_one_is_asked_for(void **state)
+{
+    (void)state;
+    struct container_spec spec = example();
+    spec.file_bytes = 0;
+    AUTO(free_string) char *body = write_spec(&spec);
+    lacks(body, "fsize");
 }
 
 static void limits_that_only_some_engines_hold_are_there_when_asked_for(void **state)
@@ -249,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_are_there),
+        cmocka_unit_test(files_have_no_bound_unless_one_is_asked_for),
         cmocka_unit_test(limits_that_only_some_engines_hold_are_there_when_asked_for),
         cmocka_unit_test(runtime_is_named_when_one_is_asked_for),
         cmocka_unit_test(volumes_and_secret_files_are_mounted),

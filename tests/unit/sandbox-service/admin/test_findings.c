@@ -145,7 +145,7 @@ static void a_quota_takes_xfs_mounted_for_it(void **state)
     struct facts facts = good;
     memcpy(facts.engine.storage, "overlay2", sizeof "overlay2");
     memcpy(facts.engine.file_system, "xfs", sizeof "xfs");
-    assert_int_equal(severity_of(&facts, "disk-quota"), SEVERITY_NOTE);
+    assert_int_equal(severity_of(&facts, "disk-quota"), SEVERITY_WARNING);
     facts.host.has_project_quota = true;
     assert_int_equal(severity_of(&facts, "disk-quota"), SEVERITY_OK);
 }
