@@ -129,6 +129,7 @@ struct http_call *call_new(const struct http_call_options *options, const char *
     }
     call->body = STR_INIT(options->response_max);
     call->on_data = options->on_data;
+    call->head_is_enough = options->head_is_enough;
     call->answer_header = options->answer_header;
     call->easy = curl_easy_init();
     if (call->easy == NULL || !set_connection(call, options, unix_socket_path) ||
@@ -150,6 +151,18 @@ void call_free(struct http_call *call)
     free(call->request_body);
     str_free(&call->body);
     free(call);
+}
+
+static long status_of(const struct http_call *call)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+bool call_has_reply(const struct http_call *call)
+{
+    return call->result == CURLE_OK || (call->head_is_enough && status_of(call) / 100 == 2);
 }
 
 void call_describe_failure(const struct http_call *call, struct err *err)
@@ -179,12 +192,10 @@ static struct view find_header(const struct http_call *call)
 
 struct http_reply call_reply(const struct http_call *call)
 {
-    long status = 0;
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_off_t retry_after_s = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     retry_after_s = retry_after_s > 0 ? retry_after_s : 0; /* a date that is over */
-    return (struct http_reply){.status = (int)status,
+    return (struct http_reply){.status = (int)status_of(call),
                                .body = str_view(&call->body),
                                .header = find_header(call),
                                .retry_after_s = retry_after_s < HTTP_RETRY_AFTER_MAX_S

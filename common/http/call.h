@@ -20,6 +20,7 @@ struct http_call {
                               for a connection */
     struct str body;
     const char *answer_header; /* a literal; may be NULL */
+    bool head_is_enough;
     bool too_large;
     CURLcode result;
     bool address_refused;
@@ -39,6 +40,7 @@ struct http_call *call_new(const struct http_call_options *options, const char *
 void call_free(struct http_call *call);
 
 /* What a finished call brought: a reply that points into it, or why there is none. */
+bool call_has_reply(const struct http_call *call);
 struct http_reply call_reply(const struct http_call *call);
 void call_describe_failure(const struct http_call *call, struct err *err);
 

@@ -39,7 +39,7 @@ static void move(struct http_call *call, enum call_state state, struct list *to)
 /* The only way out of a call that was not cancelled. done may close the client. */
 static void finish(struct http_call *call)
 {
-    if (call->result != CURLE_OK) {
+    if (!call_has_reply(call)) {
         struct err err = {0};
         call_describe_failure(call, &err);
         call->done(NULL, &err, call->arg);

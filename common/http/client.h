@@ -47,6 +47,9 @@ struct http_call_options {
     int64_t timeout_ms;    /* the whole call; 0: none, for streams */
     size_t response_max;   /* bytes of body; over it the call fails */
     http_data_fn *on_data; /* streams the body of a 2xx instead of collecting it */
+    /* A 2xx is a reply whatever becomes of its body, which is then what has come of it: one that is
+     * over response_max, or has no end within timeout_ms, is not waited for. */
+    bool head_is_enough;
     /* Asked for each address before it is connected to; an address it refuses counts as one that
      * does not answer, and when there is no other the call ends with ERR_DENIED "address_refused".
      * Such a call goes straight to its host, whatever proxy the environment names, and over a

@@ -14,7 +14,7 @@
 enum {
     LEASE_MS = 4 * DELIVERY_TIMEOUT_MS, /* of a webhook: then another process may try */
     REST_MS = 5000,                     /* of a webhook that failed */
-    ANSWER_MAX = 16 * 1024,             /* of one that is not 2xx; the others are not kept */
+    ANSWER_MAX = 16 * 1024,             /* more of it is not read */
     PAYLOAD_MAX = 2 * EVENT_OBJECT_MAX,
     HEADER_SIZE = 128,
     STATUS_GONE = 410,
@@ -180,14 +180,6 @@ static void on_answer(const struct http_reply *reply, const struct err *err, voi
     }
 }
 
-/* Nobody wants to know what a receiver says that is content. */
-static bool on_data(struct view data, void *arg)
-{
-    (void)data;
-    (void)arg;
-    return true;
-}
-
 static bool allow_address(const struct sockaddr *address, void *arg)
 {
     const struct delivery *delivery = arg;
@@ -236,7 +228,7 @@ static bool send_payload(struct delivery *delivery, const struct webhook_due *du
                                               .body = str_view(&body),
                                               .timeout_ms = DELIVERY_TIMEOUT_MS,
                                               .response_max = ANSWER_MAX,
-                                              .on_data = on_data,
+                                              .head_is_enough = true,
                                               .allow_address = allow_address};
     return http_call_begin(delivery->deliveries->http, &options, on_answer, delivery, err) != NULL;
 }

@@ -53,6 +53,8 @@ static const struct {
     {"/redirect", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", NULL},
     {"/slow", "", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"},
     {"/silent", "", NULL},
+    {"/held", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhe", NULL},
+    {"/refused", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nno", ""},
     {"/hangup", "", ""},
     {"/cut", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", ""},
     {"/nonsense", "what is this\r\n\r\n", ""},

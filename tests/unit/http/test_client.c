@@ -194,6 +194,36 @@ static void answer_over_the_limit_is_refused(void **state)
     assert_string_equal(answer.err.reason, "response_too_large");
 }
 
+static void a_good_head_is_a_reply_where_that_is_enough(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *body;
+        int64_t timeout_ms;
+    } cases[] = {
+        {"/ok", "{\"ok\":true}", AMPLE_MS}, {"/cut", "only this", AMPLE_MS}, {"/held", "he", 2000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct http_call_options options = {.head_is_enough = true,
+                                                  .timeout_ms = cases[i].timeout_ms};
+        struct answer answer = ask_with(*state, options, cases[i].path);
+        assert_int_equal(answer.status, 200);
+        assert_string_equal(answer.body, cases[i].body);
+    }
+}
+
+static void where_the_head_is_enough_a_long_body_is_left(void **state)
+{
+    const struct http_call_options options = {.head_is_enough = true, .timeout_ms = AMPLE_MS};
+    assert_int_equal(ask_with(*state, options, "/large").status, 200);
+}
+
+static void another_head_is_not_enough(void **state)
+{
+    const struct http_call_options options = {.head_is_enough = true, .timeout_ms = AMPLE_MS};
+    assert_int_equal(ask_with(*state, options, "/refused").err.code, ERR_UNAVAILABLE);
+    assert_int_equal(ask_with(*state, options, "/hangup").err.code, ERR_UNAVAILABLE);
+}
+
 static void stream_arrives_in_pieces(void **state)
 {
     const struct http_call_options options = {.on_data = on_data, .timeout_ms = AMPLE_MS};
@@ -491,6 +521,9 @@ int main(void)
         TEST(silence_ends_with_the_deadline),
         TEST(broken_answers_are_unavailable),
         TEST(answer_over_the_limit_is_refused),
+        TEST(a_good_head_is_a_reply_where_that_is_enough),
+        TEST(where_the_head_is_enough_a_long_body_is_left),
+        TEST(another_head_is_not_enough),
         TEST(stream_arrives_in_pieces),
         TEST(stream_has_no_limit_of_its_length),
         TEST(error_body_of_a_stream_is_collected),

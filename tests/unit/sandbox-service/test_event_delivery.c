@@ -81,6 +81,18 @@ static void what_is_answered_with_2xx_has_arrived(void **state)
     assert_int_equal(server_requests(fixture->server), 1);
 }
 
+static void what_follows_a_2xx_does_not_matter(void **state)
+{
+    static const char *const paths[] = {"/large", "/cut"};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        queue(fixture, paths[i]);
+        deliver_until(fixture, "SELECT delivered_at IS NOT NULL FROM webhooks");
+        postgres_run(fixture->postgres,
+                     "DELETE FROM sandboxes; DELETE FROM webhooks; DELETE FROM sandbox_events");
+    }
+}
+
 static void what_is_not_is_tried_again_later(void **state)
 {
     static const struct {
@@ -251,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_answered_with_2xx_has_arrived),
+        TEST(what_follows_a_2xx_does_not_matter),
         TEST(what_is_not_is_tried_again_later),
         TEST(an_address_that_is_not_public_is_not_connected_to),
         TEST(nothing_begins_behind_the_stop),
