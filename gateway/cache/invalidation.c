@@ -99,6 +99,7 @@ static void on_state(bool subscribed, void *arg)
     key_cache_set_trusted(invalidation->gateway->keys, subscribed);
     sandbox_cache_set_trusted(invalidation->gateway->sandboxes, subscribed);
     exposed_set_trusted(invalidation->gateway->exposed, subscribed);
+    event_readers_set_told(invalidation->gateway->event_readers, subscribed);
     if (subscribed) {
         key_recheck_begin(invalidation->key_recheck);
         look_at_sandboxes(invalidation->gateway);

@@ -5,6 +5,7 @@
 
 struct event_readers {
     struct list all;
+    bool are_told;
 };
 
 struct event_readers *event_readers_new(struct err *err)
@@ -55,4 +56,18 @@ void event_readers_wake(const struct event_readers *readers, const char *user_id
 void event_readers_wake_all(const struct event_readers *readers)
 {
     event_readers_wake(readers, NULL);
+}
+
+void event_readers_set_told(struct event_readers *readers, bool are_told)
+{
+    bool is_lost = readers->are_told && !are_told;
+    readers->are_told = are_told;
+    if (is_lost) {
+        event_readers_wake_all(readers);
+    }
+}
+
+bool event_readers_are_told(const struct event_readers *readers)
+{
+    return readers->are_told;
 }

@@ -19,9 +19,10 @@
 
 enum {
     CALL_TIMEOUT_MS = 15 * 1000,
-    LOOK_EVERY_MS = 5000, /* without a word of news, which may be lost */
-    LOOK_AGAIN_MS = 1000, /* behind a call that failed */
-    STREAM_PAGE = 50,     /* events of one call */
+    LOOK_EVERY_MS = 5000,       /* while nobody tells of news */
+    LOOK_TOLD_EVERY_MS = 30000, /* while somebody does, whose word may be lost */
+    LOOK_AGAIN_MS = 1000,       /* behind a call that failed */
+    STREAM_PAGE = 50,           /* events of one call */
     PAGE_DEFAULT = 50,
     EVENT_OUT_MAX = EVENT_TEXT_MAX + 256,
     PAGE_ANSWER_MAX = 1024 * 1024,
@@ -174,7 +175,8 @@ static void pass_on(struct event_tail *tail, const struct event_page *page)
     } else if (page->events.count == STREAM_PAGE || tail->has_news) {
         go_on(tail);
     } else {
-        timer_arm(&tail->look, LOOK_EVERY_MS);
+        bool is_told = event_readers_are_told(tail->request->gateway->event_readers);
+        timer_arm(&tail->look, is_told ? LOOK_TOLD_EVERY_MS : LOOK_EVERY_MS);
     }
 }
 

@@ -108,6 +108,25 @@ static void the_stream_of_all_begins_now(void **state)
     client_close(&client);
 }
 
+static void a_stream_that_is_told_no_more_looks_for_itself(void **state)
+{
+    static const char *const pages[] = {
+        PAGE("", "40", "false"),
+        PAGE(EVENT("41", "running"), "41", "false"),
+        PAGE("", "41", "false"),
+    };
+    struct stage *stage = *state;
+    struct client client;
+    set_pages(stage, pages, 3);
+    event_readers_set_told(stage->gateway.event_readers, true);
+    send_line(&client, stage, "GET /api/events", "");
+    wait_for(&client, stage, "text/event-stream");
+    assert_int_equal(stage->event_asks, 1);
+    event_readers_set_told(stage->gateway.event_readers, false);
+    wait_for(&client, stage, "event: sandbox.running\nid: 41\n");
+    client_close(&client);
+}
+
 static void a_stream_ends_with_its_key(void **state)
 {
     static const char *const pages[] = {PAGE("", "40", "false")};
@@ -247,6 +266,7 @@ int main(void)
         TEST(a_sandboxs_stream_begins_with_it_and_ends_behind_its_end),
         TEST(who_has_all_of_a_sandbox_that_ended_is_told_so),
         TEST(the_stream_of_all_begins_now),
+        TEST(a_stream_that_is_told_no_more_looks_for_itself),
         TEST(a_stream_ends_with_its_key),
         TEST(a_user_has_so_many_streams_and_no_more),
         TEST(plain_json_is_one_page),
