@@ -48,9 +48,13 @@ static void fail(struct engine *engine, const struct err *err)
     }
 }
 
-static void on_abilities(void *arg)
+static void on_abilities(const struct err *err, void *arg)
 {
     struct engine *engine = arg;
+    if (err != NULL) {
+        fail(engine, err);
+        return;
+    }
     engine->attaching = false;
     if (!docker_is_up(engine->options.docker)) {
         return; /* engine_came comes again */

@@ -25,17 +25,23 @@ static bool is_worth_it(const struct abilities_call *call)
 
 static void finish(struct abilities_call *call)
 {
+    if (call->err.code != ERR_NONE) {
+        call->done(&call->err, call->arg);
+        return;
+    }
+    call->found.memory_mb = call->out->memory_mb;
+    *call->out = call->found;
     log_info("engine.abilities", LOG_INT("limits_disk", call->out->limits_disk),
              LOG_INT("cpus", call->out->cpus),
              LOG_STR("lxcfs", call->out->lxcfs_dir == NULL ? "" : call->out->lxcfs_dir));
-    call->done(call->arg);
+    call->done(NULL, call->arg);
 }
 
 static void go_on(struct abilities_call *call)
 {
     while (++call->trial < TRIAL_COUNT && !is_worth_it(call)) {
     }
-    if (call->trial < TRIAL_COUNT) {
+    if (call->trial < TRIAL_COUNT && call->err.code == ERR_NONE) {
         remove_leftover(call);
     } else {
         finish(call);
@@ -52,12 +58,14 @@ static void on_made(const struct http_reply *reply, const struct err *err, void 
 {
     struct abilities_call *call = arg;
     struct err refusal = {0};
-    if (!docker_succeeded(reply, err, "try a limit", &refusal)) {
+    if (err != NULL) {
+        call->err = *err;
+    } else if (!docker_succeeded(reply, err, "try a limit", &refusal)) {
         log_info("engine.limit_refused", LOG_ERR(&refusal));
     } else if (call->trial == TRIAL_DISK_LIMIT) {
-        call->out->limits_disk = true;
+        call->found.limits_disk = true;
     } else {
-        call->out->cpus = call->cpus;
+        call->found.cpus = call->cpus;
     }
     container_remove(call->docker, &call->removal, call->name, on_removed, call);
 }
@@ -94,6 +102,7 @@ static void on_leftover_gone(const struct err *err, void *arg)
 {
     struct abilities_call *call = arg;
     if (err != NULL || !is_worth_it(call)) {
+        call->err = err == NULL ? call->err : *err;
         go_on(call);
         return;
     }
@@ -119,12 +128,10 @@ void abilities_find(struct docker *docker, struct abilities_call *call,
                     abilities_known_fn *done, void *arg)
 {
     int64_t cpus = options->binds_cpus ? options->info->cpus : 0;
-    out->limits_disk = false;
-    out->cpus = 0;
-    out->lxcfs_dir = find_lxcfs(options->lxcfs_dir);
     *call = (struct abilities_call){
         .docker = docker,
         .out = out,
+        .found.lxcfs_dir = find_lxcfs(options->lxcfs_dir),
         .instance = options->instance,
         .trial = TRIAL_DISK_LIMIT,
         .cpus = cpus <= ABILITIES_CPUS_MAX ? cpus : 0,

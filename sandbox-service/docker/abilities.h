@@ -24,7 +24,8 @@ struct abilities_options {
     const char *lxcfs_dir;        /* borrowed for ever; "none": not wanted */
 };
 
-typedef void abilities_known_fn(void *arg);
+/* err NULL: they are known. */
+typedef void abilities_known_fn(const struct err *err, void *arg);
 
 /* Lies in the caller's request; belongs to docker until done. */
 struct abilities_call {
@@ -32,7 +33,9 @@ struct abilities_call {
     struct docker_call call;
     struct container_call removal;
     struct abilities *out; /* borrowed */
-    const char *instance;  /* borrowed */
+    struct abilities found;
+    struct err err;       /* of a trial that the engine did not answer */
+    const char *instance; /* borrowed */
     int trial;
     int64_t cpus; /* to be tried */
     bool tries_disk;
@@ -41,9 +44,9 @@ struct abilities_call {
     abilities_known_fn *done;
     void *arg;
 };
-/* Fills out but its memory_mb, with less when the engine goes away meanwhile. Needs the empty
- * image. Looks into lxcfs_dir, which blocks for as long as lxcfs does. done comes exactly once,
- * later, on the loop. */
+/* Fills out but its memory_mb, all at once and just before done: until then, and when the engine
+ * does not answer, what was known holds. Needs the empty image. Looks into lxcfs_dir, which blocks
+ * for as long as lxcfs does. done comes exactly once, later, on the loop. */
 void abilities_find(struct docker *docker, struct abilities_call *call,
                     const struct abilities_options *options, struct abilities *out,
                     abilities_known_fn *done, void *arg);
