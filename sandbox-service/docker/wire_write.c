@@ -28,8 +28,26 @@ static const char *const sudo_capabilities[] = {"FSETID", "AUDIT_WRITE", NULL};
 
 /* The engine's own list, and all of the agent's entry: a tenant's root could otherwise make the
  * first process the first to be killed when memory ends. */
-static const char *const read_only_paths[] = {
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/1", NULL};
+static const char *const read_only_paths[] = {"/proc/bus",           "/proc/irq", "/proc/sys",
+                                              "/proc/sysrq-trigger", "/proc/1",   NULL};
+/* The engine's own list, and the block devices and file systems of the machine: they tell the
+ * names, the sizes and the traffic of everybody's volumes. */
+static const char *const masked_paths[] = {"/proc/acpi",
+                                           "/proc/asound",
+                                           "/proc/fs",
+                                           "/proc/kcore",
+                                           "/proc/keys",
+                                           "/proc/latency_stats",
+                                           "/proc/partitions",
+                                           "/proc/sched_debug",
+                                           "/proc/scsi",
+                                           "/proc/timer_list",
+                                           "/proc/timer_stats",
+                                           "/sys/devices/virtual/block",
+                                           "/sys/devices/virtual/powercap",
+                                           "/sys/firmware",
+                                           "/sys/fs/ext4",
+                                           NULL};
 
 static void put(struct json_writer *json, const char *name, const char *value)
 {
@@ -253,6 +271,16 @@ static void put_address(struct json_writer *json, const struct container_spec *s
     json_end_object(json);
 }
 
+static void put_masked_paths(struct json_writer *json, const struct container_spec *spec)
+{
+    json_begin_array(json, "MaskedPaths");
+    put_items(json, masked_paths);
+    if (spec->lxcfs_dir == NULL) { /* else it is the sandbox's own */
+        put(json, NULL, "/proc/diskstats");
+    }
+    json_end_array(json);
+}
+
 static void put_host_config(struct json_writer *json, const struct container_spec *spec)
 {
     json_begin_object(json, "HostConfig");
@@ -271,6 +299,7 @@ static void put_host_config(struct json_writer *json, const struct container_spe
     json_begin_array(json, "ReadonlyPaths");
     put_items(json, read_only_paths);
     json_end_array(json);
+    put_masked_paths(json, spec);
     json_bool(json, "ReadonlyRootfs", spec->read_only_root);
     json_bool(json, "Init", false);
     json_bool(json, "AutoRemove", false);

@@ -135,6 +135,20 @@ test('it ends at its size, and gives no rights', async (t) => {
   assert.equal(await shellOutput(id, 'rm /data/large && echo fits > /data/small && cat /data/small'), 'fits');
 });
 
+test('no other sandbox sees that it is there', async (t) => {
+  const volume = await volumeFor(t);
+  const has = await attach({ '/data': volume.name });
+  assert.ok(isOn(volume));
+  const places = ['/sys/block/*/loop/backing_file', '/sys/block/loop*/stat', '/sys/class/block/loop*/size', '/sys/fs/ext4/loop*/*',
+    '/proc/partitions', '/proc/diskstats', '/proc/fs/*/loop*/*'];
+  const { sandboxId: other } = await createSandbox();
+  t.after(() => destroySandbox(other));
+  for (const id of [other, has]) {
+    assert.equal((await shell(id, `cat ${places.join(' ')} 2>/dev/null`)).stdout, '');
+  }
+  assert.match(await shellOutput(has, 'df /data'), /\/data/);
+});
+
 test('it is the user\'s alone, and counts in the quota', async (t) => {
   const volume = await volumeFor(t);
   const stranger = await makeUser('free');

@@ -192,6 +192,9 @@ static void nothing_of_the_host_is_shared(void **state)
     contains(body, "\"IpcMode\":\"private\"");
     contains(body, "\"LogConfig\":{\"Type\":\"none\"}");
     contains(body, "\"Env\":[\"INSIEN_SANDBOX_ID=x\"]");
+    contains(body, "\"MaskedPaths\":[\"/proc/acpi\"");
+    contains(body, "\"/sys/devices/virtual/block\"");
+    contains(body, "\"/proc/diskstats\"]");
     lacks(body, "Privileged");
     lacks(body, "PidMode");
     lacks(body, "UsernsMode");
