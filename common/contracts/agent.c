@@ -50,6 +50,8 @@ FIELDS configure_fields[] = {
     JSON_BOOL(struct agent_configure, work_dir_chosen, "workDirChosen",
               JSON_PRESENT(struct agent_configure, work_dir_chosen)),
     JSON_STRING(struct agent_configure, user, "user"),
+    JSON_BOOL(struct agent_configure, user_chosen, "userChosen",
+              JSON_PRESENT(struct agent_configure, user_chosen)),
     JSON_OBJECT(struct agent_configure, start, "start"),
 };
 SCHEMA(agent_configure_schema, configure_fields);

@@ -82,6 +82,7 @@ struct agent_configure {
     struct view work_dir;
     struct view user;
     bool work_dir_chosen; /* it goes before /app; said only when it is so */
+    bool user_chosen;     /* it goes before the account `user`; said only when it is so */
     struct view start;    /* an agent_start; may be empty */
 };
 extern const struct json_schema agent_configure_schema;

@@ -256,6 +256,8 @@ FIELDS agent_welcome_fields[] = {
     JSON_BOOL(struct sandbox_agent_welcome, work_dir_chosen, "workDirChosen",
               JSON_PRESENT(struct sandbox_agent_welcome, work_dir_chosen)),
     JSON_STRING(struct sandbox_agent_welcome, user, "user"),
+    JSON_BOOL(struct sandbox_agent_welcome, user_chosen, "userChosen",
+              JSON_PRESENT(struct sandbox_agent_welcome, user_chosen)),
     JSON_OBJECT(struct sandbox_agent_welcome, start, "start"),
 };
 SCHEMA(sandbox_agent_welcome_schema, agent_welcome_fields);

@@ -175,6 +175,7 @@ struct sandbox_agent_welcome {
     struct view work_dir;    /* of the template or the image; may be empty */
     struct view user;        /* the same */
     bool work_dir_chosen;    /* by the template */
+    bool user_chosen;        /* by the template */
     struct view start;       /* an agent_start of the template; may be empty */
 };
 extern const struct json_schema sandbox_agent_welcome_schema;

@@ -88,6 +88,7 @@ static bool write_configure(const struct sandbox_agent_welcome *welcome, struct 
         .work_dir = welcome->work_dir,
         .user = welcome->user,
         .work_dir_chosen = welcome->work_dir_chosen,
+        .user_chosen = welcome->user_chosen,
         .start = welcome->start,
     };
     struct json_writer writer = json_writer_on(out);

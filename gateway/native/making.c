@@ -260,7 +260,8 @@ static bool take_info(struct making *making, struct view body, struct err *err)
                                               .profile = welcome.profile,
                                               .work_dir = welcome.work_dir,
                                               .work_dir_chosen = welcome.work_dir_chosen,
-                                              .user = welcome.user};
+                                              .user = welcome.user,
+                                              .user_chosen = welcome.user_chosen};
     struct json_writer writer = json_writer_on(&making->configure);
     json_begin_object(&writer, NULL);
     json_struct(&writer, &agent_configure_schema, &configure);

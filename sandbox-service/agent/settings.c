@@ -53,6 +53,7 @@ bool settings_configure(struct settings *settings, const struct agent_configure 
     memcpy(settings->work_dir, work_dir, sizeof work_dir);
     memcpy(settings->image_user, image_user, sizeof image_user);
     settings->work_dir_chosen = configure->work_dir_chosen;
+    settings->user_chosen = configure->user_chosen;
     settings->configured = true;
     return true;
 }
@@ -63,6 +64,7 @@ bool settings_user(const struct settings *settings, struct view asked, struct us
     const struct user_choice choice = {
         .asked = asked,
         .image_user = view_of(settings->image_user),
+        .chosen = settings->user_chosen,
         .locked = settings->locked,
     };
     return user_load(&choice, out, err);

@@ -16,7 +16,8 @@ struct settings {
     bool locked;                            /* the profile */
     char work_dir[PATH_SIZE];               /* of the template or the image; may be empty */
     bool work_dir_chosen;                   /* by the template */
-    char image_user[2 * USER_NAME_MAX + 2]; /* may be empty */
+    char image_user[2 * USER_NAME_MAX + 2]; /* of the template or the image; may be empty */
+    bool user_chosen;                       /* by the template */
 };
 
 /* entries are NAME=value, NULL-terminated; those without a name are left out. */

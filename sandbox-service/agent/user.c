@@ -236,6 +236,9 @@ bool user_resolve(struct view passwd, struct view group, const struct user_choic
         return resolve_spec(passwd, group, choice->asked, choice->locked, out, err) &&
                (!choice->locked || group_is_allowed(passwd, group, choice->asked, out, err));
     }
+    if (choice->chosen) {
+        return resolve_spec(passwd, group, choice->image_user, choice->locked, out, err);
+    }
     struct err ignored;
     const struct view defaults[] = {VIEW("user"), choice->image_user,
                                     choice->locked ? (struct view){0} : VIEW("root")};

@@ -31,12 +31,14 @@ struct user {
 struct user_choice {
     struct view asked;      /* name or number, ":group" may follow; empty: the default user */
     struct view image_user; /* the same form; may be empty */
+    bool chosen;            /* image_user by who made the template: it or nobody */
     bool locked;            /* never root, neither as user nor as group */
 };
 
-/* Who is meant, by the text of the two files. The default is `user`, else the image's user, else
- * root (locked: USER_NOBODY). ERR_INVALID "user_not_found", ERR_DENIED "root_denied" or, for a
- * group that a caller under the locked profile may not name, "group_denied". */
+/* Who is meant, by the text of the two files. The default is the chosen one, without one `user`,
+ * else the image's user, else root (locked: USER_NOBODY). ERR_INVALID "user_not_found", ERR_DENIED
+ * "root_denied" or, for a group that a caller under the locked profile may not name,
+ * "group_denied". */
 bool user_resolve(struct view passwd, struct view group, const struct user_choice *choice,
                   struct user *out, struct err *err) MUST_CHECK;
 

@@ -70,7 +70,8 @@ static bool welcome(struct sandbox_connection *connection, const struct store_co
                                           .work_dir = row->work_dir,
                                           .work_dir_chosen = row->work_dir_chosen,
                                           .start = row->start,
-                                          .user = row->user};
+                                          .user = row->user,
+                                          .user_chosen = row->user_chosen};
     struct secrets_given given = {0};
     struct welcome welcome = {0};
     bool ok = welcome_make(&welcome, sandboxes->config->agent_jwt_secret, &source, err) &&

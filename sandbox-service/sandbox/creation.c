@@ -309,7 +309,8 @@ static bool write_configure(struct creation *creation, const struct store_begun 
                                           .work_dir = begun->work_dir,
                                           .work_dir_chosen = begun->work_dir_chosen,
                                           .start = "", /* templates with one have no pools */
-                                          .user = begun->user};
+                                          .user = begun->user,
+                                          .user_chosen = begun->user_chosen};
     return !begun->is_warm || welcome_write(creation->sandboxes->config->agent_jwt_secret, &source,
                                             out, &creation->err);
 }

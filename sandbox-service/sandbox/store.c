@@ -449,6 +449,7 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->work_dir = pg_text(result, 0, BEGUN_WORK_DIR);
     out->work_dir_chosen = pg_bool(result, 0, BEGUN_WORK_DIR_CHOSEN);
     out->user = pg_text(result, 0, BEGUN_USER);
+    out->user_chosen = pg_bool(result, 0, BEGUN_USER_CHOSEN);
     out->allow = view_of(pg_text(result, 0, BEGUN_ALLOW));
 }
 
@@ -538,5 +539,6 @@ void store_read_connected(const PGresult *result, struct store_connected *out)
     out->work_dir_chosen = pg_bool(result, 0, CONNECT_WORK_DIR_CHOSEN);
     out->start = pg_text(result, 0, CONNECT_START);
     out->user = pg_text(result, 0, CONNECT_USER);
+    out->user_chosen = pg_bool(result, 0, CONNECT_USER_CHOSEN);
     out->secrets = view_of(pg_text(result, 0, CONNECT_SECRETS));
 }

@@ -63,6 +63,7 @@ struct store_begun {
     const char *work_dir;
     bool work_dir_chosen; /* by the template */
     const char *user;
+    bool user_chosen;  /* by the template */
     struct view allow; /* of a restricted network, by the template: policy_read_list */
 };
 /* What the node can promise; 0: no bound, or no processors that can be told apart. */
@@ -185,6 +186,7 @@ struct store_connected {
     bool work_dir_chosen; /* by the template */
     const char *start;    /* of the template, as JSON; "": none */
     const char *user;
+    bool user_chosen;    /* by the template */
     struct view secrets; /* secrets_given_read */
 };
 void store_read_connected(const PGresult *result, struct store_connected *out);

@@ -17,7 +17,9 @@
     INFO_COLUMNS ", image, profile, read_only_root, array_to_string(cpus, ','), runtime, "         \
                  "create_id IS NOT NULL, agent_generation, env, work_dir, "                        \
                  "EXISTS (SELECT 1 FROM templates t WHERE t.id = template_id "                     \
-                 "AND t.work_dir IS NOT NULL), image_user, network_policy -> 'allow'"
+                 "AND t.work_dir IS NOT NULL), image_user, "                                       \
+                 "EXISTS (SELECT 1 FROM templates t WHERE t.id = template_id "                     \
+                 "AND t.user_chosen), network_policy -> 'allow'"
 #define LIST_COLUMNS INFO_COLUMNS ", (extract(epoch FROM created_at) * 1000000)::bigint"
 
 const struct pg_statement store_statements[] = {
@@ -126,11 +128,11 @@ const struct pg_statement store_statements[] = {
      "AND $2::integer - agent_generation IN (0, 1) RETURNING profile, work_dir, image_user) "
      "SELECT b.status, m.profile IS NOT NULL, m.env, m.profile, m.work_dir, m.image_user, b.comes, "
      "t.work_dir IS NOT NULL, t.start, "
-     "CASE WHEN m.profile IS NOT NULL THEN secrets_of_sandbox(b.id) END "
+     "CASE WHEN m.profile IS NOT NULL THEN secrets_of_sandbox(b.id) END, t.user_chosen "
      "FROM before b LEFT JOIN moved m ON true LEFT JOIN templates t ON t.id = m.template_id "
      "UNION ALL "
-     "SELECT 'warm', true, '{}', profile, work_dir, image_user, false, false, NULL, NULL FROM "
-     "warm"},
+     "SELECT 'warm', true, '{}', profile, work_dir, image_user, false, false, NULL, NULL, "
+     "false FROM warm"},
     /* Those of the pool are as those that live, to whoever compares. Of the very many that failed
      * only such are looked at that have volumes yet. */
     {"sandbox_live",

@@ -36,7 +36,8 @@ bool welcome_make(struct welcome *out, const char *secret, const struct welcome_
                                       .work_dir = view_of(source->work_dir),
                                       .work_dir_chosen = source->work_dir_chosen,
                                       .start = view_of(source->start),
-                                      .user = view_of(source->user)}};
+                                      .user = view_of(source->user),
+                                      .user_chosen = source->user_chosen}};
     out->token = agent_token_sign(secret, source->sandbox_id, source->generation + 1, 0, err);
     if (out->token == NULL) {
         return false;

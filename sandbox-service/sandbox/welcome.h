@@ -15,6 +15,7 @@ struct welcome_source {
     bool work_dir_chosen; /* by the template */
     const char *start;    /* of the template, as JSON; "": none */
     const char *user;
+    bool user_chosen; /* by the template */
 };
 
 /* Starts as zero. */

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { randomUUID } from 'node:crypto';
-import { assertError, call, sandboxFor, shellOutput, whenHealthy } from '../support/api.mjs';
+import {
+  assertError, call, sandboxFor, shell, shellOutput, tryExec, whenHealthy,
+} from '../support/api.mjs';
 import { docker, instance, kill9, run, sql, until } from '../support/stack.mjs';
 
 // Templates of users: from an image of this engine, and built, with a folder or without. No registry is asked.
@@ -49,6 +51,25 @@ test('a template from an image says what its sandboxes are', async (t) => {
   assert.equal((await call('GET', '/api/templates')).json.templates.some((item) => item.name === made.name), true);
   assertError(await call('DELETE', `/api/templates/${made.name}`), 409, 'template_in_use');
   await call('DELETE', `/sandbox/${id}`);
+});
+
+test('the user of a template is who commands run as, or nobody is', async (t) => {
+  const made = await create(t, { image: 'insien/base', user: 'nobody' });
+  await settled(made.templateId);
+  const id = await sandboxFor(t, { template: made.name });
+  assert.equal(await shellOutput(id, 'id -u'), '65534');
+  const snapshot = await call('POST', `/sandbox/${id}/snapshots`, { body: { name: `${made.name}-copy` } });
+  assert.equal(snapshot.status, 201, snapshot.text);
+  t.after(() => until('it is deleted', async () => (await call('DELETE', `/api/snapshots/${made.name}-copy`)).status !== 409, 30_000));
+  await settled(snapshot.json.templateId ?? snapshot.json.snapshotId);
+  const copy = await sandboxFor(t, { template: `${made.name}-copy` });
+  assert.equal(await shellOutput(copy, 'id -u'), '65534');
+  const unknown = await create(t, { image: 'insien/tiny', user: 'nobodyx' });
+  await settled(unknown.templateId);
+  const other = await sandboxFor(t, { template: unknown.name });
+  assertError(await tryExec(other, { cmd: 'id' }), 400, 'user_not_found');
+  assert.equal((await shell(other, 'id -u', { user: 'root' })).stdout, '0\n');
+  await Promise.all([id, copy, other].map((one) => call('DELETE', `/sandbox/${one}`)));
 });
 
 test('a Dockerfile is built, with its log', async (t) => {

@@ -29,7 +29,8 @@ static const char group[] = "root:x:0:staff,user\n"
 static bool resolve(const char *asked, const char *image_user, bool locked, struct user *out,
                     struct err *err)
 {
-    const struct user_choice choice = {view_of(asked), view_of(image_user), locked};
+    const struct user_choice choice = {
+        .asked = view_of(asked), .image_user = view_of(image_user), .locked = locked};
     return user_resolve(view_of(passwd), view_of(group), &choice, out, err);
 }
 
@@ -120,6 +121,23 @@ static void a_group_is_for_its_members_under_the_locked_profile(void **state)
     assert_true(resolve("user:docker", "", false, &user, &err));
 }
 
+static void a_chosen_default_is_that_or_nobody(void **state)
+{
+    (void)state;
+    struct user user;
+    struct err err;
+    struct user_choice choice = {.image_user = VIEW("staff"), .chosen = true};
+    assert_true(user_resolve(view_of(passwd), view_of(group), &choice, &user, &err));
+    assert_string_equal(user.name, "staff");
+    choice.image_user = VIEW("gone");
+    assert_false(user_resolve(view_of(passwd), view_of(group), &choice, &user, &err));
+    assert_string_equal(err.reason, "user_not_found");
+    choice.image_user = VIEW("root");
+    choice.locked = true;
+    assert_false(user_resolve(view_of(passwd), view_of(group), &choice, &user, &err));
+    assert_string_equal(err.reason, "root_denied");
+}
+
 static void an_image_without_files_has_a_default_too(void **state)
 {
     (void)state;
@@ -132,7 +150,8 @@ static void an_image_without_files_has_a_default_too(void **state)
         {"77:8", true, 77}, {"gone", false, 0},      {"gone", true, USER_NOBODY},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct user_choice choice = {{0}, view_of(cases[i].image_user), cases[i].locked};
+        const struct user_choice choice = {.image_user = view_of(cases[i].image_user),
+                                           .locked = cases[i].locked};
         struct user user;
         struct err err;
         assert_true(user_resolve((struct view){0}, (struct view){0}, &choice, &user, &err));
@@ -152,7 +171,7 @@ static void groups_end_at_the_bound(void **state)
         (void)fprintf(out, "g%d:x:%d:user\n", i, 100 + i);
     }
     (void)fclose(out);
-    const struct user_choice choice = {VIEW("user"), {0}, false};
+    const struct user_choice choice = {.asked = VIEW("user")};
     struct user user;
     struct err err;
     assert_true(user_resolve(view_of(passwd), view_of(many), &choice, &user, &err));
@@ -167,6 +186,7 @@ int main(void)
         cmocka_unit_test(who_does_not_exist_is_told),
         cmocka_unit_test(nobody_is_root_under_the_locked_profile),
         cmocka_unit_test(a_group_is_for_its_members_under_the_locked_profile),
+        cmocka_unit_test(a_chosen_default_is_that_or_nobody),
         cmocka_unit_test(an_image_without_files_has_a_default_too),
         cmocka_unit_test(groups_end_at_the_bound),
     };
