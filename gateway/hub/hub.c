@@ -302,6 +302,19 @@ bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE])
     return session != NULL && session_is_ready(session);
 }
 
+bool hub_is_awake(const struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    return hub_is_ready(hub, sandbox_id) && !session_rests(find(hub, sandbox_id));
+}
+
+void hub_set_awake(struct hub *hub, const char sandbox_id[ID_SIZE])
+{
+    struct session *session = find(hub, sandbox_id);
+    if (session != NULL) {
+        session_set_rest(session, false);
+    }
+}
+
 void hub_each_ready(const struct hub *hub, void (*visit)(const char sandbox_id[ID_SIZE], void *arg),
                     void *arg)
 {

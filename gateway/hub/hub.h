@@ -55,6 +55,11 @@ void hub_note_activity(void *arg);
 /* Whether the sandbox's agent is connected here and configured. */
 bool hub_is_ready(const struct hub *hub, const char sandbox_id[ID_SIZE]);
 
+/* The same, and the sandbox does not rest, as far as is known: what is sent is read. */
+bool hub_is_awake(const struct hub *hub, const char sandbox_id[ID_SIZE]);
+/* It runs again: the waker knows it before the news come. */
+void hub_set_awake(struct hub *hub, const char sandbox_id[ID_SIZE]);
+
 /* Has it resumed if it rests, and waits for its agent; what is sent to the agent of one that is
  * frozen does so by itself. wait may be NULL. waker.h */
 struct waker_wait;

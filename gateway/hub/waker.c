@@ -58,6 +58,8 @@ static void finish(struct waking *waking, const struct err *err)
     list_append_all(&waits, &waking->waits);
     if (err != NULL) {
         log_info("waker.failed", LOG_STR("sandbox_id", waking->sandbox_id), LOG_ERR(err));
+    } else {
+        hub_set_awake(waking->waker->gateway->hub, waking->sandbox_id);
     }
     forget(waking);
     while ((node = list_pop(&waits)) != NULL) {

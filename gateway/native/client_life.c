@@ -1,58 +1,62 @@
 #include "gateway/native/client_life.h"
 
 #include "common/base/log.h"
-#include "common/contracts/life.h"
 #include "common/contracts/sandbox.h"
-#include "common/ipc/client.h"
 #include "common/json/write.h"
 #include "gateway/cache/activity.h"
 #include "gateway/cache/sandbox_cache.h"
 #include "gateway/gateway.h"
+#include "gateway/hub/hub.h"
+#include "gateway/native/client_relay.h"
 
-enum { RESUME_TIMEOUT_MS = 60 * 1000, MESSAGE_MAX = 512 };
-
-static void on_resumed(const struct view *body, const struct err *err, void *arg)
+void client_life_begin(struct client_life *life)
 {
-    (void)body;
+    list_init(&life->held);
+}
+
+static void on_woken(const struct err *err, void *arg)
+{
     struct client_life *life = arg;
-    life->resume = NULL;
+    struct list *node;
+    life->is_waking = false;
     if (err == NULL) {
         life->is_resting = false; /* the news of it may come later */
     } else {
-        log_info("client.not_resumed", LOG_ERR(err)); /* the next message tries again */
+        life->refusal = *err; /* the next message tries again */
+    }
+    while ((node = list_pop(&life->held)) != NULL) {
+        struct client_relay *relay = LIST_ENTRY(node, struct client_relay, held);
+        relay->refusal = err == NULL ? NULL : &life->refusal;
+        ws_resume(relay->socket);
     }
 }
 
-static void resume(struct client_life *life, const struct gateway *gateway,
-                   const char sandbox_id[ID_SIZE], const char user_id[ID_SIZE])
+static void wake(struct client_life *life, const struct gateway *gateway, const char *sandbox_id)
 {
     struct err err = {0};
-    struct sandbox_resume message = {.is_automatic = true};
-    memcpy(message.sandbox_id, sandbox_id, ID_SIZE);
-    memcpy(message.user_id, user_id, ID_SIZE);
-    AUTO(str_free) struct str body = STR_INIT(MESSAGE_MAX);
-    struct json_writer writer = json_writer_on(&body);
-    json_begin_object(&writer, NULL);
-    json_struct(&writer, &sandbox_resume_schema, &message);
-    json_end_object(&writer);
-    const struct ipc_call_options options = {
-        .method = SANDBOX_RESUME, .timeout_ms = RESUME_TIMEOUT_MS, .repeatable = true};
-    if (str_check(&body, "sandbox.resume", &err)) {
-        life->resume = ipc_call_begin(gateway->sandbox_service, &options, str_view(&body),
-                                      on_resumed, life, &err);
-    }
-    if (life->resume == NULL) {
+    life->wait.done = on_woken;
+    life->wait.arg = life;
+    life->is_waking = hub_wake(gateway->hub, sandbox_id, &life->wait, &err);
+    if (!life->is_waking) {
         log_warn("client.not_resumed", LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
     }
 }
 
-void client_life_on_message(struct client_life *life, const struct gateway *gateway,
-                            const char sandbox_id[ID_SIZE], const char user_id[ID_SIZE])
+bool client_life_on_message(struct client_life *life, const struct gateway *gateway,
+                            struct client_relay *relay)
 {
-    activity_note(gateway->activity, sandbox_id, ACTIVITY_MESSAGES);
-    if (life->is_resting && life->resume == NULL) {
-        resume(life, gateway, sandbox_id, user_id);
+    if (relay->refusal != NULL) {
+        return true;
     }
+    activity_note(gateway->activity, relay->sandbox_id, ACTIVITY_MESSAGES);
+    if (life->is_resting && !life->is_waking) {
+        wake(life, gateway, relay->sandbox_id);
+    }
+    if (life->is_waking) {
+        list_append(&life->held, &relay->held);
+        ws_pause(relay->socket);
+    }
+    return !life->is_waking;
 }
 
 bool client_life_learn(struct client_life *life, const struct sandbox_meta *meta, struct str *news)
@@ -74,8 +78,5 @@ bool client_life_learn(struct client_life *life, const struct sandbox_meta *meta
 
 void client_life_end(struct client_life *life)
 {
-    if (life->resume != NULL) {
-        ipc_call_cancel(life->resume);
-        life->resume = NULL;
-    }
+    list_remove(&life->wait.node);
 }

@@ -3,28 +3,35 @@
 #define GATEWAY_NATIVE_CLIENT_LIFE_H
 
 #include "common/base/clock.h"
-#include "common/base/id.h"
+#include "common/base/err.h"
 #include "common/base/str.h"
+#include "gateway/hub/waker.h"
 
+struct client_relay;
 struct gateway;
-struct ipc_call;
 struct sandbox_meta;
 
 enum { CLIENT_LIFE_NEWS_MAX = 256 };
 
-/* Lies with the group of the clients; zero: the sandbox runs, and nothing was announced. */
+/* Lies with the group of the clients. */
 struct client_life {
     bool is_resting;
+    bool is_waking;
     char warned_of[CLOCK_ISO_SIZE]; /* the end that they were told of */
-    struct ipc_call *resume;        /* NULL while none is in flight */
+    struct waker_wait wait;
+    struct list held;   /* relays whose message waits until it is awake */
+    struct err refusal; /* why it was not woken, the last time */
 };
 
-/* A client sent something: that is activity, and wakes a sandbox that rests. The message goes its
- * way meanwhile: an agent that is frozen reads it when it goes on. */
-void client_life_on_message(struct client_life *life, const struct gateway *gateway,
-                            const char sandbox_id[ID_SIZE], const char user_id[ID_SIZE]);
+/* The sandbox runs, and nothing was announced. */
+void client_life_begin(struct client_life *life);
+/* The relay's client sent something: that is activity, and wakes a sandbox that rests. False: the
+ * message comes again when it is awake, or is not to be woken: relay->refusal says so then. */
+bool client_life_on_message(struct client_life *life, const struct gateway *gateway,
+                            struct client_relay *relay) MUST_CHECK;
 /* The row was looked at. True when the clients are to hear of it: news is the message. */
 bool client_life_learn(struct client_life *life, const struct sandbox_meta *meta, struct str *news);
+/* Its relays are closed by now. */
 void client_life_end(struct client_life *life);
 
 #endif

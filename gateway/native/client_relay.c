@@ -162,6 +162,7 @@ void client_relay_close(struct client_relay *relay)
     pending_look_cancel(TAKE(relay->look));
     client_admission_close(&relay->admission);
     hub_room_cancel(&relay->room);
+    list_remove(&relay->held);
     client_streams_close(relay);
     for (LIST_EACH(node, &relay->requests)) {
         struct client_request *request = LIST_ENTRY(node, struct client_request, node);
@@ -485,6 +486,19 @@ static bool read_envelope(struct view text, struct json_envelope *envelope, stru
                           CLIENT_ID_MAX);
 }
 
+/* What a message asks for. False: it is answered with err. */
+static bool act_on(struct client_relay *relay, struct view text,
+                   const struct json_envelope *envelope, struct err *err)
+{
+    const struct err *refusal = TAKE(relay->refusal);
+    if (refusal != NULL) {
+        *err = *refusal;
+        return false;
+    }
+    return view_equal(envelope->type, VIEW("unwatch")) ? unwatch(relay, envelope, err)
+                                                       : forward(relay, text, envelope, err);
+}
+
 static void take_text(struct client_relay *relay, struct view text)
 {
     struct json_envelope envelope = {0};
@@ -493,15 +507,11 @@ static void take_text(struct client_relay *relay, struct view text)
         client_relay_hold(relay);
         return;
     }
-    bool done = read_envelope(text, &envelope, &err);
+    bool is_read = read_envelope(text, &envelope, &err);
     if (!admit(relay, envelope.id)) {
         return;
     }
-    if (done) {
-        done = view_equal(envelope.type, VIEW("unwatch")) ? unwatch(relay, &envelope, &err)
-                                                          : forward(relay, text, &envelope, &err);
-    }
-    if (!done) {
+    if (!is_read || !act_on(relay, text, &envelope, &err)) {
         client_relay_send_error(relay, envelope.id, &err);
     }
 }
@@ -511,6 +521,7 @@ void client_relay_take(struct client_relay *relay, enum ws_opcode opcode, struct
     if (opcode == WS_TEXT) {
         take_text(relay, message);
     } else {
+        relay->refusal = NULL; /* bytes of a stream wait inside */
         client_stream_take_frame(relay, message);
     }
 }

@@ -46,9 +46,11 @@ struct client_relay {
     struct pending_look *look; /* NULL while none is in flight */
     struct list requests;      /* without an answer, but for those of streams */
     struct list streams;
-    struct map streams_by_id; /* the client's ids */
-    size_t unanswered;        /* requests, with those of streams */
-    struct hub_room room;     /* waited for with the socket paused */
+    struct map streams_by_id;  /* the client's ids */
+    size_t unanswered;         /* requests, with those of streams */
+    struct hub_room room;      /* waited for with the socket paused */
+    struct list held;          /* by client_life, with the socket paused */
+    const struct err *refusal; /* borrowed; of the next message, by client_life; NULL: none */
     void (*on_answered)(void *arg);
     void *arg;
 };

@@ -64,6 +64,7 @@ static struct group *make_group(struct client_sockets *sockets, const char *sand
     if (group == NULL && (group = calloc(1, sizeof *group)) != NULL) {
         group->sockets = sockets;
         list_init(&group->clients);
+        client_life_begin(&group->life);
         memcpy(group->sandbox_id, sandbox_id, ID_SIZE);
         map_insert(&sockets->groups, &group->by_sandbox, view_of(group->sandbox_id));
     }
@@ -218,9 +219,9 @@ static void on_message(enum ws_opcode opcode, struct view message, void *arg)
 {
     struct client *client = arg;
     struct group *group = client->group;
-    client_life_on_message(&group->life, group->sockets->gateway, group->sandbox_id,
-                           client->caller.user_id);
-    client_relay_take(&client->relay, opcode, message);
+    if (client_life_on_message(&group->life, group->sockets->gateway, &client->relay)) {
+        client_relay_take(&client->relay, opcode, message);
+    }
 }
 
 static void on_caught_up(void *arg)

@@ -1,6 +1,7 @@
 /* Exposed ports of a sandbox: POST expose, GET and DELETE ports. The sandbox-service keeps them;
  * this gateway listens on their host ports before it says that they are there. */
 #include "common/contracts/ports.h"
+#include "common/contracts/sandbox.h"
 #include "common/json/write.h"
 #include "gateway/config.h"
 #include "gateway/native/routes.h"
@@ -69,6 +70,13 @@ static struct port_work *begin_work(struct request *request, int64_t container_p
 static bool has_host_ports(const struct request *request)
 {
     return request->gateway->config->host_port_first != 0;
+}
+
+/* Its host ports are listened on when its agent comes. */
+static bool rests_on_disk(const struct request *request)
+{
+    return sandbox_status_is_resting(view_of(request->sandbox.status)) &&
+           !hub_is_ready(request->gateway->hub, request->id);
 }
 
 /* False: the request has failed. */
@@ -250,7 +258,7 @@ static void on_exposed(const struct view *body, const struct err *err, void *arg
         request_fail(request, &failure);
         return;
     }
-    if (work->port.host_port == 0) {
+    if (work->port.host_port == 0 || rests_on_disk(request)) {
         respond_exposed(work);
         return;
     }
@@ -312,7 +320,7 @@ void sandbox_expose_handle(struct request *request)
         return;
     }
     work->is_public = view_equal(wanted.visibility, VIEW(PORT_PUBLIC));
-    if (!has_host_ports(request)) {
+    if (!has_host_ports(request) || rests_on_disk(request)) {
         ask_expose(work);
         return;
     }

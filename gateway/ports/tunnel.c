@@ -4,6 +4,7 @@
 #include "common/event/loop.h"
 #include "gateway/http/outflow.h"
 #include "gateway/hub/stream.h"
+#include "gateway/hub/waker.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -23,6 +24,8 @@ struct tunnel {
     struct list node; /* the owner's */
     struct loop_corpse corpse;
     struct loop *loop;       /* borrowed */
+    struct hub *hub;         /* borrowed */
+    struct waker_wait wait;  /* for a sandbox that rests */
     struct bufferevent *bev; /* owned; NULL once it is over */
     struct outflow outflow;
     struct hub_stream *stream; /* NULL once that is over */
@@ -36,6 +39,8 @@ struct tunnel {
     bool end_told_client;   /* shutdown */
     tunnel_closed_fn *on_closed;
     void *arg;
+    uint16_t port;
+    char sandbox_id[ID_SIZE];
 };
 
 static void free_tunnel(void *object)
@@ -56,6 +61,7 @@ static void release(struct tunnel *tunnel)
     struct hub_stream *stream = tunnel->stream;
     tunnel->stream = NULL;
     hub_stream_close(stream);
+    list_remove(&tunnel->wait.node);
     outflow_end(&tunnel->outflow);
     bufferevent_free(tunnel->bev);
     tunnel->bev = NULL;
@@ -244,7 +250,7 @@ static void on_idle_look(void *arg)
     timer_arm_common(&tunnel->idle, IDLE_LOOK_MS);
 }
 
-static bool dial(struct tunnel *tunnel, const struct tunnel_options *options, struct err *err)
+static bool dial(struct tunnel *tunnel, struct err *err)
 {
     static const struct hub_stream_events events = {.on_reply = on_reply,
                                                     .on_bytes = on_bytes,
@@ -252,12 +258,31 @@ static bool dial(struct tunnel *tunnel, const struct tunnel_options *options, st
                                                     .on_fin = on_fin,
                                                     .on_closed = on_closed};
     char text[64];
-    int length = snprintf(text, sizeof text, ",\"type\":\"dial\",\"port\":%u}",
-                          (unsigned)options->container_port);
+    int length =
+        snprintf(text, sizeof text, ",\"type\":\"dial\",\"port\":%u}", (unsigned)tunnel->port);
     const struct hub_message message = {VIEW("{"), {text, (size_t)length}};
-    tunnel->stream = hub_stream_open(options->hub, options->sandbox_id, &message,
+    tunnel->stream = hub_stream_open(tunnel->hub, tunnel->sandbox_id, &message,
                                      TUNNEL_DIAL_TIMEOUT_MS, &events, tunnel, err);
     return tunnel->stream != NULL;
+}
+
+static void on_awake(const struct err *err, void *arg)
+{
+    struct tunnel *tunnel = arg;
+    struct err ignored = {0};
+    if (err != NULL || !dial(tunnel, &ignored)) {
+        fail(tunnel);
+    }
+}
+
+static bool begin(struct tunnel *tunnel, struct err *err)
+{
+    if (hub_is_awake(tunnel->hub, tunnel->sandbox_id)) {
+        return dial(tunnel, err);
+    }
+    tunnel->wait.done = on_awake;
+    tunnel->wait.arg = tunnel;
+    return hub_wake(tunnel->hub, tunnel->sandbox_id, &tunnel->wait, err);
 }
 
 struct tunnel *tunnel_open(int fd, const struct tunnel_options *options, struct err *err)
@@ -275,6 +300,9 @@ struct tunnel *tunnel_open(int fd, const struct tunnel_options *options, struct 
     }
     tunnel->on_closed = options->on_closed;
     tunnel->arg = options->arg;
+    tunnel->hub = options->hub;
+    tunnel->port = options->container_port;
+    memcpy(tunnel->sandbox_id, options->sandbox_id, ID_SIZE);
     tunnel->active_ms = clock_monotonic_ms();
     bufferevent_setcb(tunnel->bev, on_client_bytes, on_client_took, on_client_event, tunnel);
     (void)bufferevent_set_max_single_read(tunnel->bev, TUNNEL_IN_MAX);
@@ -285,7 +313,7 @@ struct tunnel *tunnel_open(int fd, const struct tunnel_options *options, struct 
         return NULL;
     }
     if (!timer_open(&tunnel->idle, options->loop, on_idle_look, tunnel, err) ||
-        !dial(tunnel, options, err) || bufferevent_enable(tunnel->bev, EV_READ | EV_WRITE) != 0) {
+        !begin(tunnel, err) || bufferevent_enable(tunnel->bev, EV_READ | EV_WRITE) != 0) {
         tunnel_close(tunnel);
         return NULL;
     }

@@ -31,6 +31,8 @@ static const struct {
                          "that is not HTTP."},
     [PAGE_AGENT_LOST] = {503, 2, "agent_lost", "The sandbox can't be reached",
                          "The sandbox is not connected at the moment; try again shortly."},
+    [PAGE_SANDBOX_PAUSED] = {503, 0, "sandbox_paused", "The sandbox is paused",
+                             "Visitors do not wake it: its owner has to resume it first."},
     [PAGE_BUSY] = {503, 1, "too_many_requests", "Too many requests",
                    "This sandbox has too many requests in progress; try again shortly."},
     [PAGE_LIMITED] = {429, 1, "rate_limited", "Too many requests",
@@ -56,7 +58,7 @@ static const struct {
     {"agent_error", PAGE_PORT_CLOSED}, /* of a dial, which asks for nothing else */
     {"agent_lost", PAGE_AGENT_LOST},
     {"agent_timeout", PAGE_AGENT_LOST},
-    {"sandbox_paused", PAGE_AGENT_LOST},
+    {"sandbox_paused", PAGE_SANDBOX_PAUSED},
     {"not_configured", PAGE_AGENT_LOST},
     {"busy", PAGE_BUSY},
 };

@@ -13,12 +13,13 @@ enum page_kind {
     PAGE_PORT_CLOSED,  /* 502: nothing listens there */
     PAGE_SANDBOX_GONE, /* 502 */
     PAGE_BAD_ANSWER,   /* 502: it closed early, or speaks no HTTP */
-    PAGE_AGENT_LOST,   /* 503 */
-    PAGE_BUSY,         /* 503: too many requests at once */
-    PAGE_LIMITED,      /* 429: too many requests of the visitor */
-    PAGE_UNAVAILABLE,  /* 503: a service of ours */
-    PAGE_TIMEOUT,      /* 504 */
-    PAGE_INTERNAL,     /* 500 */
+    PAGE_AGENT_LOST,
+    PAGE_SANDBOX_PAUSED, /* 503 */
+    PAGE_BUSY,           /* 503: too many requests at once */
+    PAGE_LIMITED,        /* 429: too many requests of the visitor */
+    PAGE_UNAVAILABLE,    /* 503: a service of ours */
+    PAGE_TIMEOUT,        /* 504 */
+    PAGE_INTERNAL,       /* 500 */
 };
 
 /* Answers the exchange and ends it. */

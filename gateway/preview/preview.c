@@ -282,11 +282,10 @@ static void wake_first(struct preview *preview, struct http_exchange *exchange,
     http_on_gone(exchange, on_gone, visit);
 }
 
-/* Its agent is there when that of a frozen one is, and what is sent to it wakes it. */
 static void let_in(struct preview *preview, struct http_exchange *exchange,
                    const struct preview_destination *destination, const struct exposed_port *port)
 {
-    if (hub_is_ready(preview->options.hub, destination->sandbox_id)) {
+    if (hub_is_awake(preview->options.hub, destination->sandbox_id)) {
         proxy_to(preview, exchange, destination, port);
     } else {
         wake_first(preview, exchange, destination);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { assertError, call, destroySandbox, exec, sandboxFor } from '../support/api.mjs';
 import { apiUrl, docker, until } from '../support/stack.mjs';
+import { openClient } from '../support/websocket.mjs';
 
 const statusOf = async (id) => (await call('GET', `/sandbox/${id}/status`)).json;
 const containerOf = async (id) => (await docker('inspect', '-f', '{{.State.Status}}', `insien-${id}`)).trim();
@@ -136,13 +138,51 @@ describe('the time and rest of sandboxes', { concurrency: 6 }, () => {
     assert.equal((await statusOf(id)).status, 'running');
   });
 
-  it('one that is not to be woken by visitors is not', async (t) => {
-    const id = await sandboxFor(t, { autoResume: false });
-    assert.equal((await act(id, 'expose', { containerPort: 8000, visibility: 'public' })).status, 200);
+  it('a port is exposed while it rests on disk, and is there when it is back', async (t) => {
+    const id = await sandboxFor(t);
     await actWell(id, 'pause', { mode: 'disk' });
-    assert.equal((await fetch(`${apiUrl}/preview/${id}/8000/`)).status, 503);
+    const { hostPort } = await actWell(id, 'expose', { containerPort: 8001, visibility: 'public' });
     assert.equal((await statusOf(id)).status, 'paused');
+    await exec(id, 'sh', ['-c', 'echo served | nc -l -p 8001'], { background: true });
+    await until('it is served', async () => {
+      const reply = await new Promise((resolve) => {
+        const socket = connect(hostPort, '127.0.0.1');
+        let text = '';
+        socket.on('data', (bytes) => { text += bytes; });
+        socket.on('error', () => {});
+        socket.on('close', () => resolve(text));
+      });
+      return reply === 'served\n';
+    }, 15_000);
   });
+
+  for (const mode of ['freeze', 'disk']) {
+    it(`a message on an open WebSocket wakes it (${mode}), and is answered`, async (t) => {
+      const id = await sandboxFor(t);
+      const client = await openClient(id);
+      await actWell(id, 'pause', { mode });
+      const replies = await Promise.all(['1', '2', '3'].map((word) => client.request({ type: 'exec', cmd: 'echo', args: [word] })));
+      assert.deepEqual(replies.map(({ stdout }) => stdout), ['1\n', '2\n', '3\n'], JSON.stringify(replies));
+      await client.close();
+    });
+
+    it(`one that is not to be woken by visitors is not (${mode})`, async (t) => {
+      const id = await sandboxFor(t, { autoResume: false });
+      const { hostPort } = await actWell(id, 'expose', { containerPort: 8000, visibility: 'public' });
+      const client = await openClient(id);
+      await actWell(id, 'pause', { mode });
+      const reply = await fetch(`${apiUrl}/preview/${id}/8000/`, { headers: { Accept: 'application/json' } });
+      assert.deepEqual([reply.status, (await reply.json()).code], [503, 'sandbox_paused']);
+      for (const word of ['1', '2']) {
+        assert.equal((await client.request({ type: 'exec', cmd: 'echo', args: [word] })).code, 'sandbox_paused');
+      }
+      await assert.rejects(fetch(`http://127.0.0.1:${hostPort}/`));
+      assert.equal((await statusOf(id)).status, 'paused');
+      await actWell(id, 'resume');
+      assert.equal((await client.request({ type: 'exec', cmd: 'echo', args: ['back'] })).stdout, 'back\n');
+      await client.close();
+    });
+  }
 
   it('times can be asked for when it is made', async (t) => {
     const id = await sandboxFor(t, { idleTimeoutMs: 10_000, onTimeout: 'pause', autoResume: false });
