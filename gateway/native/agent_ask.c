@@ -45,6 +45,10 @@ bool agent_copy_members(struct view text, struct str *out, struct err *err)
 
 bool agent_is_there(const struct request *request, struct err *err)
 {
+    if (strcmp(request->sandbox.status, "creating") == 0 &&
+        !hub_is_ready(request->gateway->hub, request->id)) {
+        return err_set_reason(err, ERR_CONFLICT, "sandbox_starting", "it is being created");
+    }
     return request->sandbox.is_live ||
            err_set_reason(err, ERR_CONFLICT, "sandbox_ended", "The sandbox has ended (%s).",
                           request->sandbox.end_reason);

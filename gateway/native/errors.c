@@ -69,7 +69,7 @@ static const struct known_error {
     {"template_exists", 409, NULL, "There is a template with this name already.", 0},
     {"template_not_ready", 409, NULL, "The template is not ready.", 0},
     {"template_elsewhere", 409, NULL, "The template's image is on another machine.", 0},
-    {"template_in_use", 409, NULL, "Sandboxes of this template are alive.", 0},
+    {"template_in_use", 409, NULL, "Sandboxes of this template are alive, or still end.", 1},
     {"template_of_server", 403, NULL, "Templates that come with the server stay.", 0},
     {"template_quota_exceeded", 429, NULL,
      "You have as many templates as there can be: delete one.", -1},
@@ -130,7 +130,7 @@ static const struct known_error {
     {"volume_exists", 409, NULL, "You have a volume of this name already.", 0},
     {"volume_path_unsafe", 409, NULL, "A part of a volume's path is a symbolic link, or no folder.",
      0},
-    {"volume_in_use", 409, NULL, "The volume is in use by a sandbox, and is not shared.", 0},
+    {"volume_in_use", 409, NULL, NULL, 1}, /* a sandbox that ends has it a moment longer */
     {"volume_elsewhere", 409, NULL, "The volumes of one sandbox must lie on one machine.", 0},
     {"volume_named_twice", 400, NULL, "A sandbox has a volume in one place.", 0},
     {"volume_quota_exceeded", 429, NULL,
@@ -138,6 +138,9 @@ static const struct known_error {
      QUOTA_RETRY_AFTER_S},
     {"volumes_unavailable", 503, NULL, "This server can't make or mount volumes now.", 0},
     {"disk_full", 503, NULL, "The disks of this server are full.", 0},
+    {"snapshot_quota_exceeded", 429, NULL, NULL, -1},
+    {"webhook_exists", 409, NULL, "There is a webhook with this id already.", 0},
+    {"webhook_limit", 429, NULL, "You have as many webhooks as there can be: delete one.", -1},
     {"network_changing", 409, NULL,
      "The network of this sandbox is being changed; try again shortly.", 1},
     {"network_addresses_exhausted", 429, NULL,
@@ -156,6 +159,18 @@ static const struct known_error {
     {"not_implemented", 501, NULL, NULL, 0},
 };
 
+/* For an error that has come without a message of its own: then the reason stands there. */
+static const struct {
+    const char *reason;
+    const char *sentence;
+} bare_errors[] = {
+    {"sandbox_ended", "The sandbox has ended."},
+    {"snapshot_quota_exceeded", "Your snapshots take all the room that your tier has: delete one."},
+    {"user_deleted", "This user's account was deleted."},
+    {"user_not_found", "There is no such user."},
+    {"volume_in_use", "The volume is in use by a sandbox, and is not shared."},
+};
+
 static const struct known_error *find(const struct err *err)
 {
     for (size_t i = 0; i < sizeof known_errors / sizeof known_errors[0]; i++) {
@@ -166,6 +181,16 @@ static const struct known_error *find(const struct err *err)
     return NULL;
 }
 
+static const char *public_message(const struct err *err)
+{
+    for (size_t i = 0; i < sizeof bare_errors / sizeof bare_errors[0]; i++) {
+        if (strcmp(err->message, bare_errors[i].reason) == 0) {
+            return bare_errors[i].sentence;
+        }
+    }
+    return err->message;
+}
+
 const char *errors_sentence(const struct err *err)
 {
     const struct known_error *known = find(err);
@@ -173,7 +198,7 @@ const char *errors_sentence(const struct err *err)
         return known->sentence;
     }
     if (err_message_is_public(err->code)) {
-        return err->message;
+        return public_message(err);
     }
     switch (err->code) {
     case ERR_TIMEOUT:

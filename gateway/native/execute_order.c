@@ -42,7 +42,7 @@ static const struct json_field body_fields[] = {
     JSON_PAIRS(struct body, files, "files", .max_len = EXECUTE_FILES_MAX,
                .item_max = EXECUTE_TEXT_MAX, .check = check_path, .nullable = true),
     JSON_PAIRS(struct body, env, "env", .max_len = ENV_PAIRS_MAX, .item_max = ENV_BYTES_MAX,
-               .check = env_name_check, .nullable = true),
+               .check = sandbox_env_name_check, .nullable = true),
     JSON_ARRAY(struct body, tests, "tests", .nullable = true),
 };
 

@@ -102,6 +102,17 @@ void volumes_list_handle(struct request *request)
     ask(request, VOLUME_LIST, true, &volume_list_schema, &message, on_listed);
 }
 
+static void on_deleted(const struct view *body, const struct err *err, void *arg)
+{
+    struct err failure = {0};
+    if (err != NULL && strcmp(err->reason, "volume_in_use") == 0) {
+        err_set_reason(&failure, ERR_CONFLICT, err->reason,
+                       "Sandboxes that are alive, or still end, have this volume.");
+        err = &failure;
+    }
+    service_on_done(body, err, arg);
+}
+
 void volumes_delete_handle(struct request *request)
 {
     const char *problem = "";
@@ -112,5 +123,5 @@ void volumes_delete_handle(struct request *request)
     }
     memcpy(message.user_id, request->caller.user_id, ID_SIZE);
     memcpy(message.actor_key_id, request->caller.api_key_id, ID_SIZE);
-    ask(request, VOLUME_DELETE, false, &volume_delete_schema, &message, service_on_done);
+    ask(request, VOLUME_DELETE, false, &volume_delete_schema, &message, on_deleted);
 }

@@ -195,8 +195,10 @@ const struct change_parts *networks_parts(const struct networks *networks)
 static bool is_possible(const struct networks *networks, const struct network_set *wanted,
                         struct err *err)
 {
-    if (map_find(&networks->changing, view_of(wanted->sandbox_id)) != NULL ||
-        sandbox_is_being_started(networks->sandboxes, wanted->sandbox_id)) {
+    if (sandbox_is_being_started(networks->sandboxes, wanted->sandbox_id)) {
+        return err_set_reason(err, ERR_CONFLICT, "sandbox_starting", "it is being created");
+    }
+    if (map_find(&networks->changing, view_of(wanted->sandbox_id)) != NULL) {
         return err_set_reason(err, ERR_CONFLICT, "network_changing",
                               "the network is being changed");
     }

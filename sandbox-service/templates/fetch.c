@@ -110,10 +110,11 @@ static void on_pulled(const struct http_reply *reply, const struct err *err, voi
     struct image_fetch *fetch = arg;
     struct err failure = {0};
     if (!docker_succeeded(reply, err, "pull", &failure)) {
-        progress_say(fetch->progress, "The image can't be pulled.");
         if (failure.code == ERR_NOT_FOUND) {
+            progress_say(fetch->progress, "There is no such image, or not for everybody.");
             err_set_reason(&failure, ERR_NOT_FOUND, "image_not_found", "there is no such image");
         } else if (err == NULL) {
+            progress_say(fetch->progress, "The registry can't be reached, or does not answer.");
             err_set_reason(&failure, ERR_UNAVAILABLE, "pull_failed", "%s", failure.message);
         }
         finish(fetch, NULL, &failure);

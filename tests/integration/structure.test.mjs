@@ -34,6 +34,15 @@ test('the root is a closed list', () => {
   assert.deepEqual(found.filter((name) => !allowed.includes(name)), []);
 });
 
+test('what the database refuses has a sentence for clients', () => {
+  const sentences = read('gateway/native/errors.c');
+  const raised = files.filter((file) => /^migrations\/.*\.sql$/.test(file))
+    .flatMap((file) => [...read(file).matchAll(/RAISE EXCEPTION '([a-z_]+)'/g)].map(([, reason]) => reason));
+  const inner = ['pool_stale']; // the service tries again
+  assert.ok(raised.length > 10);
+  assert.deepEqual([...new Set(raised)].filter((reason) => !sentences.includes(`{"${reason}"`) && !inner.includes(reason)), []);
+});
+
 test('includes are written from the root and exist', () => {
   const broken = sources.flatMap((file) => includesOf(file)
     .filter((name) => !existsSync(path.join(root, name))).map((name) => `${file}: ${name}`));
