@@ -1,6 +1,7 @@
 /* Templates: what sandboxes begin from. The sandbox-service keeps and makes them. */
 #include "common/contracts/templates.h"
 
+#include "common/contracts/quota.h"
 #include "common/json/write.h"
 #include "gateway/native/repeat.h"
 #include "gateway/native/routes.h"
@@ -16,6 +17,8 @@ struct template_body {
     struct view image;
     struct view dockerfile;
     struct view snapshot;
+    double cpu; /* as of create; settings say it in thousandths */
+    bool has_cpu;
     bool context;
 };
 
@@ -26,6 +29,8 @@ static const struct json_field body_fields[] = {
                 .nullable = true),
     JSON_STRING(struct template_body, snapshot, "snapshot", .max_len = TEMPLATE_NAME_MAX,
                 .nullable = true),
+    JSON_NUMBER(struct template_body, cpu, "cpu", .nullable = true,
+                JSON_PRESENT(struct template_body, has_cpu)),
     JSON_BOOL(struct template_body, context, "context", .nullable = true),
 };
 
@@ -60,7 +65,7 @@ static bool check_body(const struct template_body *body, const struct template_s
     int sources = (body->image.len > 0) + (body->dockerfile.len > 0) + (body->snapshot.len > 0);
     if (sources != 1) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
-                              "one of image, dockerfile and snapshot is required");
+                              "exactly one of image, dockerfile and snapshot is required");
     }
     if (body->snapshot.len > 0 && (settings->profile.len > 0 || settings->read_only_root)) {
         return err_set_reason(err, ERR_INVALID, "validation_failed",
@@ -71,6 +76,21 @@ static bool check_body(const struct template_body *body, const struct template_s
                               "context is for a dockerfile alone");
     }
     return template_settings_check(settings, err);
+}
+
+static bool take_cpu(const struct template_body *body, struct template_settings *settings,
+                     struct err *err)
+{
+    if (!body->has_cpu) {
+        return true;
+    }
+    if (settings->has_cpu_milli) {
+        return err_set_reason(err, ERR_INVALID, "validation_failed",
+                              "either cpu or cpuMilli, not both");
+    }
+    settings->has_cpu_milli = true;
+    return cpu_read(body->cpu, &settings->cpu_milli) ||
+           err_set_reason(err, ERR_INVALID, "validation_failed", "cpu must be from 0.01 to 1024");
 }
 
 static void ask_create(struct request *request, const struct template_body *body,
@@ -135,7 +155,7 @@ void templates_create_handle(struct request *request)
             add_violations(&violations, &more);
         }
         request_fail_validation(request, doc == NULL ? &err : &settings_err, &violations);
-    } else if (!check_body(&body, &settings, &err)) {
+    } else if (!check_body(&body, &settings, &err) || !take_cpu(&body, &settings, &err)) {
         request_fail(request, &err);
     } else {
         ask_create(request, &body, &settings);

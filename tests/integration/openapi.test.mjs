@@ -31,6 +31,17 @@ describe('the description of the API', () => {
     assert.deepEqual(described.sort(), [...new Set(routes)].sort());
   });
 
+  it('says of every route with a JSON body that it may be too large, or something else', () => {
+    const source = readFileSync(path.join(root, 'gateway/native/routes.c'), 'utf8');
+    const plain = (route) => route.replaceAll(/\{[^}]+\}/g, '{}');
+    const described = new Map(Object.entries(document.paths).map(([template, item]) => [plain(template), item]));
+    const lacking = [...source.matchAll(/\{HTTP_([A-Z]+), "(\/[^"]+)",\s*([A-Z_ |]+),/g)]
+      .filter(([, , , needs]) => needs.includes('ROUTE_JSON'))
+      .filter(([, method, route]) => ['413', '415'].some((status) => !(status in described.get(plain(route))[method.toLowerCase()].responses)))
+      .map(([, method, route]) => `${method} ${route}`);
+    assert.deepEqual(lacking, []);
+  });
+
   it('lets client tokens in where the routes do', () => {
     const source = readFileSync(path.join(root, 'gateway/native/routes.c'), 'utf8');
     const ofSandboxes = [...source.matchAll(/\{HTTP_([A-Z]+), "(\/[^"]+)",\s*([A-Z_ |]+),/g)]
