@@ -15,12 +15,16 @@ const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) 
 const here = blocks.map((text) => text.split('\n').filter((line) => !runElsewhere.has(line.trim())).join('\n').trim())
   .filter((text) => text !== '');
 
+const left = []; // sandboxes that a reader would let end by themselves
+
 after(async () => {
   assert.equal((await run(path.join(root, 'deploy/up'), [], { timeoutMs: 300_000 })).code, 0);
   await whenHealthy();
   // What a reader would keep.
   const { attachments = [] } = (await call('GET', '/api/volumes')).json.volumes.find(({ name }) => name === 'data') ?? {};
-  await Promise.all(attachments.map(({ sandboxId }) => destroySandbox(sandboxId)));
+  await Promise.all([...attachments.map(({ sandboxId }) => sandboxId), ...left].map((id) => destroySandbox(id)));
+  const { webhooks } = (await call('GET', '/api/webhooks')).json;
+  await Promise.all(webhooks.filter(({ url }) => readme.includes(`"${url}"`)).map(({ id }) => call('DELETE', `/api/webhooks/${id}`)));
   await until('the volume is gone', async () => [200, 404].includes((await call('DELETE', '/api/volumes/data')).status), 30_000);
   await call('DELETE', '/api/secrets/db-password');
 });
@@ -56,7 +60,11 @@ test('the commands run one after the other in one shell', async () => {
   assert.match(answerTo('/health'), /"status":"ok"/);
   assert.equal(JSON.parse(answerTo('/exec')).stdout, '6\n');
   assert.match(answerTo('/status'), /"connected":true[^]*"sandboxes":\[/);
-  assert.match(answerTo('-X DELETE'), /"success":true/);
+  left.push(...[...answerTo('/fork').matchAll(/"sandboxId":"([^"]+)"/g)].map(([, id]) => id));
+  assert.equal(left.length, 2);
+  assert.match(answerTo('/api/templates/site'), /"success":true/);
+  assert.match(answerTo('/api/webhooks'), /"secret" ?: ?"whsec_/);
+  assert.match(answerTo('-X DELETE "$INSIEN_API_URL/sandbox/$id"'), /"success":true/);
   assert.match(answerTo('deploy/key'), /^isk_[0-9a-f]{64}$/m);
   assert.match(answerTo('audit verify'), /^\d+ rows verified, last seal \d+ [0-9a-f]{64}$/m);
 });
