@@ -195,7 +195,7 @@ static void on_turn(void *arg)
         return;
     }
     creation->parts_left = 1;
-    /* Nobody is given one of the pool before it has an image: nor one whose start may yet fail. */
+    /* With its image one of the pool may be claimed: that waits until its start can't fail. */
     if (!creation->is_for_pool) {
         creation->parts_left++;
         set_image(creation);

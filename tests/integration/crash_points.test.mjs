@@ -247,12 +247,13 @@ describe('a sandbox-service that dies', { skip: points.length === 0 && 'no build
   for (const [names, act, skip = false, settings = null] of acts) {
     const own = points.filter((point) => names.includes(actOf(point)));
     it(`at ${own.join(', ')} leaves nothing undecided and nothing over`, { skip }, async () => {
-      const giveBack = settings !== null && await withSettings('sandbox', settings);
-      await dieAt(own, act);
-      if (settings !== null) {
+      const giveBack = settings === null ? () => null : await withSettings('sandbox', settings);
+      try {
+        await dieAt(own, act);
+      } finally {
         await giveBack();
-        await until('nobody waits any more', async () => await sql('SELECT count(*) FROM warm_sandboxes') === '0', PATIENCE_MS);
       }
+      await until('none waits in a pool', async () => await sql('SELECT count(*) FROM warm_sandboxes') === '0', PATIENCE_MS);
       await nothingIsLeft(strangers);
     });
   }

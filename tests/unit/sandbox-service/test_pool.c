@@ -245,12 +245,6 @@ static void begin_destroy(struct fixture *fixture, const char *user,
     sandbox_destroy(&fixture->sandboxes, destruction, &request, on_destroyed, answer);
 }
 
-static bool is_held(void *arg)
-{
-    const struct fixture *fixture = arg;
-    return fixture->engine.held != NULL;
-}
-
 static void expect_in(const char *text, const char *part)
 {
     if (strstr(text, part) == NULL) {
@@ -371,7 +365,7 @@ static void one_that_is_given_up_while_it_is_changed_is_not_exchanged(void **sta
     fill(fixture, KEPT);
     fixture->engine.holds_update = true;
     begin_create(fixture, FREE_USER, &answer);
-    turn_until_true(fixture->loop, is_held, fixture);
+    turn_until_count(fixture->loop, &fixture->engine.updates, 1);
     begin_destroy(fixture, FREE_USER, &destruction, &given_up);
     turn_until(fixture->loop, &given_up.done);
     assert_int_equal(given_up.err.code, ERR_NONE);
@@ -389,7 +383,7 @@ static void one_whose_exchange_is_refused_ends(void **state)
     fill(fixture, KEPT);
     fixture->engine.holds_update = true;
     begin_create(fixture, FREE_USER, &answer);
-    turn_until_true(fixture->loop, is_held, fixture);
+    turn_until_count(fixture->loop, &fixture->engine.updates, 1);
     postgres_run(fixture->postgres,
                  "UPDATE users SET suspended_at = now() WHERE id = '" FREE_USER "'");
     reply(fixture->engine.held, HTTP_NOTFOUND, "{}");
