@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 enum {
+    ASCII_COUNT = 128,
     JSON_ESCAPE_SIZE = 7, /* \u001f and its NUL */
     JSON_INT_SIZE = 24,   /* -9223372036854775808 and its NUL */
     JSON_DOUBLE_SIZE = 32,
@@ -68,12 +69,13 @@ void json_end_array(struct json_writer *writer)
     end(writer, ']');
 }
 
-/* What escapes c behind a backslash, alone; '\0': nothing does. */
+/* What escapes c, which is ASCII, alone behind a backslash; '\0': nothing does. */
 static char short_escape(char c)
 {
-    static const char letters[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
-                                   ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
-    return (size_t)c < sizeof letters ? letters[(size_t)c] : '\0';
+    static const char letters[ASCII_COUNT] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+        ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
+    return letters[(size_t)c];
 }
 
 static void append_escape(struct str *out, char c)
