@@ -145,6 +145,7 @@ DECLARE
         ['sandbox', 'volume_delete', 'definer'],
         ['sandbox', 'secret_set', 'definer'],
         ['sandbox', 'secrets_attach', 'definer'],
+        ['sandbox', 'secrets_begin', 'invoker'],
         ['sandbox', 'secrets_of_sandbox', 'invoker']
     ];
 BEGIN

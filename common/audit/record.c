@@ -41,6 +41,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_TEMPLATE_REMOVED] = "template.removed",
     [AUDIT_WEBHOOK_CREATED] = "webhook.created",
     [AUDIT_WEBHOOK_REMOVED] = "webhook.removed",
+    [AUDIT_WEBHOOK_REDELIVERED] = "webhook.redelivered",
     [AUDIT_SECRET_SET] = "secret.set",
     [AUDIT_SECRET_DELETED] = "secret.deleted",
     [AUDIT_VOLUME_CREATED] = "volume.created",

@@ -268,6 +268,8 @@ static void on_queued(const PGresult *result, const struct err *err, void *arg)
         finish_not_found(request);
         return;
     }
+    log_info("webhook.redelivered", LOG_STR("webhook_id", request->call.target),
+             LOG_INT("queued", answer.queued));
     events_look(request->call.calls->part);
     call_finish_with(&request->call, &webhook_redelivered_schema, &answer);
 }
@@ -279,7 +281,7 @@ void events_handle_webhook_redeliver(struct events *events, struct ipc_exchange 
     struct err err = {0};
     struct event_request *request =
         call_begin(events_calls(events), exchange, message, &webhook_name_schema, &body);
-    if (request != NULL &&
+    if (request != NULL && begin_act(request, AUDIT_WEBHOOK_REDELIVERED, body.user_id, body.id) &&
         !webhook_store_redeliver(events_store(events), &body, on_queued, request, &err)) {
         call_fail(&request->call, &err);
     }

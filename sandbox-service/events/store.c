@@ -18,7 +18,10 @@ enum {
     "w.id, w.url, array_to_json(w.types), w.description, " ISO("w.created_at") ", " ISO(           \
         "w.delivered_at") ", " ISO("w.failing_since") ", " ISO("w.disabled_at") ", "               \
                                                                                 "w.disabled_"      \
-                                                                                "reason"
+                                                                                "reason, "         \
+                                                                                "w.dropped, " ISO( \
+                                                                                    "w.dropped_"   \
+                                                                                    "at")
 enum {
     WEBHOOK_ID,
     WEBHOOK_URL,
@@ -29,6 +32,8 @@ enum {
     WEBHOOK_FAILING_SINCE,
     WEBHOOK_DISABLED_AT,
     WEBHOOK_DISABLED_REASON,
+    WEBHOOK_DROPPED,
+    WEBHOOK_DROPPED_AT,
     WEBHOOK_IS_NEW, /* of webhook_create alone */
 };
 enum { NUMBER_OWNER, NUMBER_COUNT };
@@ -229,6 +234,8 @@ void webhook_store_write(const PGresult *result, int row, struct json_writer *wr
     json_string_or_null(writer, "failingSince", pg_text(result, row, WEBHOOK_FAILING_SINCE));
     json_string_or_null(writer, "disabledAt", pg_text(result, row, WEBHOOK_DISABLED_AT));
     json_string_or_null(writer, "disabledReason", pg_text(result, row, WEBHOOK_DISABLED_REASON));
+    json_int(writer, "dropped", pg_int(result, row, WEBHOOK_DROPPED));
+    json_string_or_null(writer, "droppedAt", pg_text(result, row, WEBHOOK_DROPPED_AT));
     json_end_object(writer);
 }
 

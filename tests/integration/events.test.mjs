@@ -191,9 +191,10 @@ describe('webhooks', () => {
     assert.equal((await call('GET', '/api/webhooks', { key })).json.webhooks.length, 20);
     const told = () => sql(`SELECT string_agg(concat_ws(' ', action, result, target_kind), ',' ORDER BY id) FROM audit_log
       WHERE target = '${first.json.webhook.id}'`);
+    assert.deepEqual((await call('POST', `/api/webhooks/${first.json.webhook.id}/redeliver`, { key })).json, { success: true, queued: 0 });
     assert.equal((await call('DELETE', `/api/webhooks/${first.json.webhook.id}`, { key })).status, 200);
     await until('the trail has it', async () => await told() === 'webhook.created ok webhook,'
-      + 'webhook.removed refused webhook,webhook.removed ok webhook', 20_000);
+      + 'webhook.removed refused webhook,webhook.redelivered ok webhook,webhook.removed ok webhook', 20_000);
     assert.doesNotMatch(await sql('SELECT string_agg(w::text, \' \') FROM webhooks w'), /whsec_/);
   });
 });

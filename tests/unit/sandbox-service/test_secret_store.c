@@ -230,6 +230,30 @@ static void what_is_not_there_or_too_large_is_refused(void **state)
         "secrets_too_large");
 }
 
+/* One that lives is given all of it anew when its agent comes back. */
+static void a_secret_does_not_grow_beyond_what_a_sandbox_may_have(void **state)
+{
+    struct fixture *fixture = *state;
+    postgres_run(fixture->postgres,
+                 "INSERT INTO secrets (user_id, name, key_id, sealed) VALUES ('" USER
+                 "', 'small', '0123456789abcdef', decode(repeat('00', 28), 'hex'))");
+    postgres_expect(fixture->postgres,
+                    "SELECT length(secrets_begin('" SANDBOX "', (SELECT jsonb_build_object('files',"
+                    " jsonb_object_agg('f' || i, 'small')) FROM generate_series(1, 9) AS i))) > 0",
+                    "t");
+    postgres_expect(fixture->postgres, "SELECT secrets_begin('" SANDBOX "', '{}')", "");
+    postgres_expect(fixture->postgres,
+                    RAISED("secret_set('" USER "', 'small', '0123456789abcdef',"
+                           " decode(repeat('00', 32796), 'hex'), 100)"),
+                    "secrets_too_large");
+    postgres_run(fixture->postgres, "UPDATE sandboxes SET status = 'stopping', end_reason = 'user'"
+                                    " WHERE id = '" SANDBOX "'");
+    postgres_expect(fixture->postgres,
+                    "SELECT is_new FROM secret_set('" USER "', 'small', '0123456789abcdef',"
+                    " decode(repeat('00', 32796), 'hex'), 100)",
+                    "f");
+}
+
 static bool is_resealed(void *arg)
 {
     struct fixture *fixture = arg;
@@ -321,6 +345,7 @@ int main(void)
         TEST(suspended_users_set_none),
         TEST(sandbox_is_given_what_it_names),
         TEST(what_is_not_there_or_too_large_is_refused),
+        TEST(a_secret_does_not_grow_beyond_what_a_sandbox_may_have),
         TEST(all_is_sealed_anew_with_the_key_of_now),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
