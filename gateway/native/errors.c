@@ -126,6 +126,10 @@ static const struct known_error {
     {"secrets_too_large", 400, NULL, "The secrets of one sandbox must not exceed 256 KiB together.",
      0},
     {"secrets_not_configured", 503, NULL, "This server keeps no secrets.", 0},
+    {"secret_unreadable", 503, NULL,
+     "This server can't read a secret that the sandbox is to have: its operator has to give it the "
+     "key again, or you the value.",
+     0},
     {"volume_not_found", 404, NULL, "You have no volume of this name.", 0},
     {"volume_exists", 409, NULL, "You have a volume of this name already.", 0},
     {"volume_path_unsafe", 409, NULL, "A part of a volume's path is a symbolic link, or no folder.",

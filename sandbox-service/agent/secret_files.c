@@ -74,14 +74,23 @@ static bool remove_others(int folder, const struct json_pairs *files, struct err
     return true;
 }
 
+/* A sandbox that was to have files when it began has memory for them there. */
+static bool is_mounted(int folder)
+{
+    struct stat own;
+    struct stat above;
+    return fstat(folder, &own) == 0 && fstatat(folder, "..", &above, 0) == 0 &&
+           own.st_dev != above.st_dev;
+}
+
 bool secret_files_write(const char *folder_path, const struct json_pairs *files, uid_t uid,
                         gid_t gid, struct err *err)
 {
-    if (files->count == 0) {
-        return true;
-    }
     AUTO(close_fd)
     int folder = open(folder_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (files->count == 0 && (folder < 0 || !is_mounted(folder))) {
+        return true; /* there is none, or it is the image's own */
+    }
     if (folder < 0) {
         return fail(err, folder_path);
     }

@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 /* Makes the folder hold these files and no others, each whole at any time, readable for that user
- * alone. Without any files it does not touch the folder, which then is the image's. Names are as
+ * alone. Without any files it does not touch a folder that is the image's: only one with memory
+ * mounted there was made for them. Names are as
  * secret_file_name_check wants them. ERR_INTERNAL when some could not be written: those before it
  * are. */
 bool secret_files_write(const char *folder, const struct json_pairs *files, uid_t uid, gid_t gid,

@@ -19,6 +19,7 @@
 #include "sandbox-service/sandbox/destroy.h"
 #include "sandbox-service/sandbox/sandboxes.h"
 #include "sandbox-service/sandbox/welcome.h"
+#include "sandbox-service/secrets/secrets.h"
 #include "sandbox-service/volumes/volumes.h"
 
 #include <inttypes.h>
@@ -489,6 +490,7 @@ static void on_begun(const PGresult *result, const struct err *err, void *arg)
     events_hurry(creation->sandboxes->events);
     memcpy(creation->sandbox_id, begun.info.sandbox_id, ID_SIZE);
     if (creation_has_ended(creation) ||
+        !secrets_check(creation->sandboxes->secrets, begun.secrets, &creation->err) ||
         !volume_hold_read(&creation->volumes, volumes_disks(creation->sandboxes->volumes),
                           begun.volumes, &creation->err)) {
         creation_fail(creation);

@@ -442,6 +442,7 @@ void store_read_begun(const PGresult *result, struct store_begun *out)
     out->runtime = pg_text(result, 0, BEGUN_RUNTIME);
     out->cpus = pg_text(result, 0, BEGUN_CPUS);
     out->volumes = view_of(pg_text(result, 0, BEGUN_VOLUMES));
+    out->secrets = view_of(pg_text(result, 0, BEGUN_SECRETS));
     out->is_warm = pg_bool(result, 0, BEGUN_IS_WARM);
     out->limits_differ = pg_bool(result, 0, BEGUN_LIMITS_DIFFER);
     out->agent_generation = pg_int(result, 0, BEGUN_GENERATION);

@@ -56,6 +56,7 @@ struct store_begun {
     const char *runtime; /* "": the engine's */
     const char *cpus;    /* "0,3": the processors that it is bound to; "": all */
     struct view volumes; /* volume_hold_read */
+    struct view secrets; /* secrets_check */
     bool is_warm;        /* it was claimed from the pool and runs; the rest is for its agent */
     bool limits_differ;  /* from those that its container has */
     int64_t agent_generation;

@@ -32,8 +32,8 @@ const struct pg_statement store_statements[] = {
      "LATERAL sandbox_begin(t.id, $2, nullif($3, '')::uuid, $4, $5, $6, $7, $8, $9, $10, $11, "
      "$12, $13) AS n, LATERAL pool_bind($1, n.id, t, $13) AS b, "
      "LATERAL (SELECT volumes_attach(b.id, $14) AS volumes, "
-     "secrets_attach(b.id, $15) AS secrets) AS attached) AS bound"},
-    {"sandbox_get_created", "SELECT " BEGUN_COLUMNS ", false, NULL FROM sandboxes "
+     "secrets_begin(b.id, $15) AS secrets) AS attached) AS bound"},
+    {"sandbox_get_created", "SELECT " BEGUN_COLUMNS ", false, NULL, NULL FROM sandboxes "
                             "WHERE id = $1 OR create_id = $1"},
     {"sandbox_add_warm", "SELECT id, network, image, profile, read_only_root, memory_mb, "
                          "cpu_milli, pids, disk_mb, array_to_string(cpus, ','), runtime "

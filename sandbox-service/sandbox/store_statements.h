@@ -55,6 +55,7 @@ enum {
     BEGUN_ALLOW,
     BEGUN_LIMITS_DIFFER,
     BEGUN_VOLUMES,
+    BEGUN_SECRETS,
 };
 enum {
     WARM_ID,

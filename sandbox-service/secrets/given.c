@@ -58,6 +58,7 @@ static void open_line(struct secrets_given *given, const struct keyring *keyring
         }
         err_set(&err, ERR_LIMIT, "the sandbox has more than %d", SECRETS_PER_SANDBOX_MAX);
     }
+    given->left_out = err;
     log_error("secret.left_out", LOG_STR("user_id", line->user_id), LOG_VIEW("name", line->name),
               LOG_ERR(&err));
 }
@@ -82,6 +83,18 @@ bool secrets_given_read(struct secrets_given *given, const struct keyring *keyri
         }
     }
     free(sealed);
+    return ok;
+}
+
+bool secrets_given_check(const struct keyring *keyring, struct view lines, struct err *err)
+{
+    struct secrets_given given;
+    bool ok = secrets_given_read(&given, keyring, lines, err);
+    if (ok && given.left_out.code != ERR_NONE) {
+        *err = given.left_out;
+        ok = false;
+    }
+    secrets_given_end(&given);
     return ok;
 }
 

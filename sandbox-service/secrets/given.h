@@ -13,6 +13,7 @@ struct secrets_given {
     size_t file_count;
     uint8_t *values; /* owned */
     size_t values_len;
+    struct err left_out; /* why the last that is missing is; ERR_NONE: none is */
 };
 
 /* Reads the lines of the SQL function secrets_of_sandbox, which are borrowed as long as given is
@@ -21,6 +22,10 @@ struct secrets_given {
  * ends given in every case. */
 bool secrets_given_read(struct secrets_given *given, const struct keyring *keyring,
                         struct view lines, struct err *err) MUST_CHECK;
+/* Whether all of them can be read: a sandbox that begins has what it asked for, or does not begin.
+ * Fails as secrets_given_read does, and with ERR_UNAVAILABLE "secret_unreadable". */
+bool secrets_given_check(const struct keyring *keyring, struct view lines,
+                         struct err *err) MUST_CHECK;
 /* Wipes and frees. */
 void secrets_given_end(struct secrets_given *given);
 

@@ -1,6 +1,7 @@
 #include "sandbox-service/secrets/secrets.h"
 
 #include "sandbox-service/call.h"
+#include "sandbox-service/secrets/given.h"
 #include "sandbox-service/secrets/reseal.h"
 #include "sandbox-service/secrets/store.h"
 
@@ -67,6 +68,11 @@ size_t secrets_open_requests(const struct secrets *secrets)
 const struct keyring *secrets_keyring(const struct secrets *secrets)
 {
     return secrets->keyring;
+}
+
+bool secrets_check(const struct secrets *secrets, struct view lines, struct err *err)
+{
+    return lines.len == 0 || secrets_given_check(secrets->keyring, lines, err);
 }
 
 /* False: it is answered. The schema has checked the name's length. */

@@ -29,6 +29,8 @@ void secrets_close(struct secrets *secrets);
 /* How many calls are being served. */
 size_t secrets_open_requests(const struct secrets *secrets);
 const struct keyring *secrets_keyring(const struct secrets *secrets);
+/* secrets_given_check; secrets may be NULL when there are no lines. */
+bool secrets_check(const struct secrets *secrets, struct view lines, struct err *err) MUST_CHECK;
 
 /* Answer the exchange in every case, now or later. */
 void secrets_handle_set(struct secrets *secrets, struct ipc_exchange *exchange,

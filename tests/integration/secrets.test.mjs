@@ -112,6 +112,17 @@ test('what can\'t be one is refused by name', async (t) => {
   assert.equal(await shellOutput(id, 'echo "${EMPTY-unset}"'), '', 'the empty value is one');
 });
 
+test('a sandbox does not begin without a secret that can not be read', async (t) => {
+  const { name } = await secretFor(t);
+  const used = async () => (await call('GET', '/sandbox/quota/usage')).json.sandboxes.used;
+  const before = await used();
+  await sql(`UPDATE secrets SET key_id = '0123456789abcdef' WHERE name = '${name}'`);
+  assertError(await tryCreate({ env: { LOST: name } }), 503, 'secret_unreadable');
+  assert.equal(await used(), before);
+  assert.equal((await trySet(name, value())).status, 200);
+  await sandboxFor(t, { secrets: { env: { FOUND: name } } });
+});
+
 test('under another key all is sealed anew, and then the former one can go', async (t) => {
   const { name, text } = await secretFor(t);
   const former = secret('SECRETS_KEY');

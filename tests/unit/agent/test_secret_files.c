@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 enum { MODE_BITS = 07777 };
 
@@ -63,6 +65,20 @@ static void without_secrets_the_images_folder_is_left_alone(void **state)
     scratch_expect(scratch, "own", "x");
 }
 
+static void the_last_secret_goes_too(void **state)
+{
+    struct scratch *scratch = *state;
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", scratch->folder, "tmpfs", 0, NULL) != 0) {
+        skip(); /* it may not mount */
+    }
+    assert_true(write_files(scratch, two, 2));
+    assert_true(write_files(scratch, NULL, 0));
+    size_t left = scratch_count(scratch, "");
+    assert_int_equal(umount(scratch->folder), 0);
+    assert_int_equal(left, 0);
+}
+
 static void links_lead_nowhere(void **state)
 {
     struct scratch *scratch = *state;
@@ -108,6 +124,7 @@ int main(void)
         TEST(new_values_take_the_place_of_the_old),
         TEST(leftover_of_a_write_that_was_cut_short_goes),
         TEST(without_secrets_the_images_folder_is_left_alone),
+        TEST(the_last_secret_goes_too),
         TEST(links_lead_nowhere),
         TEST(folder_that_is_not_there_is_an_error),
     };

@@ -94,6 +94,22 @@ static void what_no_key_opens_is_left_out(void **state)
     secrets_given_end(&given);
 }
 
+static void a_sandbox_that_begins_needs_all(void **state)
+{
+    (void)state;
+    struct keyring keyring = keys(KEY);
+    struct keyring other = keys(OTHER_KEY);
+    struct err err = {0};
+    AUTO(str_free) struct str lines = STR_INIT(LINES_MAX);
+    add_line(&lines, &keyring, "env", "KEPT", "kept", "y");
+    assert_true(secrets_given_check(&keyring, str_view(&lines), &err));
+    add_line(&lines, &other, "env", "LOST", "lost", "x");
+    add_line(&lines, &keyring, "file", "kept", "kept", "y");
+    assert_false(secrets_given_check(&keyring, str_view(&lines), &err));
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+    assert_string_equal(err.reason, "secret_unreadable");
+}
+
 static void more_than_there_can_be_are_left_out(void **state)
 {
     (void)state;
@@ -134,6 +150,7 @@ int main(void)
         cmocka_unit_test(each_secret_is_where_it_was_asked_for),
         cmocka_unit_test(sandbox_without_secrets_is_given_none),
         cmocka_unit_test(what_no_key_opens_is_left_out),
+        cmocka_unit_test(a_sandbox_that_begins_needs_all),
         cmocka_unit_test(more_than_there_can_be_are_left_out),
         cmocka_unit_test(what_is_no_line_is_refused),
     };
