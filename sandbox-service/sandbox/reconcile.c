@@ -260,6 +260,9 @@ static size_t collect_missing(const struct reconciler *reconciler, struct bulk_i
 static void on_missing_ended(const PGresult *result, const struct err *err, void *arg)
 {
     struct reconciler *reconciler = arg;
+    if (err != NULL) {
+        log_warn("reconcile.missing_not_ended", LOG_ERR(err)); /* the next look finds them again */
+    }
     for (int row = 0; err == NULL && row < pg_rows(result); row++) {
         CRASH_POINT("loss.after_rows");
         struct map_node *node =
