@@ -56,14 +56,10 @@ static void serve_keys(struct ipc_exchange *exchange, const struct ipc_request *
 }
 
 static const struct ipc_method methods[] = {
-    {AUTH_CREATE_KEY, serve_keys},
-    {AUTH_ROTATE_KEY, serve_keys},
-    {AUTH_CHECK_KEY, serve_check_key},
-    {AUTH_CHECK_SESSION, serve_check_session},
-    {IDEMPOTENCY_CLAIM, serve_idempotency},
-    {IDEMPOTENCY_RENEW, serve_idempotency},
-    {IDEMPOTENCY_FINISH, serve_idempotency},
-    {IDEMPOTENCY_RELEASE, serve_idempotency},
+    {AUTH_CREATE_KEY, serve_keys},           {AUTH_ROTATE_KEY, serve_keys},
+    {AUTH_CHECK_KEY, serve_check_key},       {AUTH_CHECK_SESSION, serve_check_session},
+    {IDEMPOTENCY_CLAIM, serve_idempotency},  {IDEMPOTENCY_RENEW, serve_idempotency},
+    {IDEMPOTENCY_FINISH, serve_idempotency}, {IDEMPOTENCY_RELEASE, serve_idempotency},
 };
 
 static void on_request(struct http_exchange *exchange, void *arg)
