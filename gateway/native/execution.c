@@ -14,6 +14,7 @@ enum {
     RUN_MESSAGE_MAX = 4 * AGENT_ASK_MAX,
     AGENT_GRACE_MS = 30 * 1000, /* an agent that is silent for longer than a run may take */
     ANSWER_FRAME_MAX = 1024,    /* of an answer, besides results */
+    GONE_MAX_MS = 2000,         /* that an answer waits for its sandbox to be gone */
 };
 
 /* In the order it happens: files as often as there are files, runs as often as there are tests. */
@@ -36,6 +37,10 @@ struct execution {
     struct str compile_result; /* JSON objects, as they go into the answer */
     struct str last_run;       /* members alone, without the braces */
     struct str tests;          /* items, with their commas */
+    struct str answer;
+    struct err err;           /* in place of the answer */
+    struct discard_wait gone; /* what is left to wait for, at the end */
+    struct timer gone_due;
 };
 
 static void on_agent_reply(const struct hub_reply *reply, const struct err *err, void *arg);
@@ -52,6 +57,9 @@ static void cancel_in_flight(struct execution *execution)
 
 static void free_execution(struct execution *execution)
 {
+    discard_wait_cancel(&execution->gone);
+    timer_close(&execution->gone_due);
+    str_free(&execution->answer);
     str_free(&execution->compile_result);
     str_free(&execution->last_run);
     str_free(&execution->tests);
@@ -67,21 +75,34 @@ void execution_cancel(struct execution *execution)
     free_execution(execution);
 }
 
-/* The only two ways out, besides that. */
-static void finish(struct execution *execution, struct view answer)
+/* The only way out, besides that. */
+static void conclude(void *arg)
 {
-    sandbox_discard(execution->request, execution->sandbox_id);
-    execution->done(&answer, NULL, execution->arg);
+    struct execution *execution = arg;
+    const struct view answer = str_view(&execution->answer);
+    bool is_well = execution->err.code == ERR_NONE;
+    execution->done(is_well ? &answer : NULL, is_well ? NULL : &execution->err, execution->arg);
     free_execution(execution);
+}
+
+/* Whoever hears of it may have the next: its sandbox counts no more, unless that takes long. */
+static void finish(struct execution *execution)
+{
+    bool existed = execution->may_exist;
+    execution->may_exist = false;
+    execution->gone = (struct discard_wait){.over = conclude, .arg = execution};
+    if (existed &&
+        sandbox_discard_await(execution->request, execution->sandbox_id, &execution->gone)) {
+        timer_arm(&execution->gone_due, GONE_MAX_MS);
+    } else {
+        conclude(execution);
+    }
 }
 
 static void fail(struct execution *execution, const struct err *err)
 {
-    if (execution->may_exist) {
-        sandbox_discard(execution->request, execution->sandbox_id);
-    }
-    execution->done(NULL, err, execution->arg);
-    free_execution(execution);
+    execution->err = *err;
+    finish(execution);
 }
 
 static void write_verdict(const struct execution *execution, struct json_writer *writer)
@@ -103,22 +124,22 @@ static void answer(struct execution *execution)
 {
     struct err err = {0};
     bool is_compiled = execution->step == STEP_RUNS;
-    AUTO(str_free) struct str out = STR_INIT(execution->answer_max);
-    struct json_writer writer = json_writer_on(&out);
+    struct str *out = &execution->answer;
+    struct json_writer writer = json_writer_on(out);
     json_begin_object(&writer, NULL);
     json_bool(&writer, "success", execution->verdict == NULL);
     json_string(&writer, "language", view_of(execution->order->language->name));
-    str_append_char(&out, ',');
-    str_append_view(&out, str_view(&execution->last_run));
+    str_append_char(out, ',');
+    str_append_view(out, str_view(&execution->last_run));
     json_raw(&writer, "compileResult", str_view(&execution->compile_result));
     if (!is_compiled) {
         json_string(&writer, "error", VIEW("Compilation failed"));
     }
     write_verdict(execution, &writer);
     json_end_object(&writer);
-    if (str_check(&out, "the answer of an execution", &err) &&
+    if (str_check(out, "the answer of an execution", &err) &&
         str_check(&execution->tests, "its tests", &err)) {
-        finish(execution, str_view(&out));
+        finish(execution);
     } else {
         fail(execution, &err);
     }
@@ -421,7 +442,9 @@ struct execution *execution_begin(struct request *request, const struct execute_
     execution->compile_result = STR_INIT(answer_max);
     execution->last_run = STR_INIT(answer_max);
     execution->tests = STR_INIT(answer_max);
-    if (!id_new(execution->sandbox_id, err) ||
+    execution->answer = STR_INIT(answer_max);
+    if (!timer_open(&execution->gone_due, request->gateway->loop, conclude, execution, err) ||
+        !id_new(execution->sandbox_id, err) ||
         !create(execution, order->language->template_name, err)) {
         free_execution(execution);
         return NULL;

@@ -23,16 +23,16 @@ struct discards {
 struct discard {
     struct list node;
     struct discards *discards; /* borrowed */
+    struct discard_wait *wait; /* NULL: nobody waits */
     struct ipc_call *call;     /* NULL while again is armed */
     struct timer again;
     struct trace trace;
     struct actor actor;
     int64_t until_ms; /* monotonic */
+    struct err err;   /* of the latest try */
     char sandbox_id[ID_SIZE];
     char user_id[ID_SIZE];
 };
-
-static void ask(void *arg);
 
 static void discard_free(struct discard *discard)
 {
@@ -45,15 +45,27 @@ static void discard_free(struct discard *discard)
     free(discard);
 }
 
+/* It is over, as far as it can be. */
+static void finish(struct discard *discard)
+{
+    struct discard_wait *wait = discard->wait;
+    discard_free(discard);
+    if (wait != NULL) {
+        wait->discard = NULL;
+        wait->over(wait->arg);
+    }
+}
+
 static void fail(struct discard *discard, const struct err *err)
 {
     if (err->code >= ERR_LIMIT && clock_monotonic_ms() < discard->until_ms) {
+        discard->err = *err;
         timer_arm(&discard->again, AGAIN_MS);
         return;
     }
     log_warn("create.undo_failed", LOG_TRACE(&discard->trace),
              LOG_STR("sandbox_id", discard->sandbox_id), LOG_ERR(err));
-    discard_free(discard);
+    finish(discard);
 }
 
 static void on_destroyed(const struct view *body, const struct err *err, void *arg)
@@ -64,13 +76,12 @@ static void on_destroyed(const struct view *body, const struct err *err, void *a
     if (err != NULL && err->code != ERR_NOT_FOUND) { /* else there was nothing to undo */
         fail(discard, err);
     } else {
-        discard_free(discard);
+        finish(discard);
     }
 }
 
-static void ask(void *arg)
+static void ask(struct discard *discard)
 {
-    struct discard *discard = arg;
     struct err err = {0};
     char body[2 * ID_SIZE + 40];
     int length = snprintf(body, sizeof body, "{\"sandboxId\":\"%s\",\"userId\":\"%s\"}",
@@ -84,7 +95,18 @@ static void ask(void *arg)
         ipc_call_begin(discard->discards->gateway->sandbox_service, &options,
                        (struct view){body, (size_t)length}, on_destroyed, discard, &err);
     if (discard->call == NULL) {
-        fail(discard, &err);
+        discard->err = err;
+        timer_arm(&discard->again, AGAIN_MS);
+    }
+}
+
+static void on_again(void *arg)
+{
+    struct discard *discard = arg;
+    if (clock_monotonic_ms() < discard->until_ms) {
+        ask(discard);
+    } else {
+        fail(discard, &discard->err);
     }
 }
 
@@ -100,7 +122,7 @@ static struct discard *discard_new(struct request *request, struct err *err)
         err_set(err, ERR_INTERNAL, "discard: out of memory");
         return NULL;
     }
-    if (!timer_open(&discard->again, request->gateway->loop, ask, discard, err)) {
+    if (!timer_open(&discard->again, request->gateway->loop, on_again, discard, err)) {
         free(discard);
         return NULL;
     }
@@ -114,17 +136,42 @@ static struct discard *discard_new(struct request *request, struct err *err)
     return discard;
 }
 
-void sandbox_discard(struct request *request, const char sandbox_id[ID_SIZE])
+/* NULL: it ends when its time is over. */
+static struct discard *begin(struct request *request, const char *sandbox_id)
 {
     struct err err = {0};
     struct discard *discard = discard_new(request, &err);
     if (discard == NULL) {
         log_error("create.undo_failed", LOG_TRACE(&request->trace),
                   LOG_STR("sandbox_id", sandbox_id), LOG_ERR(&err));
-        return;
+        return NULL;
     }
     memcpy(discard->sandbox_id, sandbox_id, ID_SIZE);
     ask(discard);
+    return discard;
+}
+
+void sandbox_discard(struct request *request, const char sandbox_id[ID_SIZE])
+{
+    (void)begin(request, sandbox_id);
+}
+
+bool sandbox_discard_await(struct request *request, const char sandbox_id[ID_SIZE],
+                           struct discard_wait *wait)
+{
+    wait->discard = begin(request, sandbox_id);
+    if (wait->discard != NULL) {
+        wait->discard->wait = wait;
+    }
+    return wait->discard != NULL;
+}
+
+void discard_wait_cancel(struct discard_wait *wait)
+{
+    if (wait->discard != NULL) {
+        wait->discard->wait = NULL;
+        wait->discard = NULL;
+    }
 }
 
 struct discards *discards_new(const struct gateway *gateway, struct err *err)

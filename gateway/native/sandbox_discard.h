@@ -4,7 +4,15 @@
 
 #include "gateway/native/request.h"
 
+struct discard;
 struct discards;
+
+/* Who wants to know when it is destroyed. Lies in its owner. */
+struct discard_wait {
+    struct discard *discard; /* NULL: nobody is waited for */
+    void (*over)(void *arg); /* comes once, later, on the loop */
+    void *arg;
+};
 
 enum {
     DISCARDS_MAX = 1024, /* under way; of more it is not known how they end */
@@ -20,5 +28,10 @@ void discards_free(struct discards *discards);
  * so, which may be just away, for DISCARD_MAX_MS. What is not destroyed by then ends when its time
  * is over. */
 void sandbox_discard(struct request *request, const char sandbox_id[ID_SIZE]);
+/* The same. over comes when what the sandbox had is free; or when that failed for good, which may
+ * be late. wait: over and arg are set. False: over does not come. */
+bool sandbox_discard_await(struct request *request, const char sandbox_id[ID_SIZE],
+                           struct discard_wait *wait) MUST_CHECK;
+void discard_wait_cancel(struct discard_wait *wait);
 
 #endif

@@ -121,6 +121,17 @@ describe('one-shot execution', () => {
     await nothingIsLeft(key);
   });
 
+  it('runs one behind another with a key that may have one', async () => {
+    const { make } = await person();
+    const { key } = await make({ maxSandboxes: 1, scopes: ['sandbox:write', 'exec'] });
+    const words = ['1', '2', '3'];
+    const { json } = await batch(words.map((word) => ({ language: 'bash', code: `echo ${word}` })), { key });
+    assert.deepEqual(json.results.map(({ stdout }) => stdout), words.map((word) => `${word}\n`));
+    for (const word of words) {
+      assert.equal((await execute({ language: 'bash', code: `echo ${word}` }, { key })).json.stdout, `${word}\n`);
+    }
+  });
+
   it('runs a batch within the quota', async () => {
     const key = await makeUser('free'); // two at a time
     const { status, json } = await batch(['1', '2', '3', '4', '5'].map((word) => ({ language: 'bash', code: `echo ${word}` })), { key });
