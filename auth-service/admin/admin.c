@@ -167,6 +167,10 @@ int main(int argc, char **argv)
     struct err err = {0};
     int status = EXIT_NOT_DONE;
     log_open("insien-admin", LOG_INFO);
+    if (argc == 2 && is_word(argv[1], "--help")) {
+        (void)puts(usage);
+        return EXIT_WHOLE;
+    }
     if (argc >= 2 && is_word(argv[1], "doctor")) {
         become_doctor(argv + 1, &err);
     } else if (parse(argv + 1, argc - 1, &command, &err) &&
