@@ -102,6 +102,7 @@ describe('one-shot execution', () => {
   it('refuses what it does not know', async () => {
     assertError(await execute({ language: 'cobol', code: '1' }), 400, 'unsupported_language');
     assertError(await execute({ language: 'python' }), 400, 'validation_failed');
+    assertError(await execute({ language: 'python', code: '1', env: { PATH: '/nope' } }), 400, 'validation_failed');
     assertError(await batch([]), 400, 'validation_failed');
   });
 

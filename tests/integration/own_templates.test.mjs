@@ -40,12 +40,13 @@ async function log(id) {
 test('a template from an image says what its sandboxes are', async (t) => {
   const made = await create(t, {
     image: 'insien/base', profile: 'locked', workDir: '/tmp', env: { GREETING: 'hello' }, memoryMB: 128,
-    description: 'mine',
+    cpu: 0.5, description: 'mine',
   });
   assert.equal(made.builtIn, false);
   const ready = await settled(made.templateId);
   assert.equal(ready.status, 'ready');
   assert.ok(ready.sizeBytes > 0);
+  assert.equal(ready.cpuMilli, 500);
   const id = await sandboxFor(t, { template: made.name });
   assert.equal(await shellOutput(id, 'pwd; echo $GREETING'), '/tmp\nhello');
   assert.equal((await call('GET', '/api/templates')).json.templates.some((item) => item.name === made.name), true);
@@ -170,6 +171,8 @@ test('what is no template is refused', async () => {
   const cases = [
     [{ name: 'Base', image: 'debian' }, 400, 'validation_failed'],
     [{ name: 'x' }, 400, 'validation_failed'],
+    [{ name: 'x', image: 'debian', cpu: 1, cpuMilli: 1000 }, 400, 'validation_failed'],
+    [{ name: 'x', image: 'debian', cpu: 0 }, 400, 'validation_failed'],
     [{ name: 'base', image: 'debian' }, 409, 'template_exists'],
     [{ name: 'x', image: 'evil.example.com/x' }, 400, 'registry_not_allowed'],
     [{ name: 'x', image: 'insien/other' }, 400, 'registry_not_allowed'],
