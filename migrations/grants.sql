@@ -171,7 +171,7 @@ BEGIN
                                     WHERE d.objid = p.oid AND d.deptype = 'e') LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', object.name, grantees);
         IF object.is_definer AND NOT object.is_trigger THEN
-            EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER RESET ALL', object.name);
+            EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER RESET search_path', object.name);
         END IF;
     END LOOP;
 

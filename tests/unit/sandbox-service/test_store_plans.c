@@ -105,6 +105,7 @@ static int open_all(void **state)
     (void)state;
     postgres = postgres_start();
     postgres_migrate(postgres);
+    postgres_migrate(postgres); /* as each start of the services does */
     pg = PQconnectdb(postgres_url(postgres));
     PQclear(run("SET enable_seqscan = off"));
     PQclear(run("SET plan_cache_mode = force_generic_plan"));
