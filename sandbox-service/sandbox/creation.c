@@ -247,6 +247,16 @@ static void choose_cpus(struct creation *creation, const struct store_begun *beg
     }
 }
 
+/* Whose one that waits becomes is not known, and this bound stays as it was made with. */
+static int64_t file_disk_mb(const struct creation *creation, int64_t disk_mb)
+{
+    const struct tier_limits *tiers = creation->sandboxes->config->tiers;
+    for (size_t i = 0; creation->is_for_pool && i < TIER_COUNT; i++) {
+        disk_mb = disk_mb < tiers[i].disk_mb ? tiers[i].disk_mb : disk_mb;
+    }
+    return disk_mb;
+}
+
 static void describe(struct creation *creation, const struct store_begun *begun)
 {
     static const char *const command[] = {AGENT_PROGRAM, NULL};
@@ -292,7 +302,8 @@ static void describe(struct creation *creation, const struct store_begun *begun)
         .disk_bytes = sandboxes->abilities.limits_disk ? info->disk_mb * 1024 * 1024 : 0,
         .lxcfs_dir = sandboxes->abilities.lxcfs_dir,
         .open_files = tier_open_files(info->pids, sandboxes->open_files_max),
-        .file_bytes = tier_file_bytes(info->disk_mb, volume_hold_largest_mb(&creation->volumes)),
+        .file_bytes = tier_file_bytes(file_disk_mb(creation, info->disk_mb),
+                                      volume_hold_largest_mb(&creation->volumes)),
         .is_tenant_root_possible = strcmp(begun->profile, "sudo") == 0,
         .is_agent = true,
         .read_only_root = begun->read_only_root,
