@@ -102,7 +102,9 @@ static void on_leftover_gone(const struct err *err, void *arg)
 {
     struct abilities_call *call = arg;
     if (err != NULL || !is_worth_it(call)) {
-        call->err = err == NULL ? call->err : *err;
+        if (err != NULL && (err->code == ERR_TIMEOUT || !docker_is_up(call->docker))) {
+            call->err = *err; /* it did not answer; a refusal costs this limit alone */
+        }
         go_on(call);
         return;
     }

@@ -35,6 +35,7 @@ static const char *const read_only_paths[] = {"/proc/bus",           "/proc/irq"
 static const char *const masked_paths[] = {"/proc/acpi",
                                            "/proc/asound",
                                            "/proc/fs",
+                                           "/proc/interrupts",
                                            "/proc/kcore",
                                            "/proc/keys",
                                            "/proc/latency_stats",

@@ -352,7 +352,7 @@ static void take_turn(struct shift *shift)
     struct err err = {0};
     bool is_start = order->is_resuming && order->on_disk;
     shift->queue = is_start ? shift->shifts->sandboxes->starts : shift->shifts->turns;
-    if (order->user_id[0] == '\0') {
+    if (order->user_id[0] == '\0' || shift->goes_back) { /* it must not be refused */
         starts_enter_behind(shift->queue, &shift->turn, on_turn, shift);
     } else if (!starts_enter(shift->queue, &shift->turn, order->user_id, on_turn, shift, &err)) {
         note_failure(shift, &err);

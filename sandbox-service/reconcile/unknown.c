@@ -104,9 +104,12 @@ bool unknown_note(struct unknown *unknown, const char sandbox_id[ID_SIZE])
 
 void unknown_note_elsewhere(struct unknown *unknown, const char sandbox_id[ID_SIZE])
 {
-    (void)note(
-        unknown, sandbox_id,
-        "its row is another node's: it is kept; NODE_NAME was changed, or two nodes have it");
+    struct stranger *stranger =
+        note(unknown, sandbox_id,
+             "its row is another node's: it is kept; NODE_NAME was changed, or two nodes have it");
+    if (stranger != NULL) {
+        stranger->since_ms = unknown->now_ms; /* its time begins when no row tells of it */
+    }
 }
 
 void unknown_end(struct unknown *unknown)

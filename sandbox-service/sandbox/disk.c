@@ -25,8 +25,9 @@ struct disk_watch {
     struct disk_limited *todo; /* owned; of this round */
     size_t count;
     size_t next;
-    int64_t asked_ms;  /* for the rows, last */
-    int64_t looked_ms; /* asked_ms of the last rows that came; 0: when the machine began */
+    int64_t asked_ms;    /* for the rows, last */
+    int64_t looked_ms;   /* asked_ms of the last rows that came; 0: when the machine began */
+    int64_t measured_ms; /* when one was, last */
 };
 
 int64_t disk_watch_gap_ms(int64_t interval_ms, size_t count)
@@ -41,21 +42,29 @@ static void wait(struct disk_watch *watch)
     timer_arm(&watch->due, disk_watch_gap_ms(interval_ms, watch->count));
 }
 
-bool disk_timed_out_for_good(struct disk_limited *limited, enum err_code code, bool engine_is_up)
+bool disk_timed_out_for_good(struct disk_limited *limited, enum err_code code,
+                             bool others_are_measured)
 {
     if (code != ERR_TIMEOUT) {
         limited->timeouts = 0;
-    } else if (engine_is_up) {
+    } else if (others_are_measured) {
         limited->timeouts++;
     }
     return limited->timeouts >= DISK_TIMEOUTS_MAX;
 }
 
+/* Else the engine, or the disk of the machine, is what is slow. */
+static bool others_are_measured(const struct disk_watch *watch, const struct disk_limited *limited)
+{
+    return docker_is_up(watch->sandboxes->docker) &&
+           (watch->count == 1 || watch->measured_ms > limited->timed_out_ms);
+}
+
 static void note_not_measured(struct disk_watch *watch, struct disk_limited *limited,
                               const struct err *err)
 {
-    bool is_over =
-        disk_timed_out_for_good(limited, err->code, docker_is_up(watch->sandboxes->docker));
+    bool is_over = disk_timed_out_for_good(limited, err->code, others_are_measured(watch, limited));
+    limited->timed_out_ms = clock_monotonic_ms();
     log_warn("disk.not_measured", LOG_STR("sandbox_id", limited->sandbox_id),
              LOG_INT("timeouts", limited->timeouts), LOG_ERR(err));
     if (is_over) {
@@ -67,6 +76,7 @@ static void note_measured(struct disk_watch *watch, struct disk_limited *limited
                           int64_t written_bytes)
 {
     limited->timeouts = 0;
+    watch->measured_ms = clock_monotonic_ms();
     sandboxes_tell_disk(watch->sandboxes, limited->sandbox_id, written_bytes,
                         ROUNDS_TOLD * watch->sandboxes->config->disk_check_s);
     if (written_bytes / MB > limited->limit_mb) {
@@ -115,6 +125,7 @@ void disk_carry_over(const struct disk_limited *before, size_t before_count,
         }
         if (order == 0) {
             now[i].timeouts = before[at].timeouts;
+            now[i].timed_out_ms = before[at].timed_out_ms;
         }
     }
 }
@@ -140,16 +151,23 @@ static bool begin_round(struct disk_watch *watch, const PGresult *result)
     return true;
 }
 
+/* err NULL: out of memory. */
+static void wait_whole(struct disk_watch *watch, const struct err *err)
+{
+    struct err failure = {0};
+    err_set(&failure, ERR_INTERNAL, "disk watch: out of memory");
+    log_warn("disk.not_looked_up", LOG_ERR(err == NULL ? &failure : err));
+    timer_arm(&watch->due, watch->sandboxes->config->disk_check_s * 1000);
+}
+
 static void on_rows(const PGresult *result, const struct err *err, void *arg)
 {
     struct disk_watch *watch = arg;
-    if (err != NULL) {
-        log_warn("disk.not_looked_up", LOG_ERR(err));
-    } else if (!begin_round(watch, result)) {
-        log_error("disk.not_looked_up", LOG_STR("error", "out of memory"));
-    } else {
-        watch->looked_ms = watch->asked_ms;
+    if (err != NULL || !begin_round(watch, result)) {
+        wait_whole(watch, err);
+        return;
     }
+    watch->looked_ms = watch->asked_ms;
     wait(watch);
 }
 

@@ -24,7 +24,8 @@ enum { DISK_TIMEOUTS_MAX = 3 };
 struct disk_limited {
     char sandbox_id[ID_SIZE];
     int64_t limit_mb;
-    int timeouts; /* of its latest measurements, one after the other */
+    int timeouts;         /* of its latest measurements, one after the other */
+    int64_t timed_out_ms; /* the last of them; monotonic */
 };
 
 struct disk_watch *disk_watch_open(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
@@ -34,8 +35,9 @@ void disk_watch_close(struct disk_watch *watch);
 /* How long to wait before the next of count is looked at, when each is to be every interval_ms. */
 int64_t disk_watch_gap_ms(int64_t interval_ms, size_t count);
 /* Notes that a measurement failed so. Whether it was the last of DISK_TIMEOUTS_MAX that took too
- * long; those of an engine that answers nobody do not count. */
-bool disk_timed_out_for_good(struct disk_limited *limited, enum err_code code, bool engine_is_up);
+ * long; those of an engine that is slow with everybody do not count. */
+bool disk_timed_out_for_good(struct disk_limited *limited, enum err_code code,
+                             bool others_are_measured);
 /* What is known of those that were in the round before; both in the order of their ids. */
 void disk_carry_over(const struct disk_limited *before, size_t before_count,
                      struct disk_limited *now, size_t now_count);

@@ -452,11 +452,16 @@ static void look_at_row(struct request *request)
     }
 }
 
+static int64_t look_delay_ms(const struct request *request)
+{
+    return request->wait_ms < LOG_LOOK_MS ? request->wait_ms : LOG_LOOK_MS;
+}
+
 static void on_look(void *arg)
 {
     struct request *request = arg;
     list_remove(&request->listener.node);
-    request->wait_ms -= LOG_LOOK_MS;
+    request->wait_ms -= look_delay_ms(request);
     look_at_row(request);
 }
 
@@ -470,7 +475,7 @@ static void on_logged(const PGresult *result, const struct err *err, void *arg)
     } else if (pg_rows(result) == 0) {
         finish_not_found(request);
     } else if (!is_over(template_store_status(result)) && request->wait_ms >= LOG_LEAST_MS) {
-        await(request, &request->templates->lookers, LOG_LOOK_MS, on_look);
+        await(request, &request->templates->lookers, look_delay_ms(request), on_look);
     } else {
         finish_with_row(request, result);
     }
