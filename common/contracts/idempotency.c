@@ -20,7 +20,8 @@ SCHEMA(idempotency_claim_schema, claim_fields);
 
 FIELDS claimed_fields[] = {
     JSON_ID(struct idempotency_claimed, resource_id, "resourceId", .required = true),
-    JSON_BOOL(struct idempotency_claimed, is_again, "isAgain"),
+    JSON_BOOL(struct idempotency_claimed, is_again, "isAgain",
+              JSON_PRESENT(struct idempotency_claimed, is_again)),
     JSON_INT(struct idempotency_claimed, status, "status", .max = STATUS_MAX),
     JSON_STRING(struct idempotency_claimed, answer, "answer", .max_len = IDEMPOTENCY_ANSWER_MAX),
 };

@@ -199,7 +199,8 @@ FIELDS info_fields[] = {
     JSON_BOOL(struct sandbox_info, has_start, "hasStart",
               JSON_PRESENT(struct sandbox_info, has_start)),
     JSON_STRUCT(struct sandbox_info, container, "container", container_fields, .required = true),
-    JSON_BOOL(struct sandbox_info, repeated, "repeated"),
+    JSON_BOOL(struct sandbox_info, repeated, "repeated",
+              JSON_PRESENT(struct sandbox_info, repeated)),
     JSON_OBJECT(struct sandbox_info, configure, "configure"),
 };
 SCHEMA(sandbox_info_schema, info_fields);

@@ -486,11 +486,11 @@ static bool read_envelope(struct view text, struct json_envelope *envelope, stru
                           CLIENT_ID_MAX);
 }
 
-/* What a message asks for. False: it is answered with err. */
-static bool act_on(struct client_relay *relay, struct view text,
+/* What a message asks for. refusal: why it does not get it; NULL: it does. False: it is answered
+ * with err. */
+static bool act_on(struct client_relay *relay, struct view text, const struct err *refusal,
                    const struct json_envelope *envelope, struct err *err)
 {
-    const struct err *refusal = TAKE(relay->refusal);
     if (refusal != NULL) {
         *err = *refusal;
         return false;
@@ -508,10 +508,11 @@ static void take_text(struct client_relay *relay, struct view text)
         return;
     }
     bool is_read = read_envelope(text, &envelope, &err);
+    const struct err *refusal = TAKE(relay->refusal); /* of this message alone */
     if (!admit(relay, envelope.id)) {
         return;
     }
-    if (!is_read || !act_on(relay, text, &envelope, &err)) {
+    if (!is_read || !act_on(relay, text, refusal, &envelope, &err)) {
         client_relay_send_error(relay, envelope.id, &err);
     }
 }

@@ -2,6 +2,7 @@
  * POST /sandbox/execute/batch: several such, a few at a time; each has its own answer or error. */
 #include "common/json/scan.h"
 #include "common/json/write.h"
+#include "gateway/native/errors.h"
 #include "gateway/native/execution.h"
 #include "gateway/native/routes.h"
 
@@ -109,12 +110,10 @@ static void end_batch(void *work)
 static void write_error(struct batch_item *item, const struct err *err)
 {
     struct json_writer writer = json_writer_on(&item->answer);
-    const char *message =
-        err_message_is_public(err->code) ? err->message : "This could not be run; try again.";
     json_begin_object(&writer, NULL);
     json_bool(&writer, "success", false);
-    json_string(&writer, "error", view_of(message));
-    json_string(&writer, "code", view_of(err->reason));
+    json_string(&writer, "error", view_of(errors_sentence(err)));
+    json_string(&writer, "code", view_of(errors_code(err)));
     json_end_object(&writer);
 }
 

@@ -116,11 +116,9 @@ static bool nobody_will_know(const struct request *request)
 
 static void write_failed(const struct copy *copy, struct json_writer *writer)
 {
-    bool is_public = err_message_is_public(copy->err.code);
     json_begin_object(writer, NULL);
-    json_string(writer, "error",
-                is_public ? view_of(copy->err.message) : VIEW("It could not be made; try again."));
-    json_string(writer, "code", view_of(copy->err.reason));
+    json_string(writer, "error", view_of(errors_sentence(&copy->err)));
+    json_string(writer, "code", view_of(errors_code(&copy->err)));
     json_end_object(writer);
 }
 

@@ -14,8 +14,8 @@ struct making; /* one under way */
 enum { MAKING_TIMEOUT_MS = 60 * 1000 };
 
 /* sandbox is NULL when err is not: then nothing of it stays, unless an earlier try of the request
- * may have told of it. Its id may be another than the chosen
- * one, by which the sandbox-service knows it too. Both are valid during the call. */
+ * may have told of it. Its id may be another than the chosen one, by which the sandbox-service
+ * knows it too. Both are valid during the call. */
 typedef void making_done_fn(const struct sandbox_meta *sandbox, const struct err *err, void *arg);
 
 /* Copies wanted, whose sandbox_id is chosen; borrows request until done, which comes once, later,

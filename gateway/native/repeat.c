@@ -94,9 +94,14 @@ bool repeat_choose_id(const struct request *request, char out[ID_SIZE], struct e
     return true;
 }
 
+static bool is_run(const struct request *request)
+{
+    return (request->route->needs & ROUTE_RUNS) != 0;
+}
+
 bool repeat_is_again(const struct request *request)
 {
-    return request->repeat != NULL && request->repeat->is_again;
+    return request->repeat != NULL && request->repeat->is_again && !is_run(request);
 }
 
 static void free_digest(EVP_MD_CTX **context)
@@ -162,11 +167,6 @@ static struct ipc_call *tell(const struct request *request, const char *method,
     return str_check(&body, method, err) ? ipc_call_begin(request->gateway->auth_service, &options,
                                                           str_view(&body), on_reply, arg, err)
                                          : NULL;
-}
-
-static bool is_run(const struct request *request)
-{
-    return (request->route->needs & ROUTE_RUNS) != 0;
 }
 
 /* Views into the request's repeat. */

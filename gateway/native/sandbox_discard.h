@@ -28,7 +28,7 @@ void discards_free(struct discards *discards);
  * so, which may be just away, for DISCARD_MAX_MS. What is not destroyed by then ends when its time
  * is over. */
 void sandbox_discard(struct request *request, const char sandbox_id[ID_SIZE]);
-/* The same. over comes when what the sandbox had is free; or when that failed for good, which may
+/* The same. over comes when it counts in no quota any more; or when that failed for good, which may
  * be late. wait: over and arg are set. False: over does not come. */
 bool sandbox_discard_await(struct request *request, const char sandbox_id[ID_SIZE],
                            struct discard_wait *wait) MUST_CHECK;

@@ -49,18 +49,14 @@ static const struct {
     const char *reason;
     enum page_kind kind;
 } reasons[] = {
-    {"sandbox_not_found", PAGE_NOT_FOUND},
-    {"sandbox_gone", PAGE_SANDBOX_GONE},
-    {"sandbox_ended", PAGE_SANDBOX_GONE},
-    {"connection_refused", PAGE_PORT_CLOSED},
-    {"connect_timeout", PAGE_TIMEOUT},
-    {"connect_failed", PAGE_PORT_CLOSED},
+    {"sandbox_not_found", PAGE_NOT_FOUND},   {"sandbox_gone", PAGE_SANDBOX_GONE},
+    {"sandbox_ended", PAGE_SANDBOX_GONE},    {"connection_refused", PAGE_PORT_CLOSED},
+    {"connect_timeout", PAGE_TIMEOUT},       {"connect_failed", PAGE_PORT_CLOSED},
     {"agent_error", PAGE_PORT_CLOSED}, /* of a dial, which asks for nothing else */
-    {"agent_lost", PAGE_AGENT_LOST},
-    {"agent_timeout", PAGE_AGENT_LOST},
-    {"sandbox_paused", PAGE_SANDBOX_PAUSED},
-    {"not_configured", PAGE_AGENT_LOST},
-    {"busy", PAGE_BUSY},
+    {"agent_lost", PAGE_AGENT_LOST},         {"agent_timeout", PAGE_AGENT_LOST},
+    {"sandbox_paused", PAGE_SANDBOX_PAUSED}, {"sandbox_busy", PAGE_AGENT_LOST},
+    {"sandbox_starting", PAGE_AGENT_LOST},   {"volume_path_unsafe", PAGE_AGENT_LOST},
+    {"not_configured", PAGE_AGENT_LOST},     {"busy", PAGE_BUSY},
 };
 
 enum page_kind page_of_error(const struct err *err)
