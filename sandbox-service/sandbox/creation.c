@@ -160,6 +160,7 @@ static void on_started(const char *container_id, const struct err *err, void *ar
     if (err != NULL && creation->err.code == ERR_NONE) {
         note_start_failed(creation, err);
     } else if (err == NULL && creation->is_for_pool) {
+        CRASH_POINT("refill.after_start");
         set_image(creation);
         return;
     }

@@ -184,6 +184,7 @@ static void what_would_be_made_otherwise_today_leaves(void **state)
         "UPDATE warm_sandboxes SET bundle = 'agent-0'",
         "UPDATE warm_sandboxes SET memory_mb = 500",
         "UPDATE warm_sandboxes SET image = 'insien/base:old'",
+        "UPDATE warm_sandboxes SET work_dir = NULL, ready_at = now() - interval '3 minutes'",
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         struct claim_answer answer = {0};
