@@ -60,9 +60,8 @@ void event_readers_wake_all(const struct event_readers *readers)
 
 void event_readers_set_told(struct event_readers *readers, bool are_told)
 {
-    bool is_lost = readers->are_told && !are_told;
-    readers->are_told = are_told;
-    if (is_lost) {
+    if (readers->are_told != are_told) {
+        readers->are_told = are_told;
         event_readers_wake_all(readers);
     }
 }

@@ -28,8 +28,8 @@ bool event_readers_add(struct event_readers *readers, struct event_reader *reade
 /* There may be news for this user; for anybody. */
 void event_readers_wake(const struct event_readers *readers, const char *user_id);
 void event_readers_wake_all(const struct event_readers *readers);
-/* Whether somebody calls these when there are news; nobody at first. When it is so no more, all
- * look for themselves at once: the last call may not have come. */
+/* Whether somebody calls these when there are news; nobody at first. When that changes, all look
+ * for themselves at once: of what came meanwhile nobody may have been told. */
 void event_readers_set_told(struct event_readers *readers, bool are_told);
 bool event_readers_are_told(const struct event_readers *readers);
 

@@ -20,7 +20,7 @@
 enum {
     CALL_TIMEOUT_MS = 15 * 1000,
     LOOK_EVERY_MS = 5000,       /* while nobody tells of news */
-    LOOK_TOLD_EVERY_MS = 30000, /* while somebody does, whose word may be lost */
+    LOOK_TOLD_EVERY_MS = 10000, /* while somebody does, whose word may be lost */
     LOOK_AGAIN_MS = 1000,       /* behind a call that failed */
     STREAM_PAGE = 50,           /* events of one call */
     PAGE_DEFAULT = 50,
