@@ -14,11 +14,10 @@ enum {
 };
 
 struct docker {
-    struct http_client *http; /* owned */
-    struct http_client
-        *ping_http;        /* owned: a ping never waits behind what the engine is busy with */
-    struct list calls;     /* in flight */
-    struct list stillborn; /* could not begin: done is due */
+    struct http_client *http;      /* owned */
+    struct http_client *ping_http; /* owned: never busy with anything else */
+    struct list calls;             /* in flight */
+    struct list stillborn;         /* could not begin: done is due */
     struct timer stillborn_due;
     struct timer ping_due;
     struct docker_call ping;

@@ -23,9 +23,8 @@ struct sandbox_destruction {
     struct store_call row;
     struct create_waiter creation; /* that is given up */
     struct removal_waiter removal;
-    struct sandbox_destroy
-        request;           /* empty of an administrator's; may name what it was created as */
-    struct trace trace;    /* the caller's to set, as the next */
+    struct sandbox_destroy request; /* empty of an administrator's; by either of its ids */
+    struct trace trace;             /* the caller's to set, as the next */
     struct audit_act *act; /* of its own place in the audit trail; taken by sandbox_destroy */
     char sandbox_id[ID_SIZE];
     sandbox_destroyed_fn *done;
